@@ -1,0 +1,58 @@
+# The commands of this repository; `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+LOCATIONS := $(patsubst code_locations/%/pyproject.toml,%,$(wildcard code_locations/*/pyproject.toml))
+MEMBERS := dagster-clt-queued-run-coordinator $(LOCATIONS)
+COMPILE := $(RUN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --python-version 3.10 \
+	--custom-compile-command "make lock" $(addprefix --no-emit-package ,$(MEMBERS))
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The environment is made anew when the lock or a member's metadata changes.
+$(VENV)/.made: requirements/build.txt requirements/dev.txt coordinator/pyproject.toml $(wildcard code_locations/*/pyproject.toml)
+	@echo "preparing the environment in $(VENV)"
+	@test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/build.txt
+	@$(RUN)/uv pip install --quiet --python $(RUN)/python --require-hashes --requirement requirements/dev.txt
+	@$(RUN)/uv pip install --quiet --python $(RUN)/python --no-deps $(addprefix --editable ,coordinator $(wildcard code_locations/*))
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.made ## Prepare the environment in .venv
+
+.PHONY: lock
+lock: ## Lock the newest allowed version of every package, with hashes
+	@test -x $(RUN)/uv || { $(PYTHON) -m venv $(VENV) && $(RUN)/python -m pip install --quiet uv; }
+	$(COMPILE) --group pyproject.toml:build --output-file requirements/build.txt
+	$(COMPILE) --group pyproject.toml:dev --output-file requirements/dev.txt
+	$(COMPILE) --group pyproject.toml:system --constraint requirements/dev.txt --output-file requirements/system.txt
+	for location in $(LOCATIONS); do \
+		$(COMPILE) code_locations/$$location/pyproject.toml --constraint requirements/dev.txt \
+			--output-file code_locations/$$location/requirements.txt; \
+	done
+
+.PHONY: lint
+lint: setup ## Check the style and the types
+	$(RUN)/ruff check
+	$(RUN)/ruff format --check
+	$(RUN)/mypy
+
+.PHONY: test
+test: setup ## Run every test that needs no cluster
+	$(RUN)/pytest --ignore tests/e2e --ignore tests/faults
+
+.PHONY: wheel
+wheel: setup ## Build the coordinator's wheel into dist/
+	$(RUN)/uv build --quiet --wheel coordinator --out-dir dist
+
+.PHONY: clean
+clean: ## Remove the environment, the trial's state and what tools left
+	rm -rf $(VENV) .state artifacts dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .nox

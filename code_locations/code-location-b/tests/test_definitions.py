@@ -1,0 +1,8 @@
+"""The code location loads."""
+
+import code_location_b
+
+
+def test_it_can_be_imported() -> None:
+    """The package can be imported."""
+    assert code_location_b.__doc__
