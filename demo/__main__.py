@@ -68,15 +68,13 @@ def verdict(instance: dg.DagsterInstance, runs: list[dg.DagsterRun]) -> list[str
 def main() -> int:
     """Run the demo; returns the exit code."""
     parser = ArgumentParser(prog="python -m demo", description=__doc__)
-    parser.add_argument(
-        "--runs", type=int, default=6, help="runs of each code location (default: %(default)s)"
-    )
+    parser.add_argument("--runs", type=int, default=6, help="runs of each code location (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=2, help="how long each works (default: %(default)s)")
     options = parser.parse_args()
     console = Console()
     console.print("Starting the daemon, the webserver and two code servers ...")
     with tempfile.TemporaryDirectory(prefix="dagster-demo-") as home:
-        config = trial_config(max_concurrent_runs=MAX_CONCURRENT_RUNS)
+        config = trial_config(max_concurrent_runs=MAX_CONCURRENT_RUNS, code_location_limits={"locations": LIMITS})
         with System(Path(home) / "home", config) as system, system.instance() as instance:
             console.print(f"Launching {options.runs} runs of each code location.")
             run_ids = system.graphql.launch_several(burst(options.runs, options.seconds))

@@ -32,22 +32,27 @@ class System:
         home: An empty directory for `DAGSTER_HOME`.
         instance_config: The content of its `dagster.yaml`.
         environment: Environment variables for all programs beside this process's own.
+        code_locations: The module of each code location, by name.
     """
 
     def __init__(
-        self, home: Path, instance_config: Mapping[str, Any], environment: Mapping[str, str] | None = None
+        self,
+        home: Path,
+        instance_config: Mapping[str, Any],
+        environment: Mapping[str, str] | None = None,
+        code_locations: Mapping[str, str] = CODE_LOCATIONS,
     ) -> None:
         self.home = home
         self.logs = home / "logs"
         self.logs.mkdir(parents=True)
         (home / "dagster.yaml").write_text(yaml.safe_dump(dict(instance_config)))
         self._environment = {**os.environ, "DAGSTER_HOME": str(home), **(environment or {})}
-        self.ports = {name: free_port() for name in CODE_LOCATIONS}
+        self.ports = {name: free_port() for name in code_locations}
         self.workspace = self._write_workspace()
         self.code_servers = {
             name: self.process(name, "dagster", "api", "grpc", "--port", str(self.ports[name]),
                                "--host", "127.0.0.1", "--module-name", module, "--location-name", name)
-            for name, module in CODE_LOCATIONS.items()
+            for name, module in code_locations.items()
         }  # fmt: skip
         self.daemon = self.process("daemon", "dagster._daemon", "run", "--workspace", str(self.workspace))
         self._webserver_port = free_port()
@@ -69,6 +74,8 @@ class System:
             ProcessEndedError: One ended instead.
             TimeoutError: One did not get ready in time.
         """
+        # Makes the SQLite files; programs that start together would make them at the same time and fail.
+        self.instance().dispose()
         for server in self.code_servers.values():
             server.start()
         for name in self.code_servers:
@@ -97,10 +104,10 @@ class System:
             self.webserver.ensure_running()
             self.daemon.ensure_running()
             return listens(self._webserver_port) and all(
-                self.graphql.load_statuses().get(name) == "LOADED" for name in CODE_LOCATIONS
+                self.graphql.load_statuses().get(name) == "LOADED" for name in self.code_servers
             )
 
-        wait_until("the webserver has loaded both code locations", ready)
+        wait_until("the webserver has loaded every code location", ready)
 
     def instance(self) -> dg.DagsterInstance:
         """A further opening of the same instance, to read what happened; close it by `with`."""

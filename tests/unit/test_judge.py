@@ -46,9 +46,7 @@ def test_each_code_location_is_counted_by_itself() -> None:
 def test_a_violation_names_the_limit_and_the_runs() -> None:
     """The start that broke the limit is found, with every run in progress at that moment."""
     found = violations([a("1", 0, 9), a("2", 1, 9), b("3", 2, 9)], {"a": 1, "b": 1})
-    assert [str(violation) for violation in found] == [
-        "a: 2 runs in progress at 1.000 with a limit of 1: 1, 2"
-    ]
+    assert [str(violation) for violation in found] == ["a: 2 runs in progress at 1.000 with a limit of 1: 1, 2"]
 
 
 def test_a_limit_reached_is_no_violation() -> None:
