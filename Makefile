@@ -7,6 +7,8 @@ SHELL := bash
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
+STATE := .state
+PORT ?= 3000
 LOCATIONS := $(patsubst code_locations/%/pyproject.toml,%,$(wildcard code_locations/*/pyproject.toml))
 MEMBERS := dagster-clt-queued-run-coordinator $(LOCATIONS)
 COMPILE := $(RUN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --python-version 3.10 \
@@ -14,7 +16,7 @@ COMPILE := $(RUN)/uv pip compile --quiet --universal --generate-hashes --no-stri
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The environment is made anew when the lock or a member's metadata changes.
 $(VENV)/.made: requirements/build.txt requirements/dev.txt coordinator/pyproject.toml $(wildcard code_locations/*/pyproject.toml)
@@ -27,6 +29,23 @@ $(VENV)/.made: requirements/build.txt requirements/dev.txt coordinator/pyproject
 
 .PHONY: setup
 setup: $(VENV)/.made ## Prepare the environment in .venv
+
+# It starts inside its DAGSTER_HOME, where Dagster looks for dagster.yaml and warns of another one elsewhere.
+.PHONY: dev
+dev: setup ## Start Dagster with both code locations; PORT=3000
+	@mkdir -p $(STATE)
+	@ln -sf ../dagster.yaml $(STATE)/dagster.yaml
+	@echo "Dagster will be at http://127.0.0.1:$(PORT); Ctrl-C stops it. Its state is in $(STATE)/."
+	@cd $(STATE) && DAGSTER_HOME="$(CURDIR)/$(STATE)" PYTHONWARNINGS='ignore:Function `dev_command`' exec ../$(RUN)/dagster dev \
+		--workspace ../workspace.yaml --host 127.0.0.1 --port $(PORT)
+
+.PHONY: demo
+demo: setup ## Watch a burst of runs of both code locations stay under their limits
+	@$(RUN)/python -m demo
+
+.PHONY: demo-fair
+demo-fair: setup ## Compare how long a late code location waits, first come first served and fair
+	@$(RUN)/python -m demo.fair
 
 .PHONY: lock
 lock: ## Lock the newest allowed version of every package, with hashes
