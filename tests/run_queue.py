@@ -3,6 +3,7 @@
 Only the launcher is Dagster's own stand-in, which takes a run and leaves it as started.
 """
 
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +12,10 @@ from typing import Any
 
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY, CLTQueuedRunCoordinator
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.run_coordinator.base import SubmitRunContext
+from dagster._core.storage.dagster_run import RunOpConcurrency
 from dagster._core.storage.tags import PRIORITY_TAG
 from dagster._core.test_utils import MockedRunLauncher, create_run_for_test, instance_for_test
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
@@ -33,6 +37,12 @@ def job_origin(code_location: str) -> Any:
     )
 
 
+CODE_ORIGIN = JobPythonOrigin(
+    "job",
+    RepositoryPythonOrigin(sys.executable, ModuleCodePointer("module", "definitions", working_directory=None)),
+)
+
+
 class RunQueue:
     """A queue to fill, to tick and to look at."""
 
@@ -47,10 +57,21 @@ class RunQueue:
         assert isinstance(coordinator, CLTQueuedRunCoordinator)
         return coordinator
 
-    def create(self, code_location: str | None, **options: Any) -> DagsterRun:
-        """A run that isn't queued yet."""
-        origin = job_origin(code_location) if code_location else None
-        run: DagsterRun = create_run_for_test(self.instance, job_name="job", remote_job_origin=origin, **options)
+    def create(self, code_location: str | None, pool: str | None = None, **options: Any) -> DagsterRun:
+        """A run that isn't queued yet; with a pool, one that can only start where the pool has room."""
+        run: DagsterRun = create_run_for_test(
+            self.instance,
+            job_name="job",
+            remote_job_origin=job_origin(code_location) if code_location else None,
+            job_code_origin=CODE_ORIGIN,
+            **options,
+        )
+        if pool:
+            needs = RunOpConcurrency(
+                root_key_counts={pool: 1}, has_unconstrained_root_nodes=False, all_pools={pool}
+            )
+            self.instance.delete_run(run.run_id)
+            self.instance.add_run(run._replace(run_op_concurrency=needs))
         return run
 
     def submit(self, code_location: str, tags: Mapping[str, str] | None = None, **options: Any) -> DagsterRun:

@@ -4,7 +4,10 @@ import sys
 from typing import cast
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, QueuedRunCoordinator, RunRecord, RunsFilter
-from dagster._core.run_coordinator.base import SubmitRunContext
+from dagster._config import resolve_to_config_type, validate_config
+from dagster._config.errors import EvaluationError
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.run_coordinator.base import RunCoordinator, SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
 from dagster._core.storage import dagster_run as _dagster_run
 from dagster._core.storage.runs.schema import KeyValueStoreTable, RunsTable, RunTagsTable
@@ -17,8 +20,11 @@ __all__ = [
     "DagsterInstance",
     "DagsterRun",
     "DagsterRunStatus",
+    "EvaluationError",
+    "InstanceRef",
     "KeyValueStoreTable",
     "QueuedRunCoordinator",
+    "RunCoordinator",
     "RunQueueConfig",
     "RunRecord",
     "RunTagsTable",
@@ -27,7 +33,9 @@ __all__ = [
     "SubmitRunContext",
     "daemon_begins_a_tick",
     "instance_concurrency_settings",
+    "resolve_to_config_type",
     "run_database",
+    "validate_config",
 ]
 
 IN_PROGRESS_STATUSES: list[DagsterRunStatus] = list(
