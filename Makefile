@@ -8,6 +8,13 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 LOCATIONS := $(patsubst code_locations/%/pyproject.toml,%,$(wildcard code_locations/*/pyproject.toml))
+
+# Where images come from and go to.
+BUILDER ?= $(shell command -v podman || command -v docker || echo podman)
+REGISTRY ?= localhost
+VERSION ?= $(shell git describe --always --dirty)
+BASE ?= docker.io/library/python:3.11-slim-bookworm
+BUILD = $(BUILDER) build --build-arg BASE=$(BASE) $(BUILD_OPTIONS)
 MEMBERS := dagster-clt-queued-run-coordinator $(LOCATIONS)
 COMPILE := $(RUN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --python-version 3.10 \
 	--custom-compile-command "make lock" $(addprefix --no-emit-package ,$(MEMBERS))
@@ -47,11 +54,22 @@ lint: setup ## Check the style and the types
 
 .PHONY: test
 test: setup ## Run every test that needs no cluster
-	$(RUN)/pytest --ignore tests/e2e --ignore tests/faults
+	$(RUN)/pytest --ignore tests/e2e --ignore tests/faults --ignore tests/images
 
 .PHONY: wheel
 wheel: setup ## Build the coordinator's wheel into dist/
 	$(RUN)/uv build --quiet --wheel coordinator --out-dir dist
+
+.PHONY: images
+images: ## Build the images (VERSION, REGISTRY, BASE, BUILDER, BUILD_OPTIONS)
+	$(BUILD) --target system --tag $(REGISTRY)/system:$(VERSION) .
+	for location in $(LOCATIONS); do \
+		$(BUILD) --target code-location --build-arg LOCATION=$$location --tag $(REGISTRY)/$$location:$(VERSION) .; \
+	done
+
+.PHONY: push
+push: ## Push the images to REGISTRY
+	for image in system $(LOCATIONS); do $(BUILDER) push $(REGISTRY)/$$image:$(VERSION); done
 
 .PHONY: clean
 clean: ## Remove the environment, the trial's state and what tools left
