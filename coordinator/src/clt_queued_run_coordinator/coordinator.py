@@ -1,19 +1,88 @@
 """The run coordinator that Dagster loads, named in `dagster.yaml` or in the Helm values."""
 
 import logging
+from collections.abc import Mapping
+from typing import Any, cast
 
 from dagster import DagsterInstance
+from typing_extensions import Self
 
-from clt_queued_run_coordinator._dagster import DagsterRun, QueuedRunCoordinator, SubmitRunContext
+from clt_queued_run_coordinator import configuration, queue_state
+from clt_queued_run_coordinator._dagster import (
+    ConfigurableClassData,
+    DagsterRun,
+    QueuedRunCoordinator,
+    RunQueueConfig,
+    SubmitRunContext,
+    daemon_begins_a_tick,
+    instance_concurrency_settings,
+)
+from clt_queued_run_coordinator.configuration import CodeLocationLimits, ConfigurationError
+from clt_queued_run_coordinator.lazy_tag_limits import LazyTagLimits
+from clt_queued_run_coordinator.queue_state import Settings
+from clt_queued_run_coordinator.tag_limits import as_tag_limits
 from clt_queued_run_coordinator.tagging import CLT_TAG_KEY, missing_tag
+from clt_queued_run_coordinator.tick import Ticks
 
 __all__ = ["CLT_TAG_KEY", "CLTQueuedRunCoordinator", "CodeLocationTaggingQueuedRunCoordinator"]
 
 
 class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
-    """Dagster's own queue, with each run tagged by its code location before it is queued."""
+    """Dagster's own queue, with each run tagged by its code location and the runs of each one limited.
+
+    Takes every option of Dagster's `QueuedRunCoordinator`, and `code_location_limits`.
+
+    Args:
+        code_location_limits: The limits; see `configuration.schema`.
+        inst_data: Where Dagster found the configuration.
+        options: Those of `QueuedRunCoordinator`.
+
+    Raises:
+        ConfigurationError: A value of `code_location_limits` can't be applied.
+    """
 
     _log = logging.getLogger("dagster.run_coordinator.clt_queued_run_coordinator")
+
+    def __init__(
+        self,
+        code_location_limits: Mapping[str, Any] | None = None,
+        inst_data: ConfigurableClassData | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(inst_data=inst_data, **options)
+        limits = configuration.parse(code_location_limits)
+        own = super().get_run_queue_config()
+        self.settings = Settings(
+            max_concurrent_runs=own.max_concurrent_runs,
+            code_location_limits=limits or CodeLocationLimits(),
+            tag_concurrency_limits=own.tag_concurrency_limits,
+        )
+        self._is_limiting = limits is not None
+        self._ticks = Ticks(self.settings, self._log)
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        """Dagster's own options, as this version of it has them, and ours."""
+        own = cast("dict[str, Any]", super().config_type())
+        return {**own, configuration.OPTION: configuration.schema()}
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]) -> Self:
+        """What Dagster calls with the checked configuration."""
+        return cls(inst_data=inst_data, **config_value)
+
+    def register_instance(self, instance: DagsterInstance) -> None:
+        """Take the instance that this coordinator belongs to.
+
+        Raises:
+            ConfigurationError: The instance's own tag limits would silently replace `code_location_limits`.
+        """
+        super().register_instance(instance)
+        if self._is_limiting and instance_concurrency_settings(instance).get("tag_concurrency_limits"):
+            raise ConfigurationError(
+                "concurrency.runs.tag_concurrency_limits of the instance replaces the coordinator's"
+                f" {configuration.OPTION}; move its entries to run_coordinator.config.tag_concurrency_limits."
+            )
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
         """Tag the run with its code location, then queue it.
@@ -27,6 +96,25 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
             # Through the own instance: DagsterInstance.get() would open another one for each submit.
             self._instance.add_run_tags(run.run_id, tag)
         return super().submit_run(context)
+
+    def get_run_queue_config(self) -> RunQueueConfig:
+        """What may start: for the daemon's tick worked out now, for everybody else the limits, once looked at."""
+        config = super().get_run_queue_config()
+        if daemon_begins_a_tick():
+            answer = self._ticks.begin(self._instance)
+            return config._replace(
+                max_concurrent_runs=answer.max_concurrent_runs,
+                tag_concurrency_limits=answer.tag_concurrency_limits,
+            )
+        return config._replace(tag_concurrency_limits=LazyTagLimits(self._limits_in_force))
+
+    def _limits_in_force(self) -> list[dict[str, Any]]:
+        state = queue_state.read(self._instance, self.settings)
+        return as_tag_limits(
+            {name: in_force.limit for name, in_force in state.limits.items()},
+            state.default_limit,
+            self.settings.tag_concurrency_limits,
+        )
 
 
 CodeLocationTaggingQueuedRunCoordinator = CLTQueuedRunCoordinator

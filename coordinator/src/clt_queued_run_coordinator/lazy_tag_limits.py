@@ -1,0 +1,59 @@
+"""Tag limits that are worked out only when somebody looks at them."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, SupportsIndex, overload
+
+import yaml
+
+
+class LazyTagLimits(list[dict[str, Any]]):
+    """The limits in force, read from the database at the first look and kept from then on.
+
+    Run workers and the daemon's pool code ask for the queue's configuration once a page and never look at its
+    tag limits, so they must cost nothing. A list, because Dagster checks for one; the webserver iterates it, asks
+    for its length and dumps it as YAML.
+    """
+
+    def __init__(self, read: Callable[[], list[dict[str, Any]]]) -> None:
+        super().__init__()
+        self._read: Callable[[], list[dict[str, Any]]] | None = read
+
+    def _looked_at(self) -> None:
+        if self._read:
+            self.extend(self._read())
+            self._read = None
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        self._looked_at()
+        return super().__iter__()
+
+    def __len__(self) -> int:
+        self._looked_at()
+        return super().__len__()
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        self._looked_at()
+        return super().__getitem__(index)
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == other
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        return repr(list(self))
+
+    def __reduce__(self) -> tuple[type[list[dict[str, Any]]], tuple[list[dict[str, Any]]]]:
+        return list, (list(self),)
+
+
+def _represent(dumper: yaml.representer.BaseRepresenter, limits: LazyTagLimits) -> yaml.Node:
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", list(limits))
+
+
+yaml.add_representer(LazyTagLimits, _represent, Dumper=yaml.Dumper)
+yaml.add_representer(LazyTagLimits, _represent, Dumper=yaml.SafeDumper)

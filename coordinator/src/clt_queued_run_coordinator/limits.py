@@ -1,0 +1,83 @@
+"""Which limit is in force for a code location, and where it comes from. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from clt_queued_run_coordinator.configuration import CodeLocationLimits
+from clt_queued_run_coordinator.live import Change, LiveChanges
+from clt_queued_run_coordinator.tagging import CLT_TAG_KEY
+
+
+class Source(str, Enum):
+    """Where a limit comes from."""
+
+    NONE = "none"
+    DEFAULT = "default"
+    CONFIGURATION = "configuration"
+    TAG_LIMIT = "tag_concurrency_limits"
+    LIVE = "live"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True)
+class LimitInForce:
+    """What holds for one code location.
+
+    Attributes:
+        limit: The most runs in progress at once; None for no limit.
+        source: Where the limit comes from.
+        weight: How large the code location's share is beside the others'.
+        change: The live change behind the limit, if one is.
+    """
+
+    limit: int | None
+    source: Source
+    weight: float = 1.0
+    change: Change | None = None
+
+
+def resolve(
+    code_location: str,
+    configured: CodeLocationLimits,
+    live: LiveChanges,
+    tag_limits: Sequence[Mapping[str, Any]] = (),
+) -> LimitInForce:
+    """The limit in force: a pause before a live limit before an entry before the default.
+
+    Args:
+        code_location: Its name.
+        configured: The option `code_location_limits`.
+        live: The live changes.
+        tag_limits: Dagster's own `tag_concurrency_limits`. Where one of them limits this code location too the
+            smaller limit holds; Dagster itself would let the last of two equal entries win.
+    """
+    weight = configured.entry(code_location).weight
+    pause = live.pause(code_location)
+    if pause:
+        return LimitInForce(0, Source.PAUSED, weight, pause)
+    change = live.limit(code_location)
+    if change:
+        limit: int | None = change.value
+        source = Source.LIVE
+    else:
+        limit = configured.entry(code_location).limit
+        named = code_location in configured.entries
+        source = Source.NONE if limit is None else Source.CONFIGURATION if named else Source.DEFAULT
+    for tag_limit in tag_limits:
+        if limits_code_location(tag_limit, code_location) and (limit is None or tag_limit["limit"] < limit):
+            limit, source, change = tag_limit["limit"], Source.TAG_LIMIT, None
+    return LimitInForce(limit, source, weight, change)
+
+
+def limits_code_location(tag_limit: Mapping[str, Any], code_location: str) -> bool:
+    """Whether one of Dagster's tag limits limits the runs of just this code location."""
+    value = tag_limit.get("value")
+    return tag_limit["key"] == CLT_TAG_KEY and (value == code_location or is_per_unique_value(tag_limit))
+
+
+def is_per_unique_value(tag_limit: Mapping[str, Any]) -> bool:
+    """Whether one of Dagster's tag limits holds for each value of its key by itself."""
+    value = tag_limit.get("value")
+    return isinstance(value, Mapping) and bool(value.get("applyLimitPerUniqueValue"))
