@@ -7,6 +7,8 @@ SHELL := bash
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
+STATE := .state
+PORT ?= 3000
 LOCATIONS := $(patsubst code_locations/%/pyproject.toml,%,$(wildcard code_locations/*/pyproject.toml))
 
 # Where images come from and go to.
@@ -34,6 +36,19 @@ $(VENV)/.made: requirements/build.txt requirements/dev.txt coordinator/pyproject
 
 .PHONY: setup
 setup: $(VENV)/.made ## Prepare the environment in .venv
+
+# It starts inside its DAGSTER_HOME, where Dagster looks for dagster.yaml and warns of another one elsewhere.
+.PHONY: dev
+dev: setup ## Start Dagster with both code locations; PORT=3000
+	@mkdir -p $(STATE)
+	@ln -sf ../dagster.yaml $(STATE)/dagster.yaml
+	@echo "Dagster will be at http://127.0.0.1:$(PORT); Ctrl-C stops it. Its state is in $(STATE)/."
+	@cd $(STATE) && DAGSTER_HOME="$(CURDIR)/$(STATE)" PYTHONWARNINGS='ignore:Function `dev_command`' exec ../$(RUN)/dagster dev \
+		--workspace ../workspace.yaml --host 127.0.0.1 --port $(PORT)
+
+.PHONY: demo
+demo: setup ## Watch a burst of runs of both code locations stay under their limits
+	@$(RUN)/python -m demo
 
 .PHONY: lock
 lock: ## Lock the newest allowed version of every package, with hashes

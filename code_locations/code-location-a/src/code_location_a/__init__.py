@@ -1,1 +1,1 @@
-"""A sample code location."""
+"""A sample code location: the shop, whose orders and exchange rates other teams read."""

@@ -1,0 +1,42 @@
+"""The invoices of each day's orders, made when the orders arrive."""
+
+import dagster as dg
+
+from code_location_b.shop import ORDERS, latest_metadata
+from code_location_b.work import Work
+
+days = dg.DailyPartitionsDefinition(start_date="2026-01-01")
+
+
+@dg.asset(partitions_def=days, deps=[ORDERS], pool="ledger", group_name="accounts", kinds={"python"})
+def invoices(context: dg.AssetExecutionContext, config: Work) -> dg.MaterializeResult:
+    """The invoices of a day. The pool lets one run at a time write to the ledger."""
+    ordered = latest_metadata(context.instance, ORDERS, context.partition_key)
+    config.wait()
+    revenue = float(ordered["revenue"])
+    return dg.MaterializeResult(
+        metadata={"net": revenue, "tax": round(revenue * 0.19, 2), "gross": round(revenue * 1.19, 2)}
+    )
+
+
+invoices_job = dg.define_asset_job("invoices_job", selection=[invoices], description="One day's invoices.")
+
+
+@dg.sensor(job=invoices_job, minimum_interval_seconds=5)
+def new_orders(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """One run of `invoices_job` for each day whose orders were materialized since the last tick."""
+    materialized = context.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=ORDERS, after_storage_id=int(context.cursor or 0)),
+        limit=25,
+        ascending=True,
+    ).records
+    if not materialized:
+        return dg.SkipReason("No orders since the last tick.")
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(run_key=str(record.storage_id), partition_key=record.partition_key)
+            for record in materialized
+            if record.partition_key
+        ],
+        cursor=str(materialized[-1].storage_id),
+    )

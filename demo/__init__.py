@@ -1,0 +1,1 @@
+"""The system of the local trial without a browser: `make demo`."""
