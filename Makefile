@@ -86,6 +86,33 @@ images: ## Build the images (VERSION, REGISTRY, BASE, BUILDER, BUILD_OPTIONS)
 push: ## Push the images to REGISTRY
 	for image in system $(LOCATIONS); do $(BUILDER) push $(REGISTRY)/$$image:$(VERSION); done
 
+# The chart is a directory, an archive or a name such as dagster/dagster of a repository that Helm knows.
+CHART ?= dagster/dagster
+RELEASE ?= dagster
+NAMESPACE ?= dagster
+VALUES ?= deploy/values.yaml
+
+.PHONY: deploy
+deploy: ## Install or upgrade the release (CHART, VALUES, NAMESPACE, RELEASE, HELM_OPTIONS)
+	helm upgrade --install $(RELEASE) $(CHART) --namespace $(NAMESPACE) --create-namespace \
+		$(addprefix --values ,$(VALUES)) --wait --timeout 10m $(HELM_OPTIONS)
+
+# An image NAME-stock is NAME without the coordinator's package.
+.PHONY: e2e-images
+e2e-images: images ## Build the images, and what `make e2e` compares them with
+	for image in system $(LOCATIONS); do \
+		$(BUILDER) build --quiet --file tests/e2e/Dockerfile --build-arg IMAGE=$(REGISTRY)/$$image:$(VERSION) \
+			--tag $(REGISTRY)/$$image-stock:$(VERSION) tests/e2e; \
+	done
+
+.PHONY: e2e
+e2e: export REGISTRY := $(REGISTRY)
+e2e: export VERSION := $(VERSION)
+e2e: export BUILDER := $(BUILDER)
+e2e: export BASE := $(BASE)
+e2e: setup ## Test the images, and a deployment of them on a cluster (KUBECONFIG, CHART, VERSION, REGISTRY)
+	$(RUN)/pytest tests/images tests/e2e --exitfirst --log-cli-level INFO
+
 .PHONY: clean
 clean: ## Remove the environment, the trial's state and what tools left
 	rm -rf $(VENV) .state artifacts dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .nox
