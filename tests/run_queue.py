@@ -1,0 +1,175 @@
+"""A queue of runs in this process: a real instance, a real coordinator and real ticks of the daemon.
+
+Only the launcher is Dagster's own stand-in, which takes a run and leaves it as started.
+"""
+
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY, CLTQueuedRunCoordinator
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.run_coordinator.base import SubmitRunContext
+from dagster._core.storage.dagster_run import RunOpConcurrency
+from dagster._core.storage.tags import PRIORITY_TAG
+from dagster._core.test_utils import MockedRunLauncher, create_run_for_test, instance_for_test
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
+
+try:
+    from dagster._core import remote_origin as origins
+except ImportError:  # Dagster 1.10
+    from dagster._core.remote_representation import origin as origins  # type: ignore[attr-defined,no-redef]
+
+MODULE = "clt_queued_run_coordinator.coordinator"
+A = "code-location-a"
+B = "code-location-b"
+
+
+def job_origin(code_location: str) -> Any:
+    """Where a run of a code location comes from, as a webserver or a daemon fills it in."""
+    return origins.RemoteJobOrigin(
+        origins.RemoteRepositoryOrigin(origins.RegisteredCodeLocationOrigin(code_location), "repository"), "job"
+    )
+
+
+CODE_ORIGIN = JobPythonOrigin(
+    "job",
+    RepositoryPythonOrigin(sys.executable, ModuleCodePointer("module", "definitions", working_directory=None)),
+)
+
+
+class RunQueue:
+    """A queue to fill, to tick and to look at."""
+
+    def __init__(self, instance: DagsterInstance) -> None:
+        self.instance = instance
+        self.daemon = QueuedRunCoordinatorDaemon(interval_seconds=1)
+
+    @property
+    def coordinator(self) -> CLTQueuedRunCoordinator:
+        """The coordinator under test."""
+        coordinator = self.instance.run_coordinator
+        assert isinstance(coordinator, CLTQueuedRunCoordinator)
+        return coordinator
+
+    def create(self, code_location: str | None, pool: str | None = None, **options: Any) -> DagsterRun:
+        """A run that isn't queued yet; with a pool, one that can only start where the pool has room."""
+        run: DagsterRun = create_run_for_test(
+            self.instance,
+            job_name="job",
+            remote_job_origin=job_origin(code_location) if code_location else None,
+            job_code_origin=CODE_ORIGIN,
+            **options,
+        )
+        if pool:
+            needs = RunOpConcurrency(
+                root_key_counts={pool: 1}, has_unconstrained_root_nodes=False, all_pools={pool}
+            )
+            self.instance.delete_run(run.run_id)
+            self.instance.add_run(run._replace(run_op_concurrency=needs))
+        return run
+
+    def submit(self, code_location: str, tags: Mapping[str, str] | None = None, **options: Any) -> DagsterRun:
+        """Queue a run the way that Dagster does: through the coordinator."""
+        run = self.create(code_location, tags=dict(tags or {}), **options)
+        workspace: Any = None
+        return self.coordinator.submit_run(SubmitRunContext(run, workspace))
+
+    def queue(self, code_location: str, runs: int = 1, priority: int | None = None, **options: Any) -> list[str]:
+        """Queue several runs; returns their ids."""
+        tags = {PRIORITY_TAG: str(priority)} if priority is not None else {}
+        tags |= options.pop("tags", {})
+        return [self.submit(code_location, tags, **options).run_id for _ in range(runs)]
+
+    def put(
+        self, code_location: str | None, status: DagsterRunStatus, runs: int = 1, tag: str | None = None
+    ) -> list[str]:
+        """Put runs into the storage as they are, past the coordinator; tagged only where a tag is given."""
+        return [
+            self.create(code_location, status=status, tags={CLT_TAG_KEY: tag} if tag else {}).run_id
+            for _ in range(runs)
+        ]
+
+    def tick(self) -> dict[str, int]:
+        """One tick of the daemon; returns how many runs of each code location it started."""
+        started: dict[str, int] = {}
+        for run_id in self.tick_ids():
+            run = self.run(run_id)
+            assert run.remote_job_origin
+            name = run.remote_job_origin.location_name
+            started[name] = started.get(name, 0) + 1
+        return started
+
+    def tick_ids(self) -> list[str]:
+        """One tick of the daemon; returns the ids of the runs that it started, in their order."""
+        before = len(self.launcher.queue())
+        list(self.daemon.run_iteration(self._workspace()))
+        return [run.run_id for run in self.launcher.queue()[before:]]
+
+    def end(self, code_location: str, runs: int = 1) -> None:
+        """Let runs in progress of a code location succeed, the oldest first."""
+        ended = 0
+        for run in reversed(self.instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTING]))):
+            if ended < runs and run.remote_job_origin and run.remote_job_origin.location_name == code_location:
+                self.instance.report_run_canceled(run)
+                ended += 1
+        assert ended == runs, f"only {ended} runs of {code_location} are in progress"
+
+    def run(self, run_id: str) -> DagsterRun:
+        """A run as the storage has it now."""
+        run = self.instance.get_run_by_id(run_id)
+        assert run
+        return run
+
+    def in_progress(self, code_location: str) -> int:
+        """How many runs of a code location are in progress, by their origin."""
+        return sum(
+            1
+            for run in self.instance.get_runs(
+                RunsFilter(statuses=[DagsterRunStatus.STARTING, DagsterRunStatus.STARTED])
+            )
+            if run.remote_job_origin and run.remote_job_origin.location_name == code_location
+        )
+
+    @property
+    def launcher(self) -> MockedRunLauncher:
+        """What takes the started runs."""
+        launcher = self.instance.run_launcher
+        assert isinstance(launcher, MockedRunLauncher)
+        return launcher
+
+    def _workspace(self) -> Any:
+        return SimpleNamespace(instance=self.instance, create_request_context=lambda: None)
+
+
+@contextmanager
+def ephemeral_run_queue(config: Mapping[str, Any], concurrency: Mapping[str, Any]) -> Iterator[RunQueue]:
+    """A queue on `DagsterInstance.ephemeral()`, which takes no coordinator: one is registered."""
+    with DagsterInstance.ephemeral(
+        settings={"concurrency": dict(concurrency)} if concurrency else None
+    ) as instance:
+        instance._run_coordinator = CLTQueuedRunCoordinator(**config)
+        instance._run_coordinator.register_instance(instance)
+        instance._run_launcher = MockedRunLauncher()
+        instance._run_launcher.register_instance(instance)
+        yield RunQueue(instance)
+
+
+@contextmanager
+def postgresql_run_queue(
+    url: str, config: Mapping[str, Any], concurrency: Mapping[str, Any]
+) -> Iterator[RunQueue]:
+    """A queue on PostgreSQL, all of it loaded from a `dagster.yaml`."""
+    overrides = {
+        "storage": {"postgres": {"postgres_url": url}},
+        "run_coordinator": {"module": MODULE, "class": "CLTQueuedRunCoordinator", "config": dict(config)},
+        "run_launcher": {"module": "dagster._core.test_utils", "class": "MockedRunLauncher"},
+        **({"concurrency": dict(concurrency)} if concurrency else {}),
+    }
+    with tempfile.TemporaryDirectory() as folder, instance_for_test(overrides, temp_dir=folder) as instance:
+        yield RunQueue(instance)
