@@ -14,7 +14,7 @@ Answer = TypeVar("Answer")
 
 
 def await_(
-    what: str, condition: Callable[[], Answer], seconds: float = 180, pause: float = 1
+    what: str, condition: Callable[[], Answer], seconds: float = 180, pause: float = 1, quiet: bool = False
 ) -> Answer:
     """Ask until the answer is true, or an assertion in it holds; fail with the last one seen.
 
@@ -23,18 +23,23 @@ def await_(
         condition: Asked again and again; an AssertionError in it means not yet.
         seconds: How long.
         pause: Seconds between two questions.
+        quiet: Don't log it.
     """
-    log.info("waiting until %s", what)
+    if not quiet:
+        log.info("waiting until %s", what)
     ask = tenacity.Retrying(
         stop=tenacity.stop_after_delay(seconds),
         wait=tenacity.wait_fixed(pause),
-        retry=tenacity.retry_if_exception_type(AssertionError) | tenacity.retry_if_result(lambda answer: not answer),
+        retry=tenacity.retry_if_exception_type(AssertionError)
+        | tenacity.retry_if_result(lambda answer: not answer),
         reraise=True,
     )
     try:
         return ask(condition)
     except tenacity.RetryError as error:
-        raise AssertionError(f"not within {seconds:.0f} s: {what}; last answer {error.last_attempt.result()!r}") from None
+        raise AssertionError(
+            f"not within {seconds:.0f} s: {what}; last answer {error.last_attempt.result()!r}"
+        ) from None
 
 
 class Cluster:
@@ -85,7 +90,9 @@ class Cluster:
         """Write every pod's log and description, and the events, into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "events.txt").write_text(self.kubectl("get", "events", "--sort-by=.lastTimestamp", check=False))
-        (folder / "objects.txt").write_text(self.kubectl("get", "all,configmaps,pvc", "--output=wide", check=False))
+        (folder / "objects.txt").write_text(
+            self.kubectl("get", "all,configmaps,pvc", "--output=wide", check=False)
+        )
         for pod in self.items("pods"):
             name = pod["metadata"]["name"]
             logs = self.kubectl("logs", name, "--all-containers", "--prefix", "--tail=-1", check=False)

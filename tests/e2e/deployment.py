@@ -125,7 +125,10 @@ class Deployment:
     def helm(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Helm in the namespace."""
         return subprocess.run(
-            ["helm", "--namespace", self.cluster.namespace, *arguments], capture_output=True, text=True, check=False
+            ["helm", "--namespace", self.cluster.namespace, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     def install(self) -> None:
