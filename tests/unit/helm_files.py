@@ -4,7 +4,7 @@ import json
 import textwrap
 from pathlib import Path
 
-from clt_queued_run_coordinator.helm_check import findings_in_values
+from clt_queued_run_coordinator.helm.check import findings_in_values
 
 VALUES = """\
 dagsterWebserver:

@@ -4,7 +4,7 @@ import os
 import pathlib
 
 import pytest
-from clt_queued_run_coordinator.helm_check import findings_in_values
+from clt_queued_run_coordinator.helm.check import findings_in_values
 
 from tests.unit.helm_files import VALUES, check, write_chart
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
-from clt_queued_run_coordinator.helm_chart import read_chart
-from clt_queued_run_coordinator.helm_check import findings_in_values
-from clt_queued_run_coordinator.helm_values import read_values
-from clt_queued_run_coordinator.helm_yaml import HelmInputError
+from clt_queued_run_coordinator.helm.chart import read_chart
+from clt_queued_run_coordinator.helm.check import findings_in_values
+from clt_queued_run_coordinator.helm.values import read_values
+from clt_queued_run_coordinator.helm.yaml import HelmInputError
 
 from tests.unit.helm_files import NO_CHART, VALUES, check, write_chart
 

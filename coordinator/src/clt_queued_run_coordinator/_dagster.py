@@ -6,7 +6,8 @@ from typing import cast
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, QueuedRunCoordinator, RunRecord, RunsFilter
 from dagster._config import resolve_to_config_type, validate_config
 from dagster._config.errors import EvaluationError
-from dagster._core.run_coordinator.base import SubmitRunContext
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.run_coordinator.base import RunCoordinator, SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
 from dagster._core.storage import dagster_run as _dagster_run
 from dagster._core.storage.runs.schema import KeyValueStoreTable, RunsTable, RunTagsTable
@@ -20,8 +21,10 @@ __all__ = [
     "DagsterRun",
     "DagsterRunStatus",
     "EvaluationError",
+    "InstanceRef",
     "KeyValueStoreTable",
     "QueuedRunCoordinator",
+    "RunCoordinator",
     "RunQueueConfig",
     "RunRecord",
     "RunTagsTable",

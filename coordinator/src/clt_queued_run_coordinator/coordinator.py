@@ -57,7 +57,7 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
             code_location_limits=limits or CodeLocationLimits(),
             tag_concurrency_limits=own.tag_concurrency_limits,
         )
-        self._is_limiting = limits is not None
+        self.is_limiting = limits is not None
         self._ticks = Ticks(self.settings, self._log)
 
     @classmethod
@@ -78,11 +78,7 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
             ConfigurationError: The instance's own tag limits would silently replace `code_location_limits`.
         """
         super().register_instance(instance)
-        if self._is_limiting and instance_concurrency_settings(instance).get("tag_concurrency_limits"):
-            raise ConfigurationError(
-                "concurrency.runs.tag_concurrency_limits of the instance replaces the coordinator's"
-                f" {configuration.OPTION}; move its entries to run_coordinator.config.tag_concurrency_limits."
-            )
+        refuse_shadowed_limits(self, instance_concurrency_settings(instance))
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
         """Tag the run with its code location, then queue it.
@@ -114,6 +110,23 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
             {name: in_force.limit for name, in_force in state.limits.items()},
             state.default_limit,
             self.settings.tag_concurrency_limits,
+        )
+
+
+def refuse_shadowed_limits(coordinator: CLTQueuedRunCoordinator, runs: Mapping[str, Any]) -> None:
+    """Refuse a configuration whose limits would never be applied.
+
+    Args:
+        coordinator: The coordinator.
+        runs: `concurrency.runs` of its instance.
+
+    Raises:
+        ConfigurationError: The instance's own tag limits would silently replace `code_location_limits`.
+    """
+    if coordinator.is_limiting and runs.get("tag_concurrency_limits"):
+        raise ConfigurationError(
+            "concurrency.runs.tag_concurrency_limits of the instance replaces the coordinator's"
+            f" {configuration.OPTION}; move its entries to run_coordinator.config.tag_concurrency_limits."
         )
 
 

@@ -12,9 +12,9 @@ from clt_queued_run_coordinator._dagster import (
 )
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.findings import Finding
-from clt_queued_run_coordinator.helm_keys import nearest
-from clt_queued_run_coordinator.helm_values import HelmValues
-from clt_queued_run_coordinator.helm_yaml import Path, dotted
+from clt_queued_run_coordinator.helm.values import HelmValues
+from clt_queued_run_coordinator.helm.yaml import Path, dotted
+from clt_queued_run_coordinator.names import nearest
 
 RUN_COORDINATOR = ("dagsterDaemon", "runCoordinator")
 CUSTOM = (*RUN_COORDINATOR, "config", "customRunCoordinator")

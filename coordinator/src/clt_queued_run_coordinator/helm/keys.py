@@ -1,14 +1,14 @@
 """Keys in Helm values that the chart doesn't know: Helm ignores them without a word."""
 
-from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
+from collections.abc import Iterator
 from typing import Any
 
 from clt_queued_run_coordinator.findings import Finding
-from clt_queued_run_coordinator.helm_chart import Chart
-from clt_queued_run_coordinator.helm_known import Known, known_keys
-from clt_queued_run_coordinator.helm_values import HelmValues
-from clt_queued_run_coordinator.helm_yaml import Path, dotted
+from clt_queued_run_coordinator.helm.chart import Chart
+from clt_queued_run_coordinator.helm.known import Known, known_keys
+from clt_queued_run_coordinator.helm.values import HelmValues
+from clt_queued_run_coordinator.helm.yaml import Path, dotted
+from clt_queued_run_coordinator.names import nearest
 
 
 def unknown_keys(values: HelmValues, chart: Chart) -> list[Finding]:
@@ -47,17 +47,6 @@ def _cure(path: Path, siblings: Known, root: Known) -> str:
     if elsewhere:
         return f"the chart knows it as {dotted(elsewhere)!r}"
     return f"remove it, or write one of {', '.join(sorted(siblings.keys))}"
-
-
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The name most like another, capitals and punctuation aside; None where none is alike."""
-    plain = {_plain(known): known for known in names}
-    matches = get_close_matches(_plain(name), plain, n=1)
-    return plain[matches[0]] if matches else None
-
-
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 def _places(key: str, known: Known, path: Path) -> Iterator[Path]:

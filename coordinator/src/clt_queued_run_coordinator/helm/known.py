@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from clt_queued_run_coordinator.helm_chart import Chart
+from clt_queued_run_coordinator.helm.chart import Chart
 
 USER_DEPLOYMENTS = "dagster-user-deployments"
 """Dagster's own subchart, whose keys are known; the schemas of its other subcharts are partial."""

@@ -8,7 +8,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from clt_queued_run_coordinator.helm_yaml import HelmInputError, parse_yaml
+from clt_queued_run_coordinator.helm.yaml import HelmInputError, parse_yaml
 
 
 @dataclass(frozen=True)

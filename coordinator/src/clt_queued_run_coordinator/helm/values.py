@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clt_queued_run_coordinator.findings import Finding
-from clt_queued_run_coordinator.helm_yaml import HelmInputError, Path, parse_yaml
+from clt_queued_run_coordinator.helm.yaml import HelmInputError, Path, parse_yaml
 
 
 @dataclass

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from clt_queued_run_coordinator.findings import Finding
-from clt_queued_run_coordinator.helm_keys import nearest
-from clt_queued_run_coordinator.helm_known import USER_DEPLOYMENTS
-from clt_queued_run_coordinator.helm_options import OPTIONS
-from clt_queued_run_coordinator.helm_values import HelmValues
-from clt_queued_run_coordinator.helm_yaml import Path, dotted
+from clt_queued_run_coordinator.helm.known import USER_DEPLOYMENTS
+from clt_queued_run_coordinator.helm.options import OPTIONS
+from clt_queued_run_coordinator.helm.values import HelmValues
+from clt_queued_run_coordinator.helm.yaml import Path, dotted
+from clt_queued_run_coordinator.names import nearest
 from clt_queued_run_coordinator.tagging import CLT_TAG_KEY
 
 MAX = "max_concurrent_runs"

@@ -1,0 +1,1 @@
+"""What `dagster-clt check --values` finds in the values of the official Helm chart; begins in `check.py`."""

@@ -1,0 +1,119 @@
+"""The queue as people and scripts look at it: one line for each code location. Pure."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from clt_queued_run_coordinator.limits import Source
+from clt_queued_run_coordinator.queue_state import QueueState
+
+
+@dataclass(frozen=True)
+class CodeLocationStatus:
+    """One code location.
+
+    Attributes:
+        code_location: Its name.
+        queued: Its runs in the queue.
+        in_progress: Its runs that hold a slot.
+        limit: The most that may be in progress at once; None for no limit.
+        limit_from: Where the limit comes from, a value of `limits.Source`.
+        changed_by: Who made the live change behind the limit, if one is.
+        changed_at: When, as ISO 8601 in UTC.
+        weight: How large its share is beside the others'.
+        share: The slots that are its own where sharing is fair; None where nothing is shared.
+        oldest_queued_seconds: How long ago its oldest queued run was created; None with nothing queued.
+        waits_for: What its oldest queued run waits for; empty with nothing queued.
+    """
+
+    code_location: str
+    queued: int
+    in_progress: int
+    limit: int | None
+    limit_from: str
+    changed_by: str | None
+    changed_at: str | None
+    weight: float
+    share: int | None
+    oldest_queued_seconds: float | None
+    waits_for: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """The whole queue.
+
+    Attributes:
+        max_concurrent_runs: The effective one; -1 for no such limit.
+        sharing: `fifo` or `fair`.
+        queued: Runs in the queue, those that don't tell their code location included.
+        in_progress: Runs in progress, those that don't tell their code location included.
+        without_code_location: Those of them.
+        code_locations: By name.
+    """
+
+    max_concurrent_runs: int
+    sharing: str
+    queued: int
+    in_progress: int
+    without_code_location: int
+    code_locations: list[CodeLocationStatus]
+
+    def as_data(self) -> dict[str, Any]:
+        """The same as plain data, for JSON; the attributes are the fields."""
+        return asdict(self)
+
+
+def status(state: QueueState, now: datetime) -> Status:
+    """What to show of a queue.
+
+    Args:
+        state: The queue.
+        now: The moment that ages are measured at, in UTC.
+    """
+    shares = state.shares()
+    return Status(
+        max_concurrent_runs=state.max_concurrent_runs,
+        sharing=state.settings.code_location_limits.sharing.value,
+        queued=state.counts.queued,
+        in_progress=state.counts.in_progress,
+        without_code_location=state.counts.without_code_location,
+        code_locations=[
+            _of_code_location(state, name, shares.get(name, 0) if shares else None, now)
+            for name in sorted(state.limits)
+        ],
+    )
+
+
+def _of_code_location(state: QueueState, name: str, share: int | None, now: datetime) -> CodeLocationStatus:
+    count = state.count(name)
+    in_force = state.limits[name]
+    change = in_force.change
+    return CodeLocationStatus(
+        code_location=name,
+        queued=count.queued,
+        in_progress=count.in_progress,
+        limit=in_force.limit,
+        limit_from=in_force.source.value,
+        changed_by=change.by if change else None,
+        changed_at=change.at.isoformat() if change else None,
+        weight=in_force.weight,
+        share=share,
+        oldest_queued_seconds=max(0.0, (now - count.oldest).total_seconds()) if count.oldest else None,
+        waits_for=_waits_for(state, name, share) if count.queued else "",
+    )
+
+
+def _waits_for(state: QueueState, name: str, share: int | None) -> str:
+    """What the counts tell; what they don't is left to the page "Why is my run still queued?"."""
+    count = state.count(name)
+    in_force = state.limits[name]
+    if in_force.source is Source.PAUSED:
+        return "resume"
+    if in_force.limit is not None and count.in_progress >= in_force.limit:
+        return "a higher limit" if in_force.limit == 0 else "its limit"
+    if state.max_concurrent_runs != -1 and state.counts.in_progress >= state.max_concurrent_runs:
+        return "a free slot"
+    if share is not None and count.in_progress >= share:
+        return "its share"
+    return "the next tick, or a tag limit, a pool or its code server"
