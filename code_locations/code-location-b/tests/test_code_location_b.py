@@ -41,9 +41,7 @@ def test_invoices_read_the_orders_from_the_event_log(instance: dg.DagsterInstanc
 def test_invoices_say_which_orders_are_missing(instance: dg.DagsterInstance) -> None:
     """Without the day's orders the run fails with a message that names them."""
     with pytest.raises(dg.Failure, match=r"orders\[2026-01-01\] was never materialized"):
-        dg.materialize(
-            [invoices], instance=instance, partition_key=DAY, run_config={"ops": {"invoices": NO_WAIT}}
-        )
+        dg.materialize([invoices], instance=instance, partition_key=DAY, run_config={"ops": {"invoices": NO_WAIT}})
 
 
 def test_the_price_list_has_a_row_for_each_currency(instance: dg.DagsterInstance) -> None:
@@ -70,6 +68,4 @@ def test_the_sensor_asks_for_a_run_for_each_day_once(instance: dg.DagsterInstanc
     first = new_orders(dg.build_sensor_context(instance=instance))
     assert isinstance(first, dg.SensorResult)
     assert [request.partition_key for request in first.run_requests or []] == [DAY, "2026-01-02"]
-    assert isinstance(
-        new_orders(dg.build_sensor_context(instance=instance, cursor=first.cursor)), dg.SkipReason
-    )
+    assert isinstance(new_orders(dg.build_sensor_context(instance=instance, cursor=first.cursor)), dg.SkipReason)

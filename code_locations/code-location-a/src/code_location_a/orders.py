@@ -26,9 +26,7 @@ def orders(context: dg.AssetExecutionContext, config: Work) -> dg.MaterializeRes
         metadata={
             "dagster/row_count": sum(ordered.values()),
             "revenue": round(sum(count * _PRICES[article] for article, count in ordered.items()), 2),
-            "articles": dg.MetadataValue.md(
-                "\n".join(["| article | ordered | EUR |", "|---|---|---|", *rows])
-            ),
+            "articles": dg.MetadataValue.md("\n".join(["| article | ordered | EUR |", "|---|---|---|", *rows])),
         }
     )
 

@@ -1,0 +1,97 @@
+"""A burst of runs of both code locations under their limits: `make demo`."""
+
+import sys
+import tempfile
+from argparse import ArgumentParser
+from pathlib import Path
+
+import dagster as dg
+from rich.console import Console
+from rich.live import Live
+
+from demo.event_log import runs_in_progress
+from demo.graphql import Launch
+from demo.judge import most_at_once, most_at_once_by_code_location, violations
+from demo.system import System, trial_config
+from demo.table import Watch, all_ended
+from demo.waiting import wait_until
+
+MAX_CONCURRENT_RUNS = 5
+LIMITS = {"code-location-a": 2, "code-location-b": 3}
+
+
+def burst(runs: int, seconds: float) -> list[Launch]:
+    """As many runs of each code location, in turns; each works for some seconds."""
+    work = {"config": {"seconds": seconds}}
+    return [
+        launch
+        for _ in range(runs)
+        for launch in (
+            Launch("code-location-a", "refresh_search_index", {"ops": {"collect": work}}),
+            Launch("code-location-b", "close_books", {"ops": {"balance": work}}),
+        )
+    ]
+
+
+def watch(instance: dg.DagsterInstance, run_ids: list[str], console: Console) -> list[dg.DagsterRun]:
+    """Show the live table until every run has ended; returns the runs."""
+    seen = Watch(LIMITS)
+
+    def look() -> list[dg.DagsterRun]:
+        runs = list(instance.get_runs(dg.RunsFilter(run_ids=run_ids)))
+        live.update(seen.look(runs), refresh=True)
+        return runs if all_ended(runs) else []
+
+    with Live(console=console, auto_refresh=False) as live:
+        return wait_until("every run has ended", look, seconds=900, every=0.5)
+
+
+def verdict(instance: dg.DagsterInstance, runs: list[dg.DagsterRun]) -> list[str]:
+    """What did not go as it should, one line each, as the event log tells it."""
+    times = runs_in_progress(instance, [run.run_id for run in runs])
+    most = most_at_once_by_code_location(times)
+    return [
+        *(
+            f"run {run.run_id} ended {run.status.value}"
+            for run in runs
+            if run.status is not dg.DagsterRunStatus.SUCCESS
+        ),
+        *map(str, violations(times, LIMITS, MAX_CONCURRENT_RUNS)),
+        *(
+            f"{name} never had {limit} runs in progress at once, as its limit allows"
+            for name, limit in LIMITS.items()
+            if most.get(name, 0) < limit
+        ),
+    ]
+
+
+def main() -> int:
+    """Run the demo; returns the exit code."""
+    parser = ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument("--runs", type=int, default=6, help="runs of each code location (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=2, help="how long each works (default: %(default)s)")
+    options = parser.parse_args()
+    console = Console()
+    console.print("Starting the daemon, the webserver and two code servers ...")
+    with tempfile.TemporaryDirectory(prefix="dagster-demo-") as home:
+        config = trial_config(max_concurrent_runs=MAX_CONCURRENT_RUNS, code_location_limits={"locations": LIMITS})
+        with System(Path(home) / "home", config) as system, system.instance() as instance:
+            console.print(f"Launching {options.runs} runs of each code location.")
+            run_ids = system.graphql.launch_several(burst(options.runs, options.seconds))
+            runs = watch(instance, run_ids, console)
+            problems = verdict(instance, runs)
+            times = runs_in_progress(instance, run_ids)
+    for problem in problems:
+        console.print(f"[red]{problem}")
+    if not problems:
+        most = most_at_once_by_code_location(times)
+        console.print(
+            f"\nBy the event log: {len(runs)} runs succeeded; at most"
+            f" {' and '.join(f'{most[name]} of {name}' for name in LIMITS)} were in progress at once,"
+            f" {most_at_once(times)} in all. No limit was exceeded and each was reached."
+        )
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

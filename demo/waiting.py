@@ -1,0 +1,33 @@
+"""Waiting for a condition instead of for a time."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+T = TypeVar("T")
+
+
+def wait_until(what: str, condition: Callable[[], T], seconds: float = 180, every: float = 0.3) -> T:
+    """Ask again and again until the answer is true; returns that answer.
+
+    Args:
+        what: What is waited for, for the message.
+        condition: Asked without arguments; an exception that it raises ends the wait.
+        seconds: How long to wait at most.
+        every: Seconds between two questions.
+
+    Raises:
+        TimeoutError: It did not come true in time.
+    """
+
+    def give_up(state: RetryCallState) -> T:
+        last = state.outcome.result() if state.outcome else None
+        raise TimeoutError(f"{what}: not within {seconds:g} s; the last answer was {last!r}.")
+
+    return Retrying(
+        retry=retry_if_result(lambda answer: not answer),
+        stop=stop_after_delay(seconds),
+        wait=wait_fixed(every),
+        retry_error_callback=give_up,
+    )(condition)
