@@ -1,45 +1,9 @@
 """The cluster that KUBECONFIG names, through kubectl."""
 
 import json
-import logging
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
-
-import tenacity
-
-log = logging.getLogger(__name__)
-Answer = TypeVar("Answer")
-
-
-def await_(
-    what: str, condition: Callable[[], Answer], seconds: float = 180, pause: float = 1, quiet: bool = False
-) -> Answer:
-    """Ask until the answer is true, or an assertion in it holds; fail with the last one seen.
-
-    Args:
-        what: What is waited for, for the log and the failure.
-        condition: Asked again and again; an AssertionError in it means not yet.
-        seconds: How long.
-        pause: Seconds between two questions.
-        quiet: Don't log it.
-    """
-    if not quiet:
-        log.info("waiting until %s", what)
-    ask = tenacity.Retrying(
-        stop=tenacity.stop_after_delay(seconds),
-        wait=tenacity.wait_fixed(pause),
-        retry=tenacity.retry_if_exception_type(AssertionError)
-        | tenacity.retry_if_result(lambda answer: not answer),
-        reraise=True,
-    )
-    try:
-        return ask(condition)
-    except tenacity.RetryError as error:
-        raise AssertionError(
-            f"not within {seconds:.0f} s: {what}; last answer {error.last_attempt.result()!r}"
-        ) from None
+from typing import Any
 
 
 class Cluster:

@@ -64,7 +64,7 @@ class Deployment:
             images: Which image a code location has, where it isn't the one of its name.
             probe: Whether code servers have their startup probe.
         """
-        values = {}
+        values: dict[str, str] = {}
         for number, location in enumerate(location_names()):
             prefix = f"dagster-user-deployments.deployments[{number}]"
             repository, tag = self.image(images.get(location, location))

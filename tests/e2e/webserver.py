@@ -1,49 +1,42 @@
-"""The webserver's GraphQL, through a port-forward that is made anew when its pod goes."""
+"""The webserver's GraphQL, through a port-forward that is made anew when the webserver's pod goes."""
 
-import logging
 import re
 import subprocess
-import time
+from collections.abc import Sequence
 from typing import Any
 
 import requests
+import tenacity
+from gql.transport.exceptions import TransportError
 
-from tests.e2e.cluster import Cluster, await_
+from demo.graphql import GraphQL, Launch
+from tests.e2e.cluster import Cluster
 
-log = logging.getLogger(__name__)
 SERVICE = "service/dagster-dagster-webserver"
 PORT = 3000
 
-EVENTS = """
+_EVENTS = """
 query($id: ID!, $after: String) {
   logsForRun(runId: $id, afterCursor: $after) {
-    ... on EventConnection {
-      cursor hasMore events { ... on MessageEvent { timestamp eventType message } }
-    }
+    ... on Error { message }
+    ... on EventConnection { cursor hasMore events { ... on MessageEvent { timestamp eventType } } }
   }
 }
 """
-RUNS = """
-query($filter: RunsFilter!, $cursor: String) {
-  runsOrError(filter: $filter, cursor: $cursor, limit: 200) {
+_RUNS = """
+query($filter: RunsFilter!) {
+  runsOrError(filter: $filter) {
+    ... on Error { message }
     ... on Runs { results {
-      id status jobName parentRunId rootRunId tags { key value }
-      repositoryOrigin { repositoryLocationName }
+      id status parentRunId rootRunId tags { key value } repositoryOrigin { repositoryLocationName }
     } }
   }
 }
 """
-LAUNCH = """
-mutation($params: ExecutionParams!) {
-  launchRun(executionParams: $params) {
-    __typename
-    ... on LaunchRunSuccess { run { id } }
-    ... on PythonError { message }
-    ... on InvalidSubsetError { message }
-    ... on RunConfigValidationInvalid { errors { message } }
-  }
-}
-"""
+
+
+class Unreachable(Exception):  # noqa: N818 - what is the case, not what went wrong
+    """No port-forward to the webserver: its pod is gone or not ready."""
 
 
 class Webserver:
@@ -54,9 +47,9 @@ class Webserver:
     """
 
     def __init__(self, cluster: Cluster) -> None:
-        self.cluster = cluster
+        self._cluster = cluster
         self._forward: subprocess.Popen[str] | None = None
-        self._address = ""
+        self._url = ""
 
     def close(self) -> None:
         """End the port-forward."""
@@ -65,70 +58,55 @@ class Webserver:
             self._forward.wait()
             self._forward = None
 
-    def _open(self) -> str:
-        if self._forward and self._forward.poll() is None:
-            return self._address
-        self._forward = subprocess.Popen(
-            ["kubectl", "--namespace", self.cluster.namespace, "port-forward", SERVICE, f":{PORT}"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert self._forward.stdout
-        line = self._forward.stdout.readline()
-        port = re.search(r"127\.0\.0\.1:(\d+)", line)
-        assert port, f"no port-forward to {SERVICE}"
-        self._address = f"http://127.0.0.1:{port[1]}/graphql"
-        return self._address
-
-    def answers(self, query: str, **variables: Any) -> dict[str, Any]:
-        """Ask once; what is wrong is an AssertionError."""
-        try:
-            answer = requests.post(self._open(), json={"query": query, "variables": variables}, timeout=60)
-        except requests.RequestException as error:
+    def _graphql(self) -> GraphQL:
+        if self._forward is None or self._forward.poll() is not None:
             self.close()
-            raise AssertionError(f"the webserver didn't answer: {error}") from None
-        assert answer.ok, f"HTTP {answer.status_code}: {answer.text[:500]}"
-        body = answer.json()
-        assert not body.get("errors"), str(body["errors"])[:1000]
-        data: dict[str, Any] = body["data"]
-        return data
+            self._forward = subprocess.Popen(
+                ["kubectl", "--namespace", self._cluster.namespace, "port-forward", SERVICE, f":{PORT}"],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+            line = self._forward.stdout.readline() if self._forward.stdout else ""
+            address = re.search(r"127\.0\.0\.1:\d+", line)
+            if not address:
+                raise Unreachable(SERVICE)
+            self._url = f"http://{address[0]}"
+        return GraphQL(self._url)
 
-    def query(self, query: str, **variables: Any) -> dict[str, Any]:
-        """Ask until there is an answer: a webserver that is being replaced drops its connections."""
-        return await_("the webserver answers", lambda: self.answers(query, **variables), quiet=True)
+    def ask_once(self, query: str, **variables: Any) -> Any:
+        """The answer to a query or mutation that has one field; a lost connection is an error."""
+        return self._graphql().ask(query, **variables)
 
-    def launch(self, location: str, job: str, run_config: dict[str, Any] | None = None) -> str:
-        """Launch a run; its id."""
-        params = {
-            "selector": {
-                "repositoryLocationName": location,
-                "repositoryName": "__repository__",
-                "jobName": job,
-            },
-            "runConfigData": run_config or {},
-        }
-        launched = self.answers(LAUNCH, params=params)["launchRun"]
-        assert launched["__typename"] == "LaunchRunSuccess", launched
-        run_id: str = launched["run"]["id"]
-        return run_id
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception_type((requests.RequestException, TransportError, Unreachable)),
+        stop=tenacity.stop_after_delay(240),
+        wait=tenacity.wait_fixed(2),
+        before_sleep=lambda state: state.args[0].close(),
+        reraise=True,
+    )
+    def ask(self, query: str, **variables: Any) -> Any:
+        """The same, asked again while the webserver or its database is being replaced."""
+        return self.ask_once(query, **variables)
 
-    def runs(self, **run_filter: Any) -> list[dict[str, Any]]:
+    def launch(self, launches: Sequence[Launch]) -> list[str]:
+        """Launch runs, with one request; their ids."""
+        self.ask("{ version }")
+        return self._graphql().launch_several(launches)
+
+    def runs(self, run_ids: Sequence[str] | None = None, **run_filter: Any) -> list[dict[str, Any]]:
         """The runs that a filter finds, the newest first, with their tags as a dict."""
-        found: list[dict[str, Any]] = []
-        while True:
-            page = self.query(RUNS, filter=run_filter, cursor=found[-1]["id"] if found else None)
-            results = page["runsOrError"]["results"]
-            found += [run | {"tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in results]
-            if len(results) < 200:
-                return found
+        if run_ids is not None:
+            run_filter["runIds"] = list(run_ids)
+        found = self.ask(_RUNS, filter=run_filter)["results"]
+        return [run | {"tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in found]
 
     def events(self, run_id: str) -> list[tuple[str, float]]:
-        """A run's events: type and time in seconds."""
+        """A run's events: type, and time in seconds since the epoch."""
         found: list[tuple[str, float]] = []
         cursor = None
         while True:
-            page = self.query(EVENTS, id=run_id, after=cursor)["logsForRun"]
+            page = self.ask(_EVENTS, id=run_id, after=cursor)
             found += [
                 (event["eventType"], float(event["timestamp"]) / 1000)
                 for event in page["events"]
@@ -137,7 +115,3 @@ class Webserver:
             if not page["hasMore"]:
                 return found
             cursor = page["cursor"]
-
-    def now(self) -> float:
-        """The time as the event log has it, in seconds."""
-        return time.time()
