@@ -111,7 +111,7 @@ e2e: export VERSION := $(VERSION)
 e2e: export BUILDER := $(BUILDER)
 e2e: export BASE := $(BASE)
 e2e: setup ## Test the images, and a deployment of them on a cluster (KUBECONFIG, CHART, VERSION, REGISTRY)
-	$(RUN)/pytest tests/images tests/e2e --exitfirst --log-cli-level INFO
+	$(RUN)/pytest tests/images tests/e2e --exitfirst --timeout 900 --log-cli-level INFO
 
 .PHONY: clean
 clean: ## Remove the environment, the trial's state and what tools left
