@@ -1,4 +1,4 @@
-"""From the coordinator of this repository to Dagster's own one and, in two steps, back: under load, nothing is lost."""
+"""From our coordinator to Dagster's own one and, in two steps, back: under load, nothing is lost."""
 
 import logging
 import time
