@@ -23,7 +23,7 @@ COMPILE := $(RUN)/uv pip compile --quiet --universal --generate-hashes --no-stri
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The environment is made anew when the lock or a member's metadata changes.
 $(VENV)/.made: requirements/build.txt requirements/dev.txt coordinator/pyproject.toml $(wildcard code_locations/*/pyproject.toml)
@@ -49,6 +49,10 @@ dev: setup ## Start Dagster with both code locations; PORT=3000
 .PHONY: demo
 demo: setup ## Watch a burst of runs of both code locations stay under their limits
 	@$(RUN)/python -m demo
+
+.PHONY: demo-fair
+demo-fair: setup ## Compare how long a late code location waits, first come first served and fair
+	@$(RUN)/python -m demo.fair
 
 .PHONY: lock
 lock: ## Lock the newest allowed version of every package, with hashes

@@ -51,14 +51,14 @@ def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 class GraphQL:
-    """A client of one webserver.
+    """Asks one webserver; threads may share it.
 
     Args:
         url: The address of the webserver, without a path.
     """
 
     def __init__(self, url: str) -> None:
-        self._client = Client(transport=RequestsHTTPTransport(url=f"{url}/graphql", timeout=120))
+        self._url = f"{url}/graphql"
 
     def ask(self, query: str, **variables: Any) -> Any:
         """The answer to a query or mutation that has one field.
@@ -66,7 +66,9 @@ class GraphQL:
         Raises:
             GraphQLError: The answer is one of Dagster's error types.
         """
-        (answer,) = self._client.execute(GraphQLRequest(query, variable_values=variables)).values()
+        # One client a question: a client can't be shared by threads.
+        client = Client(transport=RequestsHTTPTransport(url=self._url, timeout=120))
+        (answer,) = client.execute(GraphQLRequest(query, variable_values=variables)).values()
         if isinstance(answer, dict) and "message" in answer:
             raise GraphQLError(answer["message"])
         return answer

@@ -4,9 +4,14 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.postgresql import PostgreSQL, running_postgresql
 from tests.run_queue import postgresql_run_queue
+
+# A loaded machine must not fail a test: no test asserts a time.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("default")
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from clt_queued_run_coordinator.tagging import RunWithoutCodeLocationError
 from dagster import DagsterRun, DagsterRunStatus, QueuedRunCoordinator
 from dagster._core.run_coordinator.base import SubmitRunContext
 
+from tests.in_process.statements import Statements
 from tests.run_queue import A, B, RunQueue
 
 MakeRunQueue = Callable[..., RunQueue]
@@ -91,24 +92,6 @@ def test_a_run_whose_tag_cannot_be_written_fails_with_the_cause(
     messages = [str(entry) for entry in queue.instance.all_logs(run.run_id)]
     assert any("the disk is full" in message for message in messages)
     assert queue.submit(A, parent_run_id=run.run_id, root_run_id=run.run_id).status == DagsterRunStatus.QUEUED
-
-
-class Statements:
-    """Counts the SQL statements that an instance's run and event storages execute."""
-
-    def __init__(self) -> None:
-        self.executed: list[str] = []
-
-    def __enter__(self) -> "Statements":
-        sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", self._count)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", self._count)
-
-    def _count(self, _connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if not statement.startswith(("PRAGMA", "SAVEPOINT", "RELEASE")):
-            self.executed.append(statement)
 
 
 def _statements_of_a_submit(queue: RunQueue, *, tags: dict[str, str], plain: bool) -> int:

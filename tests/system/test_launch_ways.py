@@ -1,6 +1,7 @@
 """Every run in the queue carries its code location, whichever way it was launched."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import dagster as dg
@@ -35,11 +36,20 @@ def instance(system: System) -> Iterator[dg.DagsterInstance]:
         yield opened
 
 
+@pytest.fixture(scope="module")
+def launches(system: System, instance: dg.DagsterInstance) -> Iterator[dict[str, Future[dg.RunsFilter]]]:
+    """Every way, driven at once: several of them wait for a tick of the daemon."""
+    with ThreadPoolExecutor(len(WAYS)) as threads:
+        yield {way.name: threads.submit(way.drive, system, instance) for way in WAYS}
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
-def test_runs_carry_their_code_location(way: Way, system: System, instance: dg.DagsterInstance) -> None:
+def test_runs_carry_their_code_location(
+    way: Way, launches: dict[str, Future[dg.RunsFilter]], instance: dg.DagsterInstance
+) -> None:
     """Runs launched this way are tagged with their code location's name, also where something else was asked."""
-    launched = way.drive(system, instance)
+    launched = launches[way.name].result()
     submitted = dg.RunsFilter(run_ids=launched.run_ids, tags=launched.tags, statuses=SUBMITTED)
     runs = wait_until(f"a run by {way.name}", lambda: instance.get_runs(submitted))
     assert {run.tags.get(CLT_TAG_KEY) for run in runs} == {way.code_location}

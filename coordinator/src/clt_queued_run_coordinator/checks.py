@@ -85,9 +85,3 @@ def _untagged(state: QueueState) -> Iterator[Finding]:
             DATABASE,
             "run `dagster-clt check --fix`, or wait for the daemon's next tick",
         )
-    if state.counts.unplaced_queued:
-        yield Finding(
-            f"{state.counts.unplaced_queued} queued runs don't tell their code location; no limit holds for them",
-            DATABASE,
-            "cancel them in the UI and launch them again",
-        )

@@ -95,7 +95,8 @@ def status_command(watch: bool, interval: float, output: str) -> None:
                 return
 
 
-@main.command("set-limit")
+# -1 shall be refused as a limit, not as an option.
+@main.command("set-limit", context_settings={"ignore_unknown_options": True})
 @CodeLocation
 @click.argument("limit", type=click.IntRange(min=0))
 @Force

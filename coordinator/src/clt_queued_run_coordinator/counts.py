@@ -50,14 +50,12 @@ class Counts:
     Attributes:
         by_code_location: The count of each.
         without_code_location: Runs in progress that don't tell where they come from; each uses up a slot.
-        untagged_queued: Queued runs without the tag, of known code locations.
-        unplaced_queued: Queued runs without the tag that don't tell where they come from.
+        untagged_queued: Queued runs without the tag; Dagster queues none that doesn't tell where it comes from.
     """
 
     by_code_location: dict[str, Count] = field(default_factory=dict)
     without_code_location: int = 0
     untagged_queued: list[DagsterRun] = field(default_factory=list)
-    unplaced_queued: int = 0
 
     def of(self, code_location: str) -> Count:
         """The count of a code location, added if it isn't there."""
@@ -71,7 +69,7 @@ class Counts:
     @property
     def queued(self) -> int:
         """Runs queued altogether."""
-        return self.unplaced_queued + sum(c.queued for c in self.by_code_location.values())
+        return sum(c.queued for c in self.by_code_location.values())
 
     @property
     def last_id(self) -> int:
@@ -141,15 +139,11 @@ def _place_untagged(instance: DagsterInstance, counts: Counts, counted_before: i
     for record in untagged_run_records(instance):
         run = record.dagster_run
         code_location = code_location_of(run)
-        queued = run.status == DagsterRunStatus.QUEUED
         if code_location is None:
-            if queued:
-                counts.unplaced_queued += 1
-            else:
-                counts.without_code_location += 1
+            counts.without_code_location += 1
             continue
         count = counts.of(code_location)
-        if not queued:
+        if run.status != DagsterRunStatus.QUEUED:
             count.in_progress += 1
             count.untagged_in_progress += 1
             continue

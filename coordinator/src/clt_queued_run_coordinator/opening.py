@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dagster import DagsterInvalidConfigError
+
 from clt_queued_run_coordinator._dagster import DagsterInstance, InstanceRef, RunCoordinator
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator, refuse_shadowed_limits
 
@@ -62,8 +64,9 @@ def opened_instance() -> Iterator[tuple[DagsterInstance, CLTQueuedRunCoordinator
     coordinator = load_coordinator()
     if not isinstance(coordinator, CLTQueuedRunCoordinator):
         raise OpeningError(
-            f"The run coordinator of {dagster_home()} is {type(coordinator).__name__}; in its dagster.yaml name the"
-            f" module {CLTQueuedRunCoordinator.__module__} and the class {CLTQueuedRunCoordinator.__name__}."
+            f"The run coordinator of {dagster_home()} is {type(coordinator).__name__}; name the module"
+            f" {CLTQueuedRunCoordinator.__module__} and the class {CLTQueuedRunCoordinator.__name__} in its"
+            " dagster.yaml."
         )
     try:
         instance = DagsterInstance.get()
@@ -76,5 +79,11 @@ def opened_instance() -> Iterator[tuple[DagsterInstance, CLTQueuedRunCoordinator
 
 
 def one_line(error: BaseException) -> str:
-    """An error's message without its line breaks; its type where it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """An error's message without its line breaks; its type where it has none.
+
+    Of a configuration that Dagster refuses only what is wrong is left: the message begins with the whole schema.
+    """
+    message = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, DagsterInvalidConfigError):
+        return message[max(0, message.find("Error 1: ")) :]
+    return message

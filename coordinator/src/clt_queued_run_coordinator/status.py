@@ -46,7 +46,7 @@ class Status:
     Attributes:
         max_concurrent_runs: The effective one; -1 for no such limit.
         sharing: `fifo` or `fair`.
-        queued: Runs in the queue, those that don't tell their code location included.
+        queued: Runs in the queue.
         in_progress: Runs in progress, those that don't tell their code location included.
         without_code_location: Those of them.
         code_locations: By name.

@@ -104,7 +104,7 @@ class Ticks:
 
         Not where every slot is taken: the daemon sees that for itself, and its own line is the true one.
         """
-        if state.counts.unplaced_queued or not state.counts.queued:
+        if not state.counts.queued:
             return False
         if state.max_concurrent_runs != -1 and state.counts.in_progress >= state.max_concurrent_runs:
             return False

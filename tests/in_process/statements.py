@@ -1,0 +1,22 @@
+"""Counts SQL statements."""
+
+import sqlalchemy
+
+
+class Statements:
+    """Counts the SQL statements that an instance's run and event storages execute."""
+
+    def __init__(self) -> None:
+        self.executed: list[str] = []
+
+    def __enter__(self) -> "Statements":
+        sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", self._count)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", self._count)
+
+    def _count(self, _connection: object, _cursor: object, statement: str, *_: object) -> None:
+        # What the drivers say for themselves on each new connection is not the program's.
+        if not statement.startswith(("PRAGMA", "SAVEPOINT", "RELEASE")) and "pg_catalog" not in statement:
+            self.executed.append(statement)

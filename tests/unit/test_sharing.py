@@ -1,0 +1,113 @@
+"""Shares: examples, and what holds for every queue."""
+
+from clt_queued_run_coordinator.sharing import Claim, allow, share
+from hypothesis import given
+from hypothesis import strategies as st
+
+names = st.sampled_from([f"code-location-{letter}" for letter in "abcdefgh"])
+claims_of_everybody = st.dictionaries(
+    names,
+    st.builds(
+        Claim,
+        queued=st.integers(0, 30),
+        in_progress=st.integers(0, 10),
+        limit=st.none() | st.integers(0, 20),
+        weight=st.sampled_from([0.5, 1.0, 2.0, 3.0]),
+        oldest=st.floats(0, 1000),
+    ),
+)
+totals = st.integers(0, 80)
+
+
+@given(claims_of_everybody, totals)
+def test_nobody_is_dealt_anything_above_his_limit(claims: dict[str, Claim], slots: int) -> None:
+    """Above its limit a code location keeps what runs and is dealt nothing."""
+    for name, allowed in allow(claims, slots).items():
+        claim = claims[name]
+        assert allowed >= claim.in_progress
+        if allowed > claim.in_progress:
+            assert claim.limit is None or allowed <= claim.limit
+            assert allowed <= claim.in_progress + claim.queued
+
+
+@given(claims_of_everybody, totals)
+def test_the_total_is_never_exceeded_by_what_is_dealt(claims: dict[str, Claim], slots: int) -> None:
+    """At most the free slots are dealt."""
+    in_progress = sum(claim.in_progress for claim in claims.values())
+    assert sum(allow(claims, slots).values()) <= max(slots, in_progress)
+
+
+@given(claims_of_everybody, totals)
+def test_no_slot_stays_free_that_somebody_could_use(claims: dict[str, Claim], slots: int) -> None:
+    """Sharing is work-conserving."""
+    allowed = allow(claims, slots)
+    if sum(allowed.values()) < slots:
+        assert all(allowed[name] == claim.most for name, claim in claims.items())
+
+
+@given(claims_of_everybody, totals)
+def test_shares_are_max_min_fair(claims: dict[str, Claim], slots: int) -> None:
+    """Whoever could use one more has no less for his weight than another had before his last slot."""
+    dealt = allow(claims, slots)
+    for poor, poor_claim in claims.items():
+        if dealt[poor] >= poor_claim.most:
+            continue
+        for rich, rich_claim in claims.items():
+            if dealt[rich] > rich_claim.in_progress:
+                before_his_last = (dealt[rich] - 1) / rich_claim.weight
+                assert before_his_last <= dealt[poor] / poor_claim.weight
+
+
+@given(claims_of_everybody, totals)
+def test_nothing_changes_when_nothing_changes(claims: dict[str, Claim], slots: int) -> None:
+    """Once what was dealt runs, nothing more is dealt."""
+    allowed = allow(claims, slots)
+    started = {
+        name: Claim(
+            queued=claim.queued - (allowed[name] - claim.in_progress),
+            in_progress=allowed[name],
+            limit=claim.limit,
+            weight=claim.weight,
+            oldest=claim.oldest,
+        )
+        for name, claim in claims.items()
+    }
+    assert allow(started, slots) == allowed
+
+
+@given(claims_of_everybody, totals)
+def test_shares_do_not_depend_on_what_runs(claims: dict[str, Claim], slots: int) -> None:
+    """A share is what would be dealt if every slot were free: within limits and the total."""
+    shares = share(claims, slots)
+    assert sum(shares.values()) <= slots
+    for name, claim in claims.items():
+        assert claim.limit is None or shares[name] <= claim.limit
+
+
+@given(st.dictionaries(names, st.integers(1, 20), min_size=2), st.integers(1, 3))
+def test_nobody_starves_where_there_are_fewer_slots_than_code_locations(
+    queued: dict[str, int], slots: int
+) -> None:
+    """Everybody's first run starts within as many rounds as there are code locations."""
+    ages = {name: float(number) for number, name in enumerate(queued)}
+    served: set[str] = set()
+    for now in range(len(queued)):
+        claims = {name: Claim(queued=count, oldest=ages[name]) for name, count in queued.items() if count}
+        for name, allowed in allow(claims, slots).items():
+            if allowed:
+                served.add(name)
+                queued[name] -= allowed
+                ages[name] = 1000.0 + now  # the next run in its queue is younger
+    assert served == set(ages)
+
+
+def test_the_age_of_the_oldest_run_breaks_a_tie() -> None:
+    """Not the name."""
+    claims = {"a": Claim(queued=3, oldest=20.0), "b": Claim(queued=3, oldest=10.0)}
+    assert allow(claims, 1) == {"a": 0, "b": 1}
+
+
+def test_weights_share_in_proportion() -> None:
+    """2 to 1."""
+    claims = {"a": Claim(queued=50, weight=2), "b": Claim(queued=50)}
+    assert share(claims, 30) == {"a": 20, "b": 10}

@@ -1,0 +1,95 @@
+# ruff: noqa: E501 - tables are as wide as they are
+"""The whole table that `dagster-clt status` prints."""
+
+import io
+
+import pytest
+from clt_queued_run_coordinator.status import CodeLocationStatus, Status
+from clt_queued_run_coordinator.table import age, status_table
+from rich.console import Console
+
+LINES = [
+    CodeLocationStatus(
+        code_location="code-location-a",
+        queued=12,
+        in_progress=3,
+        limit=3,
+        limit_from="configuration",
+        changed_by=None,
+        changed_at=None,
+        weight=1.0,
+        share=3,
+        oldest_queued_seconds=75.0,
+        waits_for="its limit",
+    ),
+    CodeLocationStatus(
+        code_location="code-location-[b]",
+        queued=0,
+        in_progress=0,
+        limit=0,
+        limit_from="paused",
+        changed_by="ann@host",
+        changed_at="2026-01-02T03:04:05+00:00",
+        weight=2.5,
+        share=0,
+        oldest_queued_seconds=None,
+        waits_for="",
+    ),
+    CodeLocationStatus(
+        code_location="code-location-c",
+        queued=0,
+        in_progress=1,
+        limit=None,
+        limit_from="none",
+        changed_by=None,
+        changed_at=None,
+        weight=1.0,
+        share=1,
+        oldest_queued_seconds=None,
+        waits_for="",
+    ),
+]
+
+
+def printed(status: Status) -> str:
+    """The table as it goes into a pipe."""
+    out = io.StringIO()
+    Console(file=out, width=160, highlight=False).print(status_table(status))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def test_the_table_with_fair_sharing() -> None:
+    """Weights and shares have columns of their own."""
+    assert (
+        printed(Status(10, "fair", 12, 5, 1, LINES))
+        == """\
+CODE LOCATION       QUEUED   IN PROGRESS   LIMIT   FROM                                      WEIGHT   SHARE   OLDEST   WAITS FOR
+────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+code-location-a         12             3       3   configuration                                  1       3   1m 15s   its limit
+code-location-[b]        0             0       0   paused (ann@host, 2026-01-02 03:04 UTC)      2.5       0        -
+code-location-c          0             1       -   none                                           1       1        -
+
+5 in progress (of 10), 1 of them without a code location; 12 queued; sharing fair"""
+    )
+
+
+def test_the_table_without_sharing_and_without_a_total() -> None:
+    """Nothing of shares is shown."""
+    assert (
+        printed(Status(-1, "fifo", 12, 4, 0, LINES[:1]))
+        == """\
+CODE LOCATION     QUEUED   IN PROGRESS   LIMIT   FROM            OLDEST   WAITS FOR
+───────────────────────────────────────────────────────────────────────────────────
+code-location-a       12             3       3   configuration   1m 15s   its limit
+
+4 in progress (no max_concurrent_runs); 12 queued; sharing fifo"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "0s"), (59.9, "59s"), (60, "1m 0s"), (3599, "59m 59s"), (3600, "1h 0m"), (90000, "1d 1h")],
+)
+def test_ages_have_their_two_largest_units(seconds: float, shown: str) -> None:
+    """Seconds matter only where there are no hours."""
+    assert age(seconds) == shown
