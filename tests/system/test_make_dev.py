@@ -5,14 +5,14 @@ from pathlib import Path
 
 from demo.graphql import GraphQL
 from demo.process import Process, free_port, listens
-from demo.system import CODE_LOCATIONS, ROOT
+from demo.system import CODE_LOCATIONS, LOGS, ROOT
 from demo.waiting import wait_until
 
 
 def test_make_dev_serves_both_code_locations(home: Path) -> None:
     """The webserver has both code locations and the trial's limits; nothing is warned of at the start."""
     port = free_port()
-    log = home / "logs" / "make-dev.log"
+    log = home / LOGS / "make-dev.log"
     log.parent.mkdir(parents=True)
     command = ["make", "dev", f"STATE={home}", f"PORT={port}"]
     trial = Process("make dev", command, os.environ, ROOT, log)
