@@ -1,12 +1,20 @@
 """`dagster-clt status`."""
 
 import json
+import os
+import pty
 import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 from dagster import DagsterRunStatus
 
 from tests.command_line.conftest import Home
 from tests.run_queue import A, B
+
+PROGRAM = Path(sys.executable).with_name("dagster-clt")
 
 
 def _columns(line: str) -> list[str]:
@@ -101,3 +109,37 @@ def test_watch_refuses_json(home: Home) -> None:
     answer = home.run("status", "--watch", "--output", "json")
     assert answer.code == 2
     assert "--watch shows a table; leave out --output json." in answer.err
+
+
+def test_watch_refreshes_in_place_until_it_is_interrupted(home: Home) -> None:
+    """On a real terminal; Ctrl-C ends it with exit code 0."""
+    queue = home.queue()
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [PROGRAM, "status", "--watch", "--interval", "0.2"],
+        env={**os.environ, "DAGSTER_HOME": str(home.folder), "COLUMNS": "160", "TERM": "xterm"},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        close_fds=True,
+        preexec_fn=hear_interrupts,  # noqa: PLW1509 - no thread runs here
+    )
+    os.close(terminal)
+    shown = ""
+    try:
+        while "0 queued" not in shown:
+            shown += os.read(controller, 65536).decode(errors="replace")
+        queue.queue(A, 7)
+        while "7 queued" not in shown:
+            shown += os.read(controller, 65536).decode(errors="replace")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=120) == 0
+    finally:
+        process.kill()
+        os.close(controller)
+    assert "Traceback" not in shown
+
+
+def hear_interrupts() -> None:
+    """A shell starts its background jobs, tests among them, with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
