@@ -66,10 +66,12 @@ lock: ## Lock the newest allowed version of every package, with hashes
 	done
 
 .PHONY: lint
-lint: setup ## Check the style and the types
+lint: setup ## Check the style, the types and the Helm values
 	$(RUN)/ruff check
 	$(RUN)/ruff format --check
 	$(RUN)/mypy
+	$(RUN)/dagster-clt check --values deploy/values.yaml
+	$(RUN)/dagster-clt check --values deploy/values.yaml --values deploy/test-cluster.yaml
 
 .PHONY: test
 test: setup ## Run every test that needs no cluster
@@ -97,7 +99,8 @@ NAMESPACE ?= dagster
 VALUES ?= deploy/values.yaml
 
 .PHONY: deploy
-deploy: ## Install or upgrade the release (CHART, VALUES, NAMESPACE, RELEASE, HELM_OPTIONS)
+deploy: setup ## Check the values, then install or upgrade the release (CHART, VALUES, NAMESPACE, RELEASE, HELM_OPTIONS)
+	$(RUN)/dagster-clt check $(addprefix --values ,$(VALUES)) $(if $(wildcard $(CHART)),--chart $(CHART))
 	helm upgrade --install $(RELEASE) $(CHART) --namespace $(NAMESPACE) --create-namespace \
 		$(addprefix --values ,$(VALUES)) --wait --timeout 10m $(HELM_OPTIONS)
 
