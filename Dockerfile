@@ -33,9 +33,14 @@ COPY requirements/system.txt /build/requirements.txt
 RUN --mount=type=secret,id=uv.toml,target=/etc/uv/uv.toml \
     /opt/tools/bin/uv pip install --require-hashes --requirement /build/requirements.txt && rm -f /opt/venv/.lock
 
-FROM tools AS location-packages
+# Without the comments, which name the code location: those that need the same packages share the layer that holds them.
+FROM tools AS location-requirements
 ARG LOCATION
-COPY code_locations/${LOCATION}/requirements.txt /build/requirements.txt
+COPY code_locations/${LOCATION}/requirements.txt /build/commented.txt
+RUN grep --invert-match '^ *#' /build/commented.txt > /build/requirements.txt
+
+FROM tools AS location-packages
+COPY --from=location-requirements /build/requirements.txt /build/requirements.txt
 RUN --mount=type=secret,id=uv.toml,target=/etc/uv/uv.toml \
     /opt/tools/bin/uv pip install --require-hashes --requirement /build/requirements.txt && rm -f /opt/venv/.lock
 

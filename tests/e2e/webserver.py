@@ -9,7 +9,7 @@ import requests
 import tenacity
 from gql.transport.exceptions import TransportError
 
-from demo.graphql import GraphQL, Launch
+from demo.graphql import GraphQL, GraphQLError, Launch
 from tests.e2e.cluster import Cluster
 
 SERVICE = "service/dagster-dagster-webserver"
@@ -79,7 +79,9 @@ class Webserver:
         return self._graphql().ask(query, **variables)
 
     @tenacity.retry(
-        retry=tenacity.retry_if_exception_type((requests.RequestException, TransportError, Unreachable)),
+        retry=tenacity.retry_if_exception_type(
+            (requests.RequestException, TransportError, GraphQLError, Unreachable)
+        ),
         stop=tenacity.stop_after_delay(240),
         wait=tenacity.wait_fixed(2),
         before_sleep=lambda state: state.args[0].close(),
