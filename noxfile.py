@@ -16,24 +16,32 @@ TESTS = (
     "psutil",
     "pytest",
     "pytest-timeout",
+    "pytest-xdist",
     "tenacity",
 )
 IN_PROCESS = ("tests/unit", "tests/in_process", "tests/command_line")
 
 
+PYTEST = ("pytest", "--numprocesses", "2")
+
+
+def packages(version: str) -> tuple[str, ...]:
+    """What pip takes for the newest patch of a Dagster version, named without its patch."""
+    return (
+        f"dagster~={version}.0",
+        "dagster-postgres",  # it requires the Dagster it was released with, so its version needs no mention
+        "sqlalchemy<2.1",  # dagster-postgres names the driver "postgresql", which 2.1 takes for psycopg 3
+    )
+
+
 def install_dagster(session: nox.Session, version: str) -> None:
-    """Install the newest patch of a Dagster version with the coordinator.
+    """Install the newest patch of a Dagster version, the coordinator and what the tests need.
 
     Args:
         session: The session whose environment takes it.
         version: The version, without its patch.
     """
-    session.install(
-        f"dagster~={version}.0",
-        "dagster-postgres",  # it requires the Dagster it was released with, so its version needs no mention
-        "sqlalchemy<2.1",  # dagster-postgres names the driver "postgresql", which 2.1 takes for psycopg 3
-        *TESTS,
-    )
+    session.install(*packages(version), *TESTS)
     session.install("--no-deps", "--editable", "coordinator")
     session.run("dagster", "--version")
 
@@ -44,10 +52,18 @@ def add_versions_session(version: str) -> None:
     @nox.session(name=f"versions-{version}")
     def versions(session: nox.Session) -> None:
         install_dagster(session, version)
-        session.run("pytest", *(session.posargs or IN_PROCESS))
+        session.run(*PYTEST, *(session.posargs or IN_PROCESS))
 
     versions.__doc__ = f"Run the in-process tests on the newest patch of Dagster {version}."
 
 
 for supported in VERSIONS:
     add_versions_session(supported)
+
+
+@nox.session
+def dagsters_own(session: nox.Session) -> None:
+    """Run Dagster's own tests of its coordinator and its daemon with ours, on the newest version."""
+    install_dagster(session, NEWEST)
+    session.install("pip")  # downloads Dagster's source distribution, which carries the tests
+    session.run(*PYTEST, "tests/dagsters_own", *session.posargs)

@@ -30,7 +30,9 @@ def dagsters_tests(version: str) -> Path:
             # The package alone: the source of Dagster itself beside it would hide the installed one.
             found = Path(temporary) / f"dagster-{version}" / "dagster_tests"
             if not found.is_dir():
-                raise RuntimeError(f"{archive.name} carries no dagster_tests; see what this Dagster ships instead.")
+                raise RuntimeError(
+                    f"{archive.name} carries no dagster_tests; see what this Dagster ships instead."
+                )
             whole = Path(temporary) / "whole"
             whole.mkdir()
             shutil.move(found, whole / found.name)
