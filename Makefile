@@ -68,10 +68,14 @@ lint: setup ## Check the style and the types
 test: setup ## Run every test that needs no cluster
 	$(RUN)/pytest --ignore tests/e2e --ignore tests/faults
 
+.PHONY: versions
+versions: setup ## Run the tests on every supported version of Dagster, and Dagster's own with our coordinator
+	$(RUN)/nox
+
 .PHONY: wheel
 wheel: setup ## Build the coordinator's wheel into dist/
 	$(RUN)/uv build --quiet --wheel coordinator --out-dir dist
 
 .PHONY: clean
 clean: ## Remove the environment, the trial's state and what tools left
-	rm -rf $(VENV) .state artifacts dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .nox
+	rm -rf $(VENV) .cache .state artifacts dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .nox

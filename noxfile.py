@@ -1,5 +1,7 @@
 """The tests on each supported version of Dagster; `make versions` runs all of them, `nox --list` names them."""
 
+from pathlib import Path
+
 import nox
 
 nox.options.default_venv_backend = "uv"
@@ -7,7 +9,7 @@ nox.options.error_on_missing_interpreters = True
 
 VERSIONS = ("1.10", "1.11", "1.12", "1.13")
 """The supported versions of Dagster, the newest one last; of each the newest patch is taken."""
-NEWEST = VERSIONS[-1]
+OLDEST, NEWEST = VERSIONS[0], VERSIONS[-1]
 
 TESTS = (
     "hypothesis",
@@ -67,3 +69,15 @@ def dagsters_own(session: nox.Session) -> None:
     install_dagster(session, NEWEST)
     session.install("pip")  # downloads Dagster's source distribution, which carries the tests
     session.run(*PYTEST, "tests/dagsters_own", *session.posargs)
+
+
+@nox.session
+def migration(session: nox.Session) -> None:
+    """Migrate databases that the oldest supported Dagster wrote to the newest, and go on with their queues."""
+    install_dagster(session, NEWEST)
+    oldest = Path(session.create_tmp()).resolve() / "oldest"
+    python = str(oldest / "bin" / "python")
+    session.run("uv", "venv", "--quiet", "--clear", str(oldest))
+    session.run("uv", "pip", "install", "--quiet", "--python", python, *packages(OLDEST))
+    session.run("uv", "pip", "install", "--quiet", "--python", python, "--no-deps", "--editable", "coordinator")
+    session.run(*PYTEST, "tests/migration", *session.posargs, env={"DAGSTER_OLDEST_PYTHON": python})
