@@ -75,7 +75,7 @@ lint: setup ## Check the style, the types and the Helm values
 
 .PHONY: test
 test: setup ## Run every test that needs no cluster
-	$(RUN)/pytest --ignore tests/e2e --ignore tests/faults --ignore tests/images
+	$(RUN)/pytest --ignore tests/e2e --ignore tests/faults --ignore tests/dagsters_own --ignore tests/migration --ignore tests/images
 
 .PHONY: versions
 versions: setup ## Run the tests on every supported version of Dagster, and Dagster's own with our coordinator

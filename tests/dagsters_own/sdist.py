@@ -43,7 +43,7 @@ def dagsters_tests(version: str) -> Path:
 def _download(version: str, folder: Path) -> Path:
     requirement = f"dagster=={version}"
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    done = subprocess.run(  # noqa: S603 - pip, with arguments from above
+    done = subprocess.run(
         [*command, "--no-binary", "dagster", "--dest", str(folder), requirement],
         check=False,
         stderr=subprocess.PIPE,
