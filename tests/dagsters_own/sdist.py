@@ -51,7 +51,7 @@ def _download(version: str, folder: Path) -> Path:
     )
     archives = list(folder.glob("dagster-*.tar.gz"))
     if done.returncode or not archives:
-        cause = " ".join(done.stderr.split()) or "pip left no archive"
+        cause = (done.stderr.strip().splitlines() or ["pip left no archive"])[-1]
         raise RuntimeError(
             f"Dagster's own tests need the source distribution of {requirement}, which pip can't download: {cause}"
         )
