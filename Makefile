@@ -75,7 +75,11 @@ lint: setup ## Check the style, the types and the Helm values
 
 .PHONY: test
 test: setup ## Run every test that needs no cluster
-	$(RUN)/pytest --ignore tests/e2e --ignore tests/faults --ignore tests/images
+	$(RUN)/pytest --ignore tests/e2e --ignore tests/faults --ignore tests/dagsters_own --ignore tests/migration --ignore tests/images
+
+.PHONY: versions
+versions: setup ## Run the tests on every supported version of Dagster, and Dagster's own with our coordinator
+	$(RUN)/nox
 
 .PHONY: wheel
 wheel: setup ## Build the coordinator's wheel into dist/
@@ -122,4 +126,4 @@ e2e: setup ## Test the images, and a deployment of them on a cluster (KUBECONFIG
 
 .PHONY: clean
 clean: ## Remove the environment, the trial's state and what tools left
-	rm -rf $(VENV) "$(STATE)" artifacts dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .nox
+	rm -rf $(VENV) "$(STATE)" .cache artifacts dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .nox
