@@ -68,6 +68,10 @@ lint: setup ## Check the style and the types
 test: setup ## Run every test that needs no cluster
 	$(RUN)/pytest --ignore tests/e2e --ignore tests/faults
 
+.PHONY: bench
+bench: setup ## Measure beside Dagster's own coordinator and the published one; ARGS="tick --rounds 3"
+	@$(RUN)/python -m benchmarks $(ARGS)
+
 .PHONY: wheel
 wheel: setup ## Build the coordinator's wheel into dist/
 	$(RUN)/uv build --quiet --wheel coordinator --out-dir dist
