@@ -12,7 +12,7 @@ import psycopg2
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import idle_slot, memory, saturated_tick, statements, status, submit, tick
+from benchmarks import idle_slot, memory, page_size, saturated_tick, statements, status, submit, tick
 from benchmarks.measure import Bench, Row
 from benchmarks.report import as_data, table
 from tests.postgresql import PostgreSQL, running_postgresql
@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "memory": memory.run,
     "idle_slot": idle_slot.run,
     "status": status.run,
+    "page_size": page_size.run,
 }
 
 
@@ -41,6 +42,8 @@ def main() -> None:
     unknown = [name for name in options.names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"unknown benchmark {unknown[0]!r}; choose from {', '.join(BENCHMARKS)}")
+    if options.quick:
+        options.at_most = min(500, options.at_most)
     logging.disable(logging.INFO)
     console = Console()
     rows: list[Row] = []
@@ -58,7 +61,7 @@ def main() -> None:
         for name in options.names or BENCHMARKS:
             own = Path(folder) / name
             own.mkdir()
-            for row in BENCHMARKS[name](Bench(server, own, options.rounds, options.quick, show)):
+            for row in BENCHMARKS[name](Bench(server, own, options.rounds, options.at_most, options.quick, show)):
                 rows.append(row)
                 if options.output:  # at once, so that what was measured is kept if a later one fails
                     options.output.parent.mkdir(parents=True, exist_ok=True)

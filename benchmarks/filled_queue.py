@@ -72,7 +72,7 @@ def fill(bench: Bench, queued: int, code_locations: int, *, held: bool) -> Fille
             can't prove that nothing can start, so that the queue is read, and yet nothing starts.
     """
     names = [f"code-location-{number:03}" for number in range(code_locations)]
-    database = f"filled_{len(list(bench.folder.iterdir()))}"
+    database = f"{bench.folder.name}_{len(list(bench.folder.iterdir()))}"
     bench.show(f"filling {database} with {queued} runs of {code_locations} code locations", 0, 1)
     bench.server.execute(f"CREATE DATABASE {database}")
     filled = FilledQueue(bench.server.url(database), names)

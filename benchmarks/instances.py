@@ -17,7 +17,11 @@ CLASSES = {
 
 
 def write_home(
-    home: Path, coordinator: str, storage: Mapping[str, Any], config: Mapping[str, Any] | None = None
+    home: Path,
+    coordinator: str,
+    storage: Mapping[str, Any],
+    config: Mapping[str, Any] | None = None,
+    concurrency: Mapping[str, Any] | None = None,
 ) -> Path:
     """Make a DAGSTER_HOME.
 
@@ -26,6 +30,7 @@ def write_home(
         coordinator: A key of `CLASSES`.
         storage: The `storage` of its `dagster.yaml`.
         config: The coordinator's options.
+        concurrency: The instance's own setting of that name.
     """
     module, name = CLASSES[coordinator]
     home.mkdir(parents=True)
@@ -34,6 +39,7 @@ def write_home(
         "run_coordinator": {"module": module, "class": name, "config": dict(config or {})},
         "run_launcher": {"module": "dagster._core.test_utils", "class": "MockedRunLauncher"},
         "telemetry": {"enabled": False},
+        **({"concurrency": dict(concurrency)} if concurrency else {}),
     }
     (home / "dagster.yaml").write_text(yaml.safe_dump(content))
     return home

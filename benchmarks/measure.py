@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
+from typing import TypeVar
 
 from tests.postgresql import PostgreSQL
 
+T = TypeVar("T")
 OURS = "ours"
 PLAIN = "plain"
 PUBLISHED = "published 1.10.0"
@@ -94,6 +96,7 @@ class Bench:
         server: A running PostgreSQL.
         folder: An empty folder.
         asked_rounds: The command's `--rounds`.
+        at_most: Queues with more runs are left out.
         quick: Small numbers, to see that it all works; its figures mean nothing.
         show: Told what is measured, the steps done and the steps in all.
     """
@@ -101,8 +104,17 @@ class Bench:
     server: PostgreSQL
     folder: Path
     asked_rounds: int | None
+    at_most: int
     quick: bool
     show: Callable[[str, int, int], None]
+
+    def sizes(self, usual: Mapping[int, T]) -> dict[int, T]:
+        """How many runs to queue, each with what goes with it.
+
+        Args:
+            usual: All of them.
+        """
+        return {queued: value for queued, value in usual.items() if queued <= self.at_most}
 
     def rounds(self, usual: int) -> int:
         """How many rounds to measure."""

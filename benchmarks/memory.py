@@ -14,7 +14,7 @@ TICKS = 3
 
 def run(bench: Bench) -> Iterator[Row]:
     """A new process each round; the queue is one that has to be read."""
-    queued = 500 if bench.quick else 50_000
+    queued = min(50_000, bench.at_most)
     filled = fill(bench, queued, 2, held=True)
     numbers = itertools.count()
 

@@ -6,13 +6,13 @@ from benchmarks.filled_queue import fill
 from benchmarks.measure import OURS, PLAIN, Bench, Goal, Row
 from benchmarks.tick import timed_tick
 
-RATIOS = {5_000: 0.1, 30_000: 0.03}
-"""The goal for each number of runs queued."""
+CASES = {500: (None, 5), 5_000: (Goal(ratio=0.1), 5), 30_000: (Goal(ratio=0.03), 2)}
+"""For each number of runs queued the goal and how many rounds are measured."""
 
 
 def run(bench: Bench) -> Iterator[Row]:
     """Each size with few and with many code locations."""
-    for queued, ratio in {500: 1.0}.items() if bench.quick else RATIOS.items():
+    for queued, (goal, rounds) in bench.sizes(CASES).items():
         for code_locations in (2, 100):
             filled = fill(bench, queued, code_locations, held=False)
             queues = {
@@ -20,7 +20,7 @@ def run(bench: Bench) -> Iterator[Row]:
                 PLAIN: filled.open(bench, "plain", filled.plain_config()),
             }
             what = f"{queued:,} queued, {code_locations} code locations"
-            seconds = bench.interleave(what, 5, {name: timed_tick(queue) for name, queue in queues.items()})
-            yield Row("saturated_tick", what, "s", seconds[OURS], seconds[PLAIN], goal=Goal(ratio=ratio))
+            seconds = bench.interleave(what, rounds, {name: timed_tick(queue) for name, queue in queues.items()})
+            yield Row("saturated_tick", what, "s", seconds[OURS], seconds[PLAIN], goal=goal)
             for queue in queues.values():
                 queue.instance.dispose()

@@ -7,7 +7,7 @@ from benchmarks.instances import postgresql_storage, sqlite_storage
 from benchmarks.measure import OURS, PLAIN, PUBLISHED, Bench, Goal, Row
 from benchmarks.workers import Worker, three_workers
 
-SUBMITS = 40
+SUBMITS = 16
 """Submits of each round, of all submitters together."""
 
 
@@ -38,7 +38,7 @@ def run(bench: Bench) -> Iterator[Row]:
                     )
 
                 seconds = bench.interleave(
-                    f"submit on {what}", 15, {name: timed(worker) for name, worker in workers.items()}
+                    f"submit on {what}", 9, {name: timed(worker) for name, worker in workers.items()}
                 )
                 for against, ratio in ((PLAIN, 1.10), (PUBLISHED, 1.0)):
                     yield Row("submit", what, "s", seconds[OURS], seconds[against], against, Goal(ratio=ratio))

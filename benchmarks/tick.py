@@ -7,7 +7,7 @@ from benchmarks.filled_queue import LIMIT, fill
 from benchmarks.measure import PLAIN, Bench, Goal, Row
 from tests.run_queue import RunQueue
 
-ROUNDS = {0: 25, 500: 25, 5_000: 9, 50_000: 3}
+ROUNDS = {0: 15, 500: 15, 5_000: 7, 50_000: 2}
 """Runs queued, and how many rounds are measured with them."""
 
 

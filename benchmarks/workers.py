@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.instances import write_home
+from benchmarks.instances import open_queue, write_home
 from benchmarks.measure import OURS, PLAIN, PUBLISHED
 
 ROOT = Path(__file__).parent.parent
@@ -76,14 +76,17 @@ def three_workers(folder: Path, storage: Mapping[str, Any]) -> Iterator[dict[str
         storage: The `storage` of their `dagster.yaml`.
     """
     published = published_package(folder.parent)
+    ours = write_home(folder / "ours", "clt", storage)
+    open_queue(ours).instance.dispose()  # makes the tables; workers that start together would fail over them
     with ExitStack() as stack:
         workers = {
-            OURS: Worker(write_home(folder / "ours", "clt", storage)),
+            OURS: Worker(ours),
             PLAIN: Worker(write_home(folder / "plain", "plain", storage)),
             PUBLISHED: Worker(write_home(folder / "published", "clt", storage), published),
         }
-        for name, worker in workers.items():
+        for worker in workers.values():
             stack.callback(worker.stop)
+        for name, worker in workers.items():
             source = worker.ask("source")
             assert source.startswith(str(published)) == (name == PUBLISHED), f"{name} loaded {source}"
         yield workers
