@@ -38,6 +38,9 @@ def main() -> None:
         "--quick", action="store_true", help="small numbers: does it work? The figures mean nothing"
     )
     parser.add_argument("--output", type=Path, metavar="FILE.json", help="write the results there as well")
+    parser.add_argument(
+        "--at-most", type=int, default=50_000, metavar="QUEUED", help="leave out queues with more runs"
+    )
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in BENCHMARKS]
     if unknown:
