@@ -7,9 +7,16 @@ SHELL := bash
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
-STATE := .state
+STATE := $(CURDIR)/.state
 PORT ?= 3000
 LOCATIONS := $(patsubst code_locations/%/pyproject.toml,%,$(wildcard code_locations/*/pyproject.toml))
+
+# Where images come from and go to.
+BUILDER ?= $(shell command -v podman || command -v docker || echo podman)
+REGISTRY ?= localhost
+VERSION ?= $(shell git describe --always --dirty)
+BASE ?= docker.io/library/python:3.11-slim-bookworm
+BUILD = $(BUILDER) build --build-arg BASE=$(BASE) $(BUILD_OPTIONS)
 MEMBERS := dagster-clt-queued-run-coordinator $(LOCATIONS)
 COMPILE := $(RUN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --python-version 3.10 \
 	--custom-compile-command "make lock" $(addprefix --no-emit-package ,$(MEMBERS))
@@ -33,11 +40,11 @@ setup: $(VENV)/.made ## Prepare the environment in .venv
 # It starts inside its DAGSTER_HOME, where Dagster looks for dagster.yaml and warns of another one elsewhere.
 .PHONY: dev
 dev: setup ## Start Dagster with both code locations; PORT=3000
-	@mkdir -p $(STATE)
-	@ln -sf ../dagster.yaml $(STATE)/dagster.yaml
-	@echo "Dagster will be at http://127.0.0.1:$(PORT); Ctrl-C stops it. Its state is in $(STATE)/."
-	@cd $(STATE) && DAGSTER_HOME="$(CURDIR)/$(STATE)" PYTHONWARNINGS='ignore:Function `dev_command`' exec ../$(RUN)/dagster dev \
-		--workspace ../workspace.yaml --host 127.0.0.1 --port $(PORT)
+	@mkdir -p "$(STATE)"
+	@ln -sf "$(CURDIR)/dagster.yaml" "$(STATE)/dagster.yaml"
+	@echo "Dagster will be at http://127.0.0.1:$(PORT); Ctrl-C stops it. Its state is in $(STATE)."
+	@cd "$(STATE)" && DAGSTER_HOME="$(STATE)" PYTHONWARNINGS='ignore:Function `dev_command`' \
+		exec "$(CURDIR)/$(RUN)/dagster" dev --workspace "$(CURDIR)/workspace.yaml" --host 127.0.0.1 --port $(PORT)
 
 .PHONY: demo
 demo: setup ## Watch a burst of runs of both code locations stay under their limits
@@ -59,14 +66,16 @@ lock: ## Lock the newest allowed version of every package, with hashes
 	done
 
 .PHONY: lint
-lint: setup ## Check the style and the types
+lint: setup ## Check the style, the types and the Helm values
 	$(RUN)/ruff check
 	$(RUN)/ruff format --check
 	$(RUN)/mypy
+	$(RUN)/dagster-clt check --values deploy/values.yaml
+	$(RUN)/dagster-clt check --values deploy/values.yaml --values deploy/test-cluster.yaml
 
 .PHONY: test
 test: setup ## Run every test that needs no cluster
-	$(RUN)/pytest --ignore tests/e2e --ignore tests/faults
+	$(RUN)/pytest --ignore tests/e2e --ignore tests/faults --ignore tests/images
 
 .PHONY: bench
 bench: setup ## Measure beside Dagster's own coordinator and the published one; ARGS="tick --rounds 3"
@@ -76,6 +85,45 @@ bench: setup ## Measure beside Dagster's own coordinator and the published one; 
 wheel: setup ## Build the coordinator's wheel into dist/
 	$(RUN)/uv build --quiet --wheel coordinator --out-dir dist
 
+.PHONY: images
+images: ## Build the images (VERSION, REGISTRY, BASE, BUILDER, BUILD_OPTIONS)
+	$(BUILD) --target system --tag $(REGISTRY)/system:$(VERSION) .
+	for location in $(LOCATIONS); do \
+		$(BUILD) --target code-location --build-arg LOCATION=$$location --tag $(REGISTRY)/$$location:$(VERSION) .; \
+	done
+
+.PHONY: push
+push: ## Push the images to REGISTRY
+	for image in system $(LOCATIONS); do $(BUILDER) push $(REGISTRY)/$$image:$(VERSION); done
+
+# The chart is a directory, an archive or a name such as dagster/dagster of a repository that Helm knows.
+CHART ?= dagster/dagster
+RELEASE ?= dagster
+NAMESPACE ?= dagster
+VALUES ?= deploy/values.yaml
+
+.PHONY: deploy
+deploy: setup ## Check the values, then install or upgrade the release (CHART, VALUES, NAMESPACE, RELEASE, HELM_OPTIONS)
+	$(RUN)/dagster-clt check $(addprefix --values ,$(VALUES)) $(if $(wildcard $(CHART)),--chart $(CHART))
+	helm upgrade --install $(RELEASE) $(CHART) --namespace $(NAMESPACE) --create-namespace \
+		$(addprefix --values ,$(VALUES)) --wait --timeout 10m $(HELM_OPTIONS)
+
+# An image NAME-stock is NAME without the coordinator's package.
+.PHONY: e2e-images
+e2e-images: images ## Build the images, and what `make e2e` compares them with
+	for image in system $(LOCATIONS); do \
+		$(BUILDER) build --quiet --file tests/e2e/Dockerfile --build-arg IMAGE=$(REGISTRY)/$$image:$(VERSION) \
+			--tag $(REGISTRY)/$$image-stock:$(VERSION) tests/e2e; \
+	done
+
+.PHONY: e2e
+e2e: export REGISTRY := $(REGISTRY)
+e2e: export VERSION := $(VERSION)
+e2e: export BUILDER := $(BUILDER)
+e2e: export BASE := $(BASE)
+e2e: setup ## Test the images, and a deployment of them on a cluster (KUBECONFIG, CHART, VERSION, REGISTRY)
+	$(RUN)/pytest tests/images tests/e2e --exitfirst --timeout 900 --log-cli-level INFO
+
 .PHONY: clean
 clean: ## Remove the environment, the trial's state and what tools left
-	rm -rf $(VENV) .state artifacts dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .nox
+	rm -rf $(VENV) "$(STATE)" artifacts dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .nox

@@ -126,13 +126,18 @@ class RunQueue:
         assert run
         return run
 
+    def queued(self, code_location: str) -> int:
+        """How many runs of a code location are queued, by their origin."""
+        return self._count(code_location, DagsterRunStatus.QUEUED)
+
     def in_progress(self, code_location: str) -> int:
         """How many runs of a code location are in progress, by their origin."""
+        return self._count(code_location, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED)
+
+    def _count(self, code_location: str, *statuses: DagsterRunStatus) -> int:
         return sum(
             1
-            for run in self.instance.get_runs(
-                RunsFilter(statuses=[DagsterRunStatus.STARTING, DagsterRunStatus.STARTED])
-            )
+            for run in self.instance.get_runs(RunsFilter(statuses=list(statuses)))
             if run.remote_job_origin and run.remote_job_origin.location_name == code_location
         )
 

@@ -62,7 +62,7 @@ def test_a_location_outside_this_repository_loads(python: Path, tmp_path: Path) 
     (location / "dagster.yaml").write_text(INSTANCE)
 
     def run(*arguments: str) -> str:
-        command = [python, *arguments]
+        command = [str(python), *arguments]
         environment = {"DAGSTER_HOME": str(location), "PATH": os.environ["PATH"]}
         done = subprocess.run(command, cwd=location, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

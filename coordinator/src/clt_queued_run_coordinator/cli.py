@@ -5,6 +5,7 @@ wrong usage.
 """
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -255,6 +256,8 @@ def metrics(host: str, port: int) -> None:
         except OSError as error:
             raise click.ClickException(f"{host}:{port} can't be listened on: {error.strerror}") from error
         click.echo(f"Serving http://{host}:{port}/metrics", err=True)
+        # Without a handler the first process of a container ignores SIGTERM, and each rollout waits for its kill.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             thread.join()
         except KeyboardInterrupt:

@@ -79,11 +79,12 @@ def opened_instance() -> Iterator[tuple[DagsterInstance, CLTQueuedRunCoordinator
 
 
 def one_line(error: BaseException) -> str:
-    """An error's message without its line breaks; its type where it has none.
+    """An error's message and its cause's, without line breaks; the type where there is no message.
 
     Of a configuration that Dagster refuses only what is wrong is left: the message begins with the whole schema.
     """
     message = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, DagsterInvalidConfigError):
         return message[max(0, message.find("Error 1: ")) :]
-    return message
+    cause = one_line(error.__cause__) if error.__cause__ else ""
+    return message if not cause or cause in message else f"{message}: {cause}"

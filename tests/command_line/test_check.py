@@ -1,0 +1,144 @@
+"""`dagster-clt check` on an instance."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from clt_queued_run_coordinator.cli import main
+from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
+from dagster import DagsterRunStatus
+
+from tests.command_line.conftest import Home
+from tests.run_queue import A, B
+
+
+def test_a_right_instance_has_no_findings(home: Home) -> None:
+    """Exit code 0."""
+    home.queue().queue(A, 1)
+    answer = home.run("check")
+    assert (answer.code, answer.out, answer.err) == (0, "", "0 findings\n")
+
+
+def test_queued_runs_without_their_tag_are_found_and_fixed(home: Home) -> None:
+    """--fix tags them."""
+    queue = home.queue()
+    (run_id,) = queue.put(A, DagsterRunStatus.QUEUED)
+    queue.queue(A, 1)
+    answer = home.run("check")
+    assert answer.code == 1
+    assert answer.out == (
+        "the instance's database: 1 queued runs lack their code location's tag;"
+        " run `dagster-clt check --fix`, or wait for the daemon's next tick\n"
+    )
+    answer = home.run("check", "--fix")
+    assert (answer.code, answer.out) == (0, "")
+    assert queue.run(run_id).tags[CLT_TAG_KEY] == A
+
+
+def test_a_limit_for_an_unknown_code_location_is_found(home: Home) -> None:
+    """With the nearest name that runs were queued from."""
+    home.configure({"code_location_limits": {"locations": {"code-locaton-b": 2}}})
+    home.queue().queue(B, 1)
+    assert home.run("check").out == (
+        "dagster.yaml: run_coordinator: no run was ever queued from the limited code location 'code-locaton-b';"
+        " did you mean 'code-location-b'\n"
+    )
+
+
+def test_a_limit_above_the_total_is_found(home: Home) -> None:
+    """It can't be reached."""
+    home.configure({"max_concurrent_runs": 4, "code_location_limits": {"locations": {A: 6}}})
+    assert home.run("check").out == (
+        f"dagster.yaml: run_coordinator: the limit 6 of {A} can't be reached: max_concurrent_runs is 4;"
+        " raise max_concurrent_runs to 6 or more\n"
+    )
+
+
+def test_limits_that_concurrency_runs_replaces_are_found(home: Home) -> None:
+    """Total and tag limits."""
+    runs = {"max_concurrent_runs": 3, "tag_concurrency_limits": [{"key": "x", "limit": 1}]}
+    home.configure({"max_concurrent_runs": 4}, concurrency={"runs": runs})
+    out = home.run("check").out
+    assert "dagster.yaml: concurrency.runs: max_concurrent_runs 3 replaces the coordinator's 4" in out
+    assert "dagster.yaml: concurrency.runs: tag_concurrency_limits replaces every limit of the coordinator" in out
+
+
+@pytest.mark.parametrize(
+    "command", [["status"], ["check"], ["set-limit", A, "1"], ["pause", "--all"], ["metrics"]]
+)
+def test_another_coordinator_is_refused(home: Home, command: list[str]) -> None:
+    """With what to write instead; no traceback."""
+    (home.folder / "dagster.yaml").write_text("")
+    answer = home.run(*command)
+    assert (answer.code, answer.out) == (1, "")
+    assert "is QueuedRunCoordinator; name the module clt_queued_run_coordinator.coordinator" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("yaml", "message"),
+    [
+        ("run_coordinator: [", "while parsing a flow node"),
+        ("run_coordinator: {module: nowhere, class: X}", "Couldn't import module nowhere"),
+        (
+            "run_coordinator: {module: clt_queued_run_coordinator.coordinator, class: CTLQueued}",
+            "Couldn't find class CTLQueued in module",
+        ),
+        (
+            "run_coordinator: {module: clt_queued_run_coordinator.coordinator, class: CLTQueuedRunCoordinator,"
+            " config: {code_location_limits: {default: -1}}}",
+            "code_location_limits.default is -1; it must be a whole number of runs, 0 or more.",
+        ),
+        (
+            "run_coordinator: {module: clt_queued_run_coordinator.coordinator, class: CLTQueuedRunCoordinator,"
+            " config: {max_concurent_runs: 3}}",
+            'Error 1: Received unexpected config entry "max_concurent_runs" at the root.',
+        ),
+        (
+            "concurrency: {runs: {tag_concurrency_limits: [{key: x, limit: 1}]}}\n"
+            "run_coordinator: {module: clt_queued_run_coordinator.coordinator, class: CLTQueuedRunCoordinator,"
+            " config: {code_location_limits: {default: 1}}}",
+            "concurrency.runs.tag_concurrency_limits of the instance replaces",
+        ),
+    ],
+)
+def test_the_probe_says_why_a_coordinator_cannot_be_loaded(home: Home, yaml: str, message: str) -> None:
+    """In one line."""
+    (home.folder / "dagster.yaml").write_text(yaml)
+    answer = home.run("probe")
+    assert (answer.code, answer.out) == (1, "")
+    assert message in answer.err
+    assert len(answer.err.splitlines()) == 1
+
+
+def test_the_probe_loads_any_coordinator_without_a_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also the stock one, so that a deployment can move back."""
+    monkeypatch.delenv("NO_SUCH_DATABASE", raising=False)
+    home = Home(tmp_path, {"storage": {"postgres": {"postgres_url": {"env": "NO_SUCH_DATABASE"}}}}, ExitStack())
+    assert home.run("probe").out == "CLTQueuedRunCoordinator can be loaded\n"
+    (tmp_path / "dagster.yaml").write_text("")
+    assert home.run("probe").out == "QueuedRunCoordinator can be loaded\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(None, "DAGSTER_HOME is not set"), ("nowhere", "DAGSTER_HOME is 'nowhere'; it must be the absolute path")],
+)
+def test_a_missing_instance_is_told(monkeypatch: pytest.MonkeyPatch, value: str | None, message: str) -> None:
+    """Before anything is read."""
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    result = CliRunner().invoke(main, ["status"], env={"DAGSTER_HOME": value})
+    assert result.exit_code == 1
+    assert message in result.stderr
+
+
+def test_a_database_that_does_not_answer_is_told(tmp_path: Path) -> None:
+    """In one line, without a traceback."""
+    url = "postgresql://dagster@127.0.0.1:1/nothing"
+    home = Home(tmp_path, {"storage": {"postgres": {"postgres_url": url}}}, ExitStack())
+    answer = home.run("status")
+    assert answer.code == 1
+    assert "Connection refused" in answer.err
+    assert len(answer.err.splitlines()) == 1

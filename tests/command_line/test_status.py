@@ -1,0 +1,145 @@
+"""`dagster-clt status`."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from dagster import DagsterRunStatus
+
+from tests.command_line.conftest import Home
+from tests.run_queue import A, B
+
+PROGRAM = Path(sys.executable).with_name("dagster-clt")
+
+
+def _columns(line: str) -> list[str]:
+    return re.split(r"\s{2,}", line.strip())
+
+
+def test_a_line_for_each_code_location(home: Home) -> None:
+    """Configured ones and those that have runs; what each waits for."""
+    queue = home.queue()
+    queue.queue(A, 5)
+    queue.queue(B, 1)
+    queue.put(A, DagsterRunStatus.STARTED, 3, tag=A)
+    answer = home.run("status")
+    assert (answer.code, answer.err) == (0, "")
+    lines = answer.out.splitlines()
+    assert _columns(lines[0]) == [
+        *("CODE LOCATION", "QUEUED", "IN PROGRESS", "LIMIT", "FROM"),
+        *("WEIGHT", "SHARE", "OLDEST", "WAITS FOR"),
+    ]
+    a, b = _columns(lines[2]), _columns(lines[3])
+    assert (a[:7], a[8]) == ([A, "5", "3", "3", "configuration", "1", "3"], "its limit")
+    assert (b[:7], b[8]) == (
+        [B, "1", "0", "5", "default", "1", "1"],
+        "the next tick, or a tag limit, a pool or its code server",
+    )
+    assert lines[-1] == "3 in progress (of 10); 6 queued; sharing fair"
+
+
+def test_json_has_the_documented_fields(home: Home) -> None:
+    """For scripts."""
+    home.queue().queue(A, 2)
+    home.run("set-limit", A, "1")
+    data = json.loads(home.run("status", "--output", "json").out)
+    (a,) = data.pop("code_locations")
+    assert data == {
+        "max_concurrent_runs": 10,
+        "sharing": "fair",
+        "queued": 2,
+        "in_progress": 0,
+        "without_code_location": 0,
+    }
+    assert a.pop("oldest_queued_seconds") >= 0
+    assert "@" in a.pop("changed_by")
+    assert a.pop("changed_at").endswith("+00:00")
+    assert a == {
+        "code_location": A,
+        "queued": 2,
+        "in_progress": 0,
+        "limit": 1,
+        "limit_from": "live",
+        "weight": 1.0,
+        "share": 1,
+        "waits_for": "the next tick, or a tag limit, a pool or its code server",
+    }
+
+
+def test_untagged_runs_are_shown_where_they_belong(home: Home) -> None:
+    """As the daemon counts them."""
+    queue = home.queue()
+    queue.put(A, DagsterRunStatus.STARTED, 2)
+    queue.put(A, DagsterRunStatus.QUEUED, 1)
+    queue.put(None, DagsterRunStatus.STARTED, 1)
+    data = json.loads(home.run("status", "--output", "json").out)
+    assert data["without_code_location"] == 1
+    assert [(line["queued"], line["in_progress"]) for line in data["code_locations"]] == [(1, 2)]
+
+
+def test_the_shown_limit_is_the_one_that_the_daemon_applies(home: Home) -> None:
+    """With a tag limit beside, a live limit and a pause."""
+    home.configure({**CONFIG_WITH_TAG_LIMIT})
+    queue = home.queue()
+    home.run("set-limit", B, "4", "--force")
+    home.run("pause", "code-location-c", "--force")
+    for name in (A, B, "code-location-c", "code-location-d"):
+        queue.queue(name, 6)
+    started = queue.tick()
+    data = json.loads(home.run("status", "--output", "json").out)
+    shown = {line["code_location"]: line["limit"] for line in data["code_locations"]}
+    assert shown == {A: 2, B: 4, "code-location-c": 0, "code-location-d": 5}
+    assert {name: started.get(name, 0) for name in shown} == shown
+
+
+CONFIG_WITH_TAG_LIMIT = {
+    "max_concurrent_runs": 50,
+    "tag_concurrency_limits": [{"key": "code_location", "value": A, "limit": 2}],
+    "code_location_limits": {"default": 5, "locations": {A: 3}},
+}
+
+
+def test_watch_refuses_json(home: Home) -> None:
+    """Wrong usage has exit code 2."""
+    answer = home.run("status", "--watch", "--output", "json")
+    assert answer.code == 2
+    assert "--watch shows a table; leave out --output json." in answer.err
+
+
+def test_watch_refreshes_in_place_until_it_is_interrupted(home: Home) -> None:
+    """On a real terminal; Ctrl-C ends it with exit code 0."""
+    queue = home.queue()
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [PROGRAM, "status", "--watch", "--interval", "0.2"],
+        env={**os.environ, "DAGSTER_HOME": str(home.folder), "COLUMNS": "160", "TERM": "xterm"},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        close_fds=True,
+        preexec_fn=hear_interrupts,  # noqa: PLW1509 - no thread runs here
+    )
+    os.close(terminal)
+    shown = ""
+    try:
+        while "0 queued" not in shown:
+            shown += os.read(controller, 65536).decode(errors="replace")
+        queue.queue(A, 7)
+        while "7 queued" not in shown:
+            shown += os.read(controller, 65536).decode(errors="replace")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=120) == 0
+    finally:
+        process.kill()
+        os.close(controller)
+    assert "Traceback" not in shown
+
+
+def hear_interrupts() -> None:
+    """A shell starts its background jobs, tests among them, with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)

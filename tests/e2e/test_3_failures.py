@@ -1,0 +1,79 @@
+"""Pods that go in the middle of a burst: first as in a rollout, then without being asked."""
+
+import logging
+from typing import Any
+
+from demo.waiting import wait_until
+from tests.e2e.deployment import Deployment, limits, location_names
+from tests.e2e.runs import ENDS, burst, held, histories, reached, succeeded, wait_for_end
+from tests.e2e.webserver import Webserver
+
+log = logging.getLogger(__name__)
+
+
+def launch_bursts(webserver: Webserver, count: int) -> list[str]:
+    """Launch runs of every code location and wait until the first are in progress."""
+    log.info("launching %d runs of each code location", count)
+    run_ids = webserver.launch(
+        [launch for location in location_names() for launch in burst(location, count, seconds=4)]
+    )
+    wait_until_ended(webserver, run_ids, 2)
+    return run_ids
+
+
+def wait_until_ended(webserver: Webserver, run_ids: list[str], count: int) -> None:
+    """Wait until some of the runs ended, so that others are in progress and others queued."""
+    wait_until(
+        f"{count} runs ended",
+        lambda: sum(run["status"] in ENDS.values() for run in webserver.runs(run_ids)) >= count,
+        every=1,
+    )
+
+
+def names(deployment: Deployment, component: str) -> list[str]:
+    """The names of a component's pods."""
+    return [pod["metadata"]["name"] for pod in deployment.cluster.pods(component)]
+
+
+def with_retries(webserver: Webserver, run_ids: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """The runs of each of these runs' retry groups: itself and its retries."""
+    runs = webserver.runs()
+    return {root: [run for run in runs if root in {run["id"], run["rootRunId"]}] for root in run_ids}
+
+
+def test_no_run_is_lost_when_pods_are_replaced(deployment: Deployment, webserver: Webserver) -> None:
+    """The daemon's pod, then a code location's, are deleted: every run ends well, none runs twice."""
+    run_ids = launch_bursts(webserver, 8)
+    log.info("deleting the daemon's pod")
+    deployment.cluster.delete_pods(*names(deployment, "dagster-daemon"))
+    wait_until_ended(webserver, run_ids, 7)
+    log.info("deleting the pod of %s", location_names()[0])
+    deployment.cluster.delete_pods(*names(deployment, location_names()[0]))
+    runs = wait_for_end(webserver, run_ids)
+    succeeded(runs)
+    assert [len(group) for group in with_retries(webserver, run_ids).values()] == [1] * len(runs)
+    found = histories(webserver, runs)
+    assert [each for each in found if each.starts != 1] == []
+    held(found, limits(), total=5)
+    reached(found, limits())
+    deployment.cluster.wait_for_rollouts()
+
+
+def test_the_queue_drains_by_itself_after_a_crash(deployment: Deployment, webserver: Webserver) -> None:
+    """The daemon is killed and the database's pod deleted: each run ends, at the latest its retry ends well."""
+    run_ids = launch_bursts(webserver, 7)
+    log.info("killing the daemon's pod, deleting the database's")
+    deployment.cluster.delete_pods(*names(deployment, "dagster-daemon"), kill=True)
+    deployment.cluster.delete_pods("dagster-postgresql-0")
+    deployment.cluster.wait_for_rollouts()
+
+    def all_well() -> bool:
+        groups = with_retries(webserver, run_ids)
+        ended = all(run["status"] in ENDS.values() for group in groups.values() for run in group)
+        return ended and all(any(run["status"] == "SUCCESS" for run in group) for group in groups.values())
+
+    log.info("waiting until each run, or its retry, succeeded")
+    wait_until("each run, or its retry, succeeded", all_well, seconds=420, every=3)
+    runs = [run for group in with_retries(webserver, run_ids).values() for run in group]
+    log.info("%d runs failed and were retried", len(runs) - len(run_ids))
+    held(histories(webserver, runs), limits(), total=5)

@@ -1,0 +1,119 @@
+"""The webserver's GraphQL, through a port-forward that is made anew when the webserver's pod goes."""
+
+import re
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+import requests
+import tenacity
+from gql.transport.exceptions import TransportError
+
+from demo.graphql import GraphQL, GraphQLError, Launch
+from tests.e2e.cluster import Cluster
+
+SERVICE = "service/dagster-dagster-webserver"
+PORT = 3000
+
+_EVENTS = """
+query($id: ID!, $after: String) {
+  logsForRun(runId: $id, afterCursor: $after) {
+    ... on Error { message }
+    ... on EventConnection { cursor hasMore events { ... on MessageEvent { timestamp eventType } } }
+  }
+}
+"""
+_RUNS = """
+query($filter: RunsFilter!) {
+  runsOrError(filter: $filter) {
+    ... on Error { message }
+    ... on Runs { results {
+      id status parentRunId rootRunId tags { key value } repositoryOrigin { repositoryLocationName }
+    } }
+  }
+}
+"""
+
+
+class Unreachable(Exception):  # noqa: N818 - what is the case, not what went wrong
+    """No port-forward to the webserver: its pod is gone or not ready."""
+
+
+class Webserver:
+    """A client of the webserver.
+
+    Args:
+        cluster: Where it is.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._forward: subprocess.Popen[str] | None = None
+        self._url = ""
+
+    def close(self) -> None:
+        """End the port-forward."""
+        if self._forward:
+            self._forward.kill()
+            self._forward.wait()
+            self._forward = None
+
+    def _graphql(self) -> GraphQL:
+        if self._forward is None or self._forward.poll() is not None:
+            self.close()
+            self._forward = subprocess.Popen(
+                ["kubectl", "--namespace", self._cluster.namespace, "port-forward", SERVICE, f":{PORT}"],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+            line = self._forward.stdout.readline() if self._forward.stdout else ""
+            address = re.search(r"127\.0\.0\.1:\d+", line)
+            if not address:
+                raise Unreachable(SERVICE)
+            self._url = f"http://{address[0]}"
+        return GraphQL(self._url)
+
+    def ask_once(self, query: str, **variables: Any) -> Any:
+        """The answer to a query or mutation that has one field; a lost connection is an error."""
+        return self._graphql().ask(query, **variables)
+
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception_type(
+            (requests.RequestException, TransportError, GraphQLError, Unreachable)
+        ),
+        stop=tenacity.stop_after_delay(240),
+        wait=tenacity.wait_fixed(2),
+        before_sleep=lambda state: state.args[0].close(),
+        reraise=True,
+    )
+    def ask(self, query: str, **variables: Any) -> Any:
+        """The same, asked again while the webserver or its database is being replaced."""
+        return self.ask_once(query, **variables)
+
+    def launch(self, launches: Sequence[Launch]) -> list[str]:
+        """Launch runs, with one request; their ids."""
+        self.ask("{ version }")
+        return self._graphql().launch_several(launches)
+
+    def runs(self, run_ids: Sequence[str] | None = None, **run_filter: Any) -> list[dict[str, Any]]:
+        """The runs that a filter finds, the newest first, with their tags as a dict."""
+        if run_ids is not None:
+            run_filter["runIds"] = list(run_ids)
+        found = self.ask(_RUNS, filter=run_filter)["results"]
+        return [run | {"tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in found]
+
+    def events(self, run_id: str) -> list[tuple[str, float]]:
+        """A run's events: type, and time in seconds since the epoch."""
+        found: list[tuple[str, float]] = []
+        cursor = None
+        while True:
+            page = self.ask(_EVENTS, id=run_id, after=cursor)
+            found += [
+                (event["eventType"], float(event["timestamp"]) / 1000)
+                for event in page["events"]
+                if event.get("eventType")
+            ]
+            if not page["hasMore"]:
+                return found
+            cursor = page["cursor"]
