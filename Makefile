@@ -81,6 +81,10 @@ test: setup ## Run every test that needs no cluster
 versions: setup ## Run the tests on every supported version of Dagster, and Dagster's own with our coordinator
 	$(RUN)/nox
 
+.PHONY: bench
+bench: setup ## Measure beside Dagster's own coordinator and the published one; ARGS="tick --rounds 3"
+	@$(RUN)/python -m benchmarks $(ARGS)
+
 .PHONY: wheel
 wheel: setup ## Build the coordinator's wheel into dist/
 	$(RUN)/uv build --quiet --wheel coordinator --out-dir dist
