@@ -21,9 +21,12 @@ from tests.run_queue import MODULE, A, B, RunQueue
 OLDEST_PYTHON = os.environ.get("DAGSTER_OLDEST_PYTHON")
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.skipif(
-    not OLDEST_PYTHON, reason="DAGSTER_OLDEST_PYTHON names no Python with the oldest Dagster; nox -s migration"
-)
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        not OLDEST_PYTHON, reason="DAGSTER_OLDEST_PYTHON names no Python with the oldest Dagster; nox -s migration"
+    ),
+]
 
 
 def _run(python: str, *arguments: str, home: Path) -> str:
