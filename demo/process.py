@@ -22,7 +22,7 @@ class Process:
     Args:
         name: What messages and the log file call it.
         command: The program and its arguments.
-        environment: Its environment variables, in full.
+        environment: Its environment variables, in full; a change of the attribute holds from the next start on.
         directory: Where it runs.
         log: The file that its output is added to.
     """
@@ -33,9 +33,10 @@ class Process:
         self.name = name
         self.log = log
         self._command = list(command)
-        self._environment = dict(environment)
+        self.environment = dict(environment)
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
+        self._groups: list[int] = []
 
     def start(self) -> None:
         """Start the program; does not wait until it is ready."""
@@ -43,13 +44,14 @@ class Process:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
-                env=self._environment,
+                env=self.environment,
                 cwd=self._directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self._groups.append(self._process.pid)
 
     @property
     def running(self) -> bool:
@@ -106,8 +108,10 @@ class Process:
                 self._process.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-        with suppress(ProcessLookupError):  # where nothing is left
-            os.killpg(self._process.pid, signal.SIGKILL)
+        for group in self._groups:  # one for each start: children outlive a program that is killed
+            with suppress(ProcessLookupError):  # where nothing is left
+                os.killpg(group, signal.SIGKILL)
+        self._groups.clear()
         self._process.wait()
 
 
