@@ -77,6 +77,11 @@ lint: setup ## Check the style, the types and the Helm values
 test: setup ## Run every test that needs no cluster
 	$(RUN)/pytest --ignore tests/e2e --ignore tests/faults --ignore tests/images
 
+# Each needs the machine for itself. SEED= runs the random moments of a failure again.
+.PHONY: faults
+faults: setup ## Break one thing at a time under a flood of runs (a quarter of an hour); SEED=
+	$(RUN)/pytest tests/faults $(if $(SEED),--seed $(SEED))
+
 .PHONY: wheel
 wheel: setup ## Build the coordinator's wheel into dist/
 	$(RUN)/uv build --quiet --wheel coordinator --out-dir dist

@@ -61,7 +61,8 @@ class System:
             "webserver", "dagster_webserver", "--workspace", str(self.workspace),
             "--host", "127.0.0.1", "--port", str(self._webserver_port),
         )  # fmt: skip
-        self.graphql = GraphQL(f"http://127.0.0.1:{self._webserver_port}")
+        self.url = f"http://127.0.0.1:{self._webserver_port}"
+        self.graphql = GraphQL(self.url)
 
     def process(self, name: str, module: str, *arguments: str) -> Process:
         """A Python program of this system, not started yet; its output goes to `logs`."""

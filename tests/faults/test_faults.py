@@ -1,0 +1,85 @@
+"""One thing breaks under a flood of runs; afterwards every acknowledged run has ended, within its limits.
+
+Each failure prints the seed of its random moments: `make faults SEED=...` runs it again.
+"""
+
+import pytest
+
+from tests.faults import faults
+from tests.faults.scene import Scene
+
+pytestmark = pytest.mark.timeout(1200)
+
+
+def test_several_submitters_at_once(scene: Scene) -> None:
+    """Eight clients submit at the same time and nothing breaks: every run is tagged, queued and started once."""
+    scene.begin(clients=6, runs=4)
+    scene.drain()
+    assert scene.verdict() == []
+    assert scene.flood.refused == []
+
+
+def test_the_daemon_is_killed(scene: Scene) -> None:
+    """Killed twice at random moments, it goes on with the queue; a run stranded by it is failed and retried."""
+    scene.begin()
+    faults.kill_daemon(scene)
+    faults.kill_daemon(scene)
+    scene.drain()
+    assert scene.verdict() == []
+
+
+def test_the_webserver_is_killed(scene: Scene) -> None:
+    """Killed while clients submit: what it acknowledged ends, what it did not is no run or a run that ends."""
+    scene.begin()
+    faults.kill_webserver(scene)
+    scene.drain()
+    assert scene.verdict() == []
+
+
+def test_a_code_server_is_killed(scene: Scene) -> None:
+    """Its runs go back into the queue until it is there again; the other code location's go on."""
+    scene.begin()
+    faults.kill_code_server(scene)
+    scene.drain()
+    assert scene.verdict(starvation=False) == []
+
+
+def test_a_run_worker_is_killed(scene: Scene) -> None:
+    """The run ends FAILED, its slot is free again and its retry succeeds."""
+    scene.begin()
+    faults.kill_run_worker(scene)
+    scene.drain()
+    assert scene.verdict() == []
+
+
+def test_postgresql_is_restarted(scene: Scene) -> None:
+    """Daemon and webserver go on with new connections."""
+    scene.begin()
+    faults.restart_postgresql(scene)
+    scene.drain()
+    assert scene.verdict() == []
+
+
+def test_postgresql_is_stopped(scene: Scene) -> None:
+    """After half a minute without a database the queue drains."""
+    scene.begin()
+    faults.stop_postgresql(scene)
+    scene.drain()
+    assert scene.verdict() == []
+
+
+def test_connections_are_cut(scene: Scene) -> None:
+    """Cut in the middle of statements, they are opened anew."""
+    scene.begin()
+    faults.cut_connections(scene)
+    scene.drain()
+    assert scene.verdict() == []
+
+
+def test_limits_change_meanwhile(scene: Scene) -> None:
+    """Set, cleared, paused and resumed at random: no start breaks a limit that its tick could read."""
+    scene.begin(clients=3, runs=8)
+    faults.change_limits(scene)
+    scene.drain()
+    assert scene.changes
+    assert scene.verdict(starvation=False) == []
