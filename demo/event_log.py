@@ -71,6 +71,7 @@ def histories(instance: dg.DagsterInstance, acknowledged: Collection[str] = ()) 
                 parent=run.parent_run_id,
                 acknowledged=run.run_id in acknowledged,
                 was_queued=Event.PIPELINE_ENQUEUED in kinds,
+                dequeues=kinds.count(Event.PIPELINE_STARTING),
                 worker_starts=kinds.count(Event.PIPELINE_START),
                 retry_given_up=any(event.message == _RETRY_GIVEN_UP for event in events),
             )

@@ -22,6 +22,7 @@ class History:
         parent: The run that it is a retry of.
         acknowledged: Whether its launch was answered with success.
         was_queued: Whether it ever was in the queue.
+        dequeues: How often the daemon took it out of the queue.
         worker_starts: How often a run worker began to work on it.
         retry_given_up: Whether Dagster's daemon could not launch its retry.
     """
@@ -33,6 +34,7 @@ class History:
     parent: str | None = None
     acknowledged: bool = True
     was_queued: bool = True
+    dequeues: int = 1
     worker_starts: int = 1
     retry_given_up: bool = False
 

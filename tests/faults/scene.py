@@ -3,7 +3,7 @@
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from tests.postgresql import PostgreSQL
 
 MAX_CONCURRENT_RUNS = 4
 LIMITS = {"code-location-a": 3, "code-location-b": 3}
-START_TIMEOUT = 60  # seconds; long enough that a loaded machine starts a run's process within it
-MAX_RUNTIME = 90  # seconds
+START_TIMEOUT = 120  # seconds; long enough that a loaded machine starts a run's process within it
+MAX_RUNTIME = 150  # seconds
 TICK = 20  # seconds that a tick takes at most from reading the limits to its last start
 OVERTAKEN = 3 * MAX_CONCURRENT_RUNS  # starts in a row past a code location that has room
 _OPEN = [status for status in Status if status not in {Status.SUCCESS, Status.FAILURE, Status.CANCELED}]
@@ -52,7 +52,7 @@ class Scene:
         """Let a random time pass, in seconds: the moment of the fault is the random choice here."""
         time.sleep(self.random.uniform(low, high))
 
-    def begin(self, clients: int = 3, runs: int = 6) -> None:
+    def begin(self, clients: int = 3, runs: int = 4) -> None:
         """Start the flood and wait until it is well under way."""
         already = len(self.flood.acknowledged)
         self.flood.start(clients, runs)
@@ -77,6 +77,11 @@ class Scene:
                 return False
 
         wait_until("the queue has drained by itself", drained, seconds=seconds, every=1)
+
+    def is_calm(self, runs: int) -> bool:
+        """Whether every client is done and at most so many runs have not ended; restarts what ended."""
+        self.system.restart_ended()
+        return not self.flood.running and len(self.open_runs()) <= runs
 
     def set_limit(self, code_location: str, limit: int | None) -> None:
         """Limit a code location live; None goes back to the configured limit."""
@@ -142,14 +147,13 @@ class Scene:
             return any("dagster/auto_retry_run_id" not in run.tags for run in failed)
 
 
-def instance_config(url: str, **coordinator: Any) -> dict[str, Any]:
+def instance_config(url: str) -> dict[str, Any]:
     """The instance as we recommend it, with times short enough for a test."""
     config = trial_config(
         max_concurrent_runs=MAX_CONCURRENT_RUNS,
         code_location_limits={"locations": LIMITS, "sharing": "fair"},
         user_code_failure_retry_delay=3,
         dequeue_num_workers=MAX_CONCURRENT_RUNS,
-        **coordinator,
     )
     config["storage"] = {"postgres": {"postgres_url": url}}
     config["run_monitoring"] = {
@@ -163,9 +167,14 @@ def instance_config(url: str, **coordinator: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def opened_scene(home: Path, postgresql: PostgreSQL, url: str, seed: int) -> Iterator[Scene]:
-    """A scene whose system runs for as long as the context."""
-    system = System(home, instance_config(url), environment={"PYTHONPATH": str(ROOT)})
+def opened_scene(
+    home: Path, postgresql: PostgreSQL, url: str, seed: int, run_coordinator: Mapping[str, Any] | None = None
+) -> Iterator[Scene]:
+    """A scene whose system runs for as long as the context; with another run coordinator where one is given."""
+    config = instance_config(url)
+    if run_coordinator:
+        config["run_coordinator"] = dict(run_coordinator)
+    system = System(home, config, environment={"PYTHONPATH": str(ROOT)})
     scene = Scene(system, postgresql, url.rsplit("/", 1)[-1], seed)
     try:
         with system:

@@ -4,8 +4,12 @@ Each failure prints the seed of its random moments: `make faults SEED=...` runs 
 """
 
 import pytest
+from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
+from dagster import DagsterRunStatus, RunsFilter
 
+from demo.waiting import wait_until
 from tests.faults import faults
+from tests.faults.clocks import set_clock
 from tests.faults.scene import Scene
 
 pytestmark = pytest.mark.timeout(1200)
@@ -13,7 +17,7 @@ pytestmark = pytest.mark.timeout(1200)
 
 def test_several_submitters_at_once(scene: Scene) -> None:
     """Eight clients submit at the same time and nothing breaks: every run is tagged, queued and started once."""
-    scene.begin(clients=6, runs=4)
+    scene.begin(clients=6, runs=2)
     scene.drain()
     assert scene.verdict() == []
     assert scene.flood.refused == []
@@ -78,8 +82,42 @@ def test_connections_are_cut(scene: Scene) -> None:
 
 def test_limits_change_meanwhile(scene: Scene) -> None:
     """Set, cleared, paused and resumed at random: no start breaks a limit that its tick could read."""
-    scene.begin(clients=3, runs=8)
+    scene.begin(clients=3, runs=6)
     faults.change_limits(scene)
     scene.drain()
     assert scene.changes
     assert scene.verdict(starvation=False) == []
+
+
+@pytest.mark.parametrize(
+    ("submitter", "daemon"),
+    [pytest.param("+10m", "-10m", id="daemon behind"), pytest.param("-10m", "+90s", id="daemon ahead")],
+)
+def test_clocks_differ(scene: Scene, submitter: str, daemon: str) -> None:
+    """With webserver and daemon minutes apart limits hold, by the order in which the event log was written.
+
+    A daemon further ahead than the longest run time would end every run: Dagster measures it by two clocks.
+    """
+    set_clock(scene.system.webserver, submitter)
+    set_clock(scene.system.daemon, daemon)
+    scene.system.wait_for_webserver()
+    scene.begin()
+    scene.drain()
+    assert scene.verdict(clocks_differ=True) == []
+
+
+def test_a_code_location_is_removed(scene: Scene) -> None:
+    """Its queued runs end FAILED, without holding a slot or the others back; Dagster can't retry them."""
+    scene.pause("code-location-a")
+    scene.begin()
+    wait_until("every run is queued", lambda: not scene.flood.running)
+    scene.system.write_workspace(["code-location-b"])
+    for program in (scene.system.daemon, scene.system.webserver):
+        program.stop()
+        program.start()
+    scene.resume("code-location-a")
+    scene.drain()
+    assert scene.verdict(starvation=False) == []
+    with scene.system.instance() as instance:
+        ended = {run.status for run in instance.get_runs(RunsFilter(tags={CLT_TAG_KEY: "code-location-a"}))}
+    assert DagsterRunStatus.FAILURE in ended
