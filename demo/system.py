@@ -43,7 +43,8 @@ class System:
         code_locations: Mapping[str, str] = CODE_LOCATIONS,
     ) -> None:
         self.home = home
-        self.logs = home / "logs"
+        # Not "logs": that folder Dagster's telemetry takes for its own and empties.
+        self.logs = home / "output"
         self.logs.mkdir(parents=True)
         (home / "dagster.yaml").write_text(yaml.safe_dump(dict(instance_config)))
         self._environment = {**os.environ, "DAGSTER_HOME": str(home), **(environment or {})}

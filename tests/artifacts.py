@@ -18,7 +18,7 @@ def kept_if_a_test_fails(request: pytest.FixtureRequest, home: Path) -> Iterator
     """A DAGSTER_HOME to be; where a test fails meanwhile, its logs are kept in artifacts/."""
     failed_before = request.session.testsfailed
     yield home
-    if request.session.testsfailed > failed_before and (home / "logs").exists():
+    if request.session.testsfailed > failed_before and (home / "output").exists():
         kept = ARTIFACTS / re.sub(r"\W+", "-", request.node.name)
         shutil.rmtree(kept, ignore_errors=True)
-        shutil.copytree(home / "logs", kept)
+        shutil.copytree(home / "output", kept)

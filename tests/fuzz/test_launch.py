@@ -21,7 +21,7 @@ A = "code-location-a"
 HELD = {"held": "yes"}
 KNOWN = [
     CLT_TAG_KEY, "dagster/code_location", "dagster/priority", "dagster/max_retries", "dagster/concurrency_key",
-    "dagster/max_runtime_seconds", "dagster/run_key", "dagster/backfill", "dagster/partition", ".dagster/repository",
+    "dagster/max_runtime_seconds", "dagster/run_key", "dagster/backfill", "dagster/partition",
 ]  # fmt: skip
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=10) | st.sampled_from(["", "\x00", "x" * 300])
 tags = st.dictionaries(st.sampled_from(KNOWN) | texts, texts | st.integers().map(str), max_size=4)
@@ -44,8 +44,7 @@ def launch(system: System, **options: Any) -> None:
     """Launch a run that stays in the queue; a refusal must be GraphQL's own, not a broken connection."""
     try:
         run_id = system.graphql.launch(Launch(A, "refresh_search_index", **options))
-    except (GraphQLError, TransportQueryError) as refused:
-        assert str(refused)
+    except (GraphQLError, TransportQueryError):
         return
     with system.instance() as instance:
         run = instance.get_run_by_id(run_id)
