@@ -12,7 +12,7 @@ from clt_queued_run_coordinator.live import PREFIX
 from clt_queued_run_coordinator.metrics import QueueCollector
 from clt_queued_run_coordinator.status import status
 from clt_queued_run_coordinator.table import status_table
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from rich.console import Console
@@ -44,6 +44,7 @@ def queue() -> Iterator[RunQueue]:
 
 
 @settings(max_examples=500)
+@example(stored={f"limit/{A}": json.dumps({**RIGHT, "value": 10**400})})
 @given(stored=st.dictionaries(names, values, min_size=1, max_size=3))
 def test_the_loop_goes_on(queue: RunQueue, stored: dict[str, str]) -> None:
     """Whatever is stored for others, a code location's run starts at the next tick, and the queue can be shown."""
