@@ -4,6 +4,8 @@ import time
 from contextlib import suppress
 
 import psutil
+from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
+from dagster import DagsterRunStatus
 
 from demo.waiting import wait_until
 from tests.faults.scene import LIMITS, Scene
@@ -15,6 +17,27 @@ def kill_daemon(scene: Scene) -> None:
     scene.system.daemon.kill()
     scene.wait(0, 3)
     scene.system.restart_ended()
+
+
+def strand_a_run(scene: Scene) -> str:
+    """Kill the daemon while it launches a run that its code server never hears of; returns the run's id."""
+    name = scene.random.choice(sorted(LIMITS))
+    server = scene.system.code_servers[name]
+    psutil.Process(server.pid).suspend()
+
+    def starting() -> list[str]:
+        return [
+            run.run_id
+            for run in scene.open_runs(DagsterRunStatus.STARTING)
+            if run.tags[CLT_TAG_KEY] == name and run.run_id not in launched
+        ]
+
+    launched = scene.run_ids_begun()
+    (run_id, *_) = wait_until(f"a run of {name} is taken out of the queue", starting, every=0.1)
+    scene.system.daemon.kill()
+    server.kill()
+    scene.system.restart_ended()
+    return run_id
 
 
 def kill_webserver(scene: Scene) -> None:

@@ -44,8 +44,10 @@ class Scene:
         self.system = system
         self.postgresql = postgresql
         self.database = database
+        self.seed = seed
         self.random = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
         self.flood = Flood(system)
+        self.launches = 0
         self.changes: list[LimitChange] = []
 
     def wait(self, low: float, high: float) -> None:
@@ -55,6 +57,7 @@ class Scene:
     def begin(self, clients: int = 3, runs: int = 4) -> None:
         """Start the flood and wait until it is well under way."""
         already = len(self.flood.acknowledged)
+        self.launches += clients * runs
         self.flood.start(clients, runs)
         wait_until("runs are queued", lambda: len(self.flood.acknowledged) >= already + 3, every=0.1)
         wait_until("runs are in progress", lambda: self.open_runs(Status.STARTED), every=0.1)
@@ -63,6 +66,10 @@ class Scene:
         """The runs in some statuses; by default those that have not ended."""
         with self.system.instance() as instance:
             return list(instance.get_runs(dg.RunsFilter(statuses=list(statuses) or _OPEN)))
+
+    def run_ids_begun(self) -> set[str]:
+        """The runs that the daemon has taken out of the queue so far."""
+        return {run.run_id for run in self.open_runs() if run.status is not Status.QUEUED}
 
     def drain(self, seconds: float = 1000) -> None:
         """Wait until every client is done and every run has ended; restarts what ended, as Kubernetes would."""
@@ -123,11 +130,13 @@ class Scene:
         overtaken = most_overtaken(waits, times, LIMITS)
         statuses = Counter(run.status for run in found)
         print(  # noqa: T201 - shown where the test fails, and by -s
-            f"{len(acknowledged)} acknowledged, {len(self.flood.refused)} refused, {len(found)} runs in all"
+            f"seed {self.seed}: {len(acknowledged)} acknowledged, {len(self.flood.refused)} refused,"
+            f" {len(found)} runs in all"
             f" ({', '.join(f'{runs} {status}' for status, runs in sorted(statuses.items()))}),"
             f" overtaken at most {overtaken}, retries given up {sum(run.retry_given_up for run in found)}"
         )
         return [
+            *([] if len(acknowledged) == self.launches else [f"{self.launches} runs were asked for"]),
             *problems(found, acknowledged),
             *map(str, violations_while_changing(times, LIMITS, self.changes, TICK)),
             *map(str, violations(times, {}, MAX_CONCURRENT_RUNS)),

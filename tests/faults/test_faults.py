@@ -32,6 +32,21 @@ def test_the_daemon_is_killed(scene: Scene) -> None:
     assert scene.verdict() == []
 
 
+def test_a_run_is_stranded(scene: Scene) -> None:
+    """Stranded between STARTING and its launch, it is failed by run monitoring and its retry succeeds."""
+    scene.begin()
+    run_id = faults.strand_a_run(scene)
+    scene.drain()
+    assert scene.verdict(starvation=False) == []
+    with scene.system.instance() as instance:
+        run = instance.get_run_by_id(run_id)
+        assert run
+        assert run.status is DagsterRunStatus.FAILURE
+        assert any(
+            "to start." in entry.user_message + (entry.message or "") for entry in instance.all_logs(run_id)
+        )
+
+
 def test_the_webserver_is_killed(scene: Scene) -> None:
     """Killed while clients submit: what it acknowledged ends, what it did not is no run or a run that ends."""
     scene.begin()
