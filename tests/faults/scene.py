@@ -54,13 +54,13 @@ class Scene:
         """Let a random time pass, in seconds: the moment of the fault is the random choice here."""
         time.sleep(self.random.uniform(low, high))
 
-    def begin(self, clients: int = 3, runs: int = 4) -> None:
+    def begin(self, clients: int = 3, runs: int = 5) -> None:
         """Start the flood and wait until it is well under way."""
         already = len(self.flood.acknowledged)
         self.launches += clients * runs
         self.flood.start(clients, runs)
         wait_until("runs are queued", lambda: len(self.flood.acknowledged) >= already + 3, every=0.1)
-        wait_until("runs are in progress", lambda: self.open_runs(Status.STARTED), every=0.1)
+        wait_until("runs are in progress", lambda: self.open_runs(Status.STARTING, Status.STARTED), every=0.1)
 
     def open_runs(self, *statuses: Status) -> list[dg.DagsterRun]:
         """The runs in some statuses; by default those that have not ended."""
