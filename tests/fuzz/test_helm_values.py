@@ -24,6 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.timeout(1800)
 @settings(max_examples=1000)
 @given(
     content=damaged(VALUES.encode())

@@ -43,6 +43,7 @@ def queue() -> Iterator[RunQueue]:
         yield opened
 
 
+@pytest.mark.timeout(1800)
 @settings(max_examples=500)
 @example(stored={f"limit/{A}": json.dumps({**RIGHT, "value": 10**400})})
 @given(stored=st.dictionaries(names, values, min_size=1, max_size=3))
