@@ -23,7 +23,7 @@ COMPILE := $(RUN)/uv pip compile --quiet --universal --generate-hashes --no-stri
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The environment is made anew when the lock or a member's metadata changes.
 $(VENV)/.made: requirements/build.txt requirements/dev.txt coordinator/pyproject.toml $(wildcard code_locations/*/pyproject.toml)
@@ -84,6 +84,19 @@ versions: setup ## Run the tests on every supported version of Dagster, and Dags
 .PHONY: bench
 bench: setup ## Measure beside Dagster's own coordinator and the published one; ARGS="tick --rounds 3"
 	@$(RUN)/python -m benchmarks $(ARGS)
+
+# Each needs the machine for itself. SEED= runs the random moments of a failure again.
+.PHONY: faults
+faults: setup ## Break one thing at a time under a flood of runs (a quarter of an hour); SEED=
+	$(RUN)/pytest tests/faults $(if $(SEED),--seed $(SEED))
+
+.PHONY: soak
+soak: setup ## Random faults one after the other for MINUTES=30; SEED= runs the same ones again
+	$(RUN)/python -m tests.faults.soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
+
+.PHONY: two-daemons
+two-daemons: setup ## See what limits do where two daemons were started by mistake
+	$(RUN)/python -m tests.faults.two_daemons
 
 .PHONY: wheel
 wheel: setup ## Build the coordinator's wheel into dist/

@@ -23,7 +23,7 @@ class Process:
     Args:
         name: What messages and the log file call it.
         command: The program and its arguments.
-        environment: Its environment variables, in full.
+        environment: Its environment variables, in full; a change of the attribute holds from the next start on.
         directory: Where it runs.
         log: The file that its output is added to.
     """
@@ -34,7 +34,7 @@ class Process:
         self.name = name
         self.log = log
         self._command = list(command)
-        self._environment = dict(environment)
+        self.environment = dict(environment)
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         self._groups: list[int] = []
@@ -45,7 +45,7 @@ class Process:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
-                env=self._environment,
+                env=self.environment,
                 cwd=self._directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

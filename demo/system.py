@@ -5,7 +5,7 @@ The demo shows it and the tests drive it.
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -51,7 +51,8 @@ class System:
         (home / "dagster.yaml").write_text(yaml.safe_dump(dict(instance_config)))
         self._environment = {**os.environ, "DAGSTER_HOME": str(home), **(environment or {})}
         self.ports = {name: free_port() for name in code_locations}
-        self.workspace = self._write_workspace()
+        self.workspace = home / "workspace.yaml"
+        self.write_workspace(code_locations)
         self.code_servers = {
             name: self.process(name, "dagster", "api", "grpc", "--port", str(self.ports[name]),
                                "--host", "127.0.0.1", "--module-name", module, "--location-name", name)
@@ -63,7 +64,8 @@ class System:
             "webserver", "dagster_webserver", "--workspace", str(self.workspace),
             "--host", "127.0.0.1", "--port", str(self._webserver_port),
         )  # fmt: skip
-        self.graphql = GraphQL(f"http://127.0.0.1:{self._webserver_port}")
+        self.url = f"http://127.0.0.1:{self._webserver_port}"
+        self.graphql = GraphQL(self.url)
 
     def process(self, name: str, module: str, *arguments: str) -> Process:
         """A Python program of this system, not started yet; its output goes to a file in `logs`."""
@@ -85,12 +87,31 @@ class System:
             self.wait_for_code_server(name)
         self.daemon.start()
         self.webserver.start()
-        self._wait_for_webserver()
+        self.wait_for_webserver()
 
     def stop(self) -> None:
         """Stop every program."""
-        for process in (self.webserver, self.daemon, *self.code_servers.values()):
+        for process in self.programs:
             process.stop()
+
+    @property
+    def programs(self) -> list[Process]:
+        """Every program that is to run."""
+        return [self.webserver, self.daemon, *self.code_servers.values()]
+
+    def restart_ended(self) -> None:
+        """Start each program again that has ended, as Kubernetes restarts a container."""
+        for process in self.programs:
+            if not process.running:
+                process.start()
+
+    def write_workspace(self, code_locations: Iterable[str]) -> None:
+        """Write the workspace with some of the code locations; daemon and webserver read it when they start."""
+        servers = [
+            {"grpc_server": {"host": "127.0.0.1", "port": self.ports[name], "location_name": name}}
+            for name in code_locations
+        ]
+        self.workspace.write_text(yaml.safe_dump({"load_from": servers}))
 
     def wait_for_code_server(self, name: str) -> None:
         """Wait until a code server that was started accepts connections."""
@@ -102,7 +123,9 @@ class System:
 
         wait_until(f"{name} accepts connections", ready)
 
-    def _wait_for_webserver(self) -> None:
+    def wait_for_webserver(self) -> None:
+        """Wait until the webserver has loaded every code location."""
+
         def ready() -> bool:
             self.webserver.ensure_running()
             self.daemon.ensure_running()
@@ -130,15 +153,6 @@ class System:
     ) -> None:
         """Stop it."""
         self.stop()
-
-    def _write_workspace(self) -> Path:
-        path = self.home / "workspace.yaml"
-        servers = [
-            {"grpc_server": {"host": "127.0.0.1", "port": port, "location_name": name}}
-            for name, port in self.ports.items()
-        ]
-        path.write_text(yaml.safe_dump({"load_from": servers}))
-        return path
 
 
 def trial_config(**coordinator_options: Any) -> dict[str, Any]:

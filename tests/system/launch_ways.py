@@ -121,6 +121,11 @@ def declarative_automation(system: System, instance: dg.DagsterInstance) -> Runs
     return found
 
 
+def spoofing_automation(system: System, _: dg.DagsterInstance) -> RunsFilter:
+    """An automation sensor whose run tags carry the tag."""
+    return _start_sensor(system, SPOOFING, "spoofing_automation")
+
+
 def job_launch(system: System, _: dg.DagsterInstance) -> RunsFilter:
     """`dagster job launch` on the command line."""
     run_id = str(uuid.uuid4())
@@ -131,6 +136,18 @@ def job_launch(system: System, _: dg.DagsterInstance) -> RunsFilter:
     command.start()
     assert command.wait(180) == 0, command.output()
     return RunsFilter([run_id])
+
+
+def job_backfill_command(system: System, _: dg.DagsterInstance) -> RunsFilter:
+    """`dagster job backfill` on the command line."""
+    command = system.process(
+        "job-backfill", "dagster", "job", "backfill", "--workspace", str(system.workspace), "--location", A,
+        "--repository", REPOSITORY, "--job", "orders_job", "--partitions", "2026-01-04", "--noprompt",
+        "--tags", json.dumps({**SPOOFED, "backfill_command": "yes"}),
+    )  # fmt: skip
+    command.start()
+    assert command.wait(180) == 0, command.output()
+    return RunsFilter(tags={"backfill_command": "yes"})
 
 
 WAYS = [
@@ -147,7 +164,9 @@ WAYS = [
     Way("job backfill", A, job_backfill),
     Way("asset backfill", A, asset_backfill),
     Way("declarative automation", B, declarative_automation),
+    Way("declarative automation with spoofed tags", SPOOFING, spoofing_automation),
     Way("dagster job launch", B, job_launch),
+    Way("dagster job backfill", A, job_backfill_command),
 ]
 
 

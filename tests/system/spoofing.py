@@ -29,9 +29,19 @@ def spoofing_sensor() -> dg.RunRequest:
     return dg.RunRequest(run_key="once", tags=SPOOFED)
 
 
+@dg.asset(automation_condition=dg.AutomationCondition.missing() & ~dg.AutomationCondition.in_progress())
+def spoofed_asset() -> None:
+    """An asset that is materialized by automation as long as it is missing."""
+
+
+spoofing_automation = dg.AutomationConditionSensorDefinition(
+    "spoofing_automation", target=dg.AssetSelection.all(), run_tags=SPOOFED, minimum_interval_seconds=1
+)
+
 defs = dg.Definitions(
+    assets=[spoofed_asset],
     jobs=[spoofing_job],
     schedules=[spoofing_schedule],
-    sensors=[spoofing_sensor],
+    sensors=[spoofing_sensor, spoofing_automation],
     executor=dg.in_process_executor,
 )

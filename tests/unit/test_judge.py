@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demo.judge import InProgress, most_at_once, most_at_once_by_code_location, starts_before, violations
+from demo.judge import (
+    InProgress,
+    LimitChange,
+    Queued,
+    most_at_once,
+    most_at_once_by_code_location,
+    most_overtaken,
+    starts_before,
+    violations,
+    violations_while_changing,
+)
 
 
 def a(run_id: str, start: float, end: float | None) -> InProgress:
@@ -96,3 +106,30 @@ def test_the_most_at_once_is_the_smallest_limit_without_violations(runs: list[In
     most = most_at_once(runs)
     assert violations(runs, {"a": most}) == []
     assert bool(violations(runs, {"a": most - 1})) == bool(runs)
+
+
+def test_limits_that_change() -> None:
+    """A start may follow any limit that was in force within its tick, and no older one."""
+    runs = [a("1", 0, 99), a("2", 10, 99), a("3", 20, 99)]
+    lowered = [LimitChange(5, "a", 1)]
+    assert violations_while_changing(runs, {"a": 3}, lowered, tick=20) == []
+    assert [v.time for v in violations_while_changing(runs, {"a": 3}, lowered, tick=10)] == [20]
+    assert [v.time for v in violations_while_changing(runs, {"a": 3}, lowered, tick=1)] == [10, 20]
+    raised = [*lowered, LimitChange(9, "a", 3), LimitChange(9, "b", 0)]
+    assert violations_while_changing(runs, {"a": 3}, raised, tick=1) == []
+
+
+def test_a_pause_is_a_limit_of_nothing() -> None:
+    """Under a pause no run may start; those in progress may go on."""
+    paused = [LimitChange(5, "a", 0)]
+    assert violations_while_changing([a("1", 0, 99)], {"a": 3}, paused, tick=1) == []
+    assert len(violations_while_changing([a("1", 0, 99), a("2", 7, 99)], {"a": 3}, paused, tick=1)) == 1
+
+
+def test_overtaken() -> None:
+    """Starts of others in a row count while runs are queued and the limit leaves room."""
+    runs = [a("1", 1, 2), a("2", 2, 3), b("3", 4, 9), a("4", 5, 6), a("5", 10, 11)]
+    waiting = [Queued("3", "b", 0, 4), Queued("6", "b", 4.5, None)]
+    assert most_overtaken(waiting, runs, {"a": 9, "b": 1}) == {"a": 0, "b": 2}
+    assert most_overtaken(waiting, runs, {"b": 2}) == {"b": 2}
+    assert most_overtaken([], runs, {"b": 1}) == {"b": 0}

@@ -1,5 +1,6 @@
 """The numbers of `dagster-clt status` for Prometheus, in its own format and by its own library."""
 
+import math
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -36,7 +37,7 @@ class QueueCollector(Collector):
         yield GaugeMetricFamily(
             "dagster_clt_max_concurrent_runs",
             "The most runs in progress at once; -1 for no such limit.",
-            value=status.max_concurrent_runs,
+            value=_as_float(status.max_concurrent_runs),
         )
         yield from _by_code_location(status)
 
@@ -62,10 +63,18 @@ def _by_code_location(status: Status) -> Iterator[GaugeMetricFamily]:
         queued.add_metric(name, line.queued)
         in_progress.add_metric(name, line.in_progress)
         if line.limit is not None:
-            limit.add_metric(name, line.limit)
+            limit.add_metric(name, _as_float(line.limit))
         paused.add_metric(name, int(line.limit_from == "paused"))
         oldest.add_metric(name, line.oldest_queued_seconds or 0)
     yield from (queued, in_progress, limit, paused, oldest)
+
+
+def _as_float(number: int) -> float:
+    """The number as Prometheus takes it: one too large for a float, which would end the scrape, is infinite."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
 
 
 def serve(read: Callable[[], Status], host: str, port: int) -> tuple[int, threading.Thread]:

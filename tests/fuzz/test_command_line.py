@@ -1,0 +1,87 @@
+"""`dagster-clt` with any arguments, and on any dagster.yaml."""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from clt_queued_run_coordinator.cli import main
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from demo.system import ROOT
+from tests.fuzz.strategies import damaged
+from tests.fuzz.tried import TRIED
+from tests.run_queue import MODULE
+
+COORDINATOR = {
+    "run_coordinator": {
+        "module": MODULE,
+        "class": "CLTQueuedRunCoordinator",
+        "config": {"max_concurrent_runs": 5, "code_location_limits": {"default": 2, "sharing": "fair"}},
+    },
+    "telemetry": {"enabled": False},
+}
+# `metrics` and `status --watch` are to run for ever, so they get no arguments that let them begin.
+COMMANDS = ["status", "set-limit", "clear-limit", "pause", "resume", "check", "probe", ""]
+OPTIONS = [
+    "--force",
+    "--all",
+    "--fix",
+    "--values",
+    "--chart",
+    "--output",
+    "json",
+    "--interval",
+    "--help",
+    "--",
+    "-1",
+]
+words = (
+    st.sampled_from([*OPTIONS, "code-location-a", "*", "0", "3", str(2**70), "/", ".", "values.yaml"])
+    | st.integers().map(str)
+    | st.text(st.characters(exclude_characters="\x00"), max_size=8)
+)
+arguments = st.builds(
+    lambda command, rest: [command, *rest], st.sampled_from(COMMANDS), st.lists(words, max_size=4)
+) | st.builds(
+    lambda port: ["metrics", "--port", port], st.text(st.characters(exclude_categories=["Nd", "Cs"]), max_size=4)
+)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DAGSTER_HOME on SQLite."""
+    return tmp_path_factory.mktemp("home")
+
+
+def run(home: Path, *given: str) -> str:
+    """Run a command; it must end with an exit code of its own. Returns what it wrote."""
+    result = CliRunner().invoke(main, list(given), env={"DAGSTER_HOME": str(home)})
+    assert result.exception is None or isinstance(result.exception, SystemExit), (given, result.exception)
+    assert result.exit_code in {0, 1, 2}
+    assert "Traceback" not in result.output
+    return result.output
+
+
+pytestmark = pytest.mark.timeout(1800)
+
+
+@settings(max_examples=300)
+@given(given=arguments)
+def test_any_arguments(home: Path, given: list[str]) -> None:
+    """They are taken, refused (1) or wrong usage (2); never a traceback."""
+    TRIED["arguments of the command line"] += 1
+    (home / "dagster.yaml").write_text(yaml.safe_dump(COORDINATOR))
+    os.chdir(home)
+    run(home, *given)
+
+
+@settings(max_examples=300)
+@given(content=damaged(yaml.safe_dump(COORDINATOR).encode()) | damaged((ROOT / "dagster.yaml").read_bytes()))
+def test_any_dagster_yaml(home: Path, content: bytes) -> None:
+    """The probe loads it or says in one line why not."""
+    TRIED["dagster.yaml"] += 1
+    (home / "dagster.yaml").write_bytes(content)
+    assert len(run(home, "probe").splitlines()) == 1
