@@ -7,7 +7,7 @@ SHELL := bash
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
-STATE := .state
+STATE := $(CURDIR)/.state
 PORT ?= 3000
 LOCATIONS := $(patsubst code_locations/%/pyproject.toml,%,$(wildcard code_locations/*/pyproject.toml))
 
@@ -40,11 +40,11 @@ setup: $(VENV)/.made ## Prepare the environment in .venv
 # It starts inside its DAGSTER_HOME, where Dagster looks for dagster.yaml and warns of another one elsewhere.
 .PHONY: dev
 dev: setup ## Start Dagster with both code locations; PORT=3000
-	@mkdir -p $(STATE)
-	@ln -sf ../dagster.yaml $(STATE)/dagster.yaml
-	@echo "Dagster will be at http://127.0.0.1:$(PORT); Ctrl-C stops it. Its state is in $(STATE)/."
-	@cd $(STATE) && DAGSTER_HOME="$(CURDIR)/$(STATE)" PYTHONWARNINGS='ignore:Function `dev_command`' exec ../$(RUN)/dagster dev \
-		--workspace ../workspace.yaml --host 127.0.0.1 --port $(PORT)
+	@mkdir -p "$(STATE)"
+	@ln -sf "$(CURDIR)/dagster.yaml" "$(STATE)/dagster.yaml"
+	@echo "Dagster will be at http://127.0.0.1:$(PORT); Ctrl-C stops it. Its state is in $(STATE)."
+	@cd "$(STATE)" && DAGSTER_HOME="$(STATE)" PYTHONWARNINGS='ignore:Function `dev_command`' \
+		exec "$(CURDIR)/$(RUN)/dagster" dev --workspace "$(CURDIR)/workspace.yaml" --host 127.0.0.1 --port $(PORT)
 
 .PHONY: demo
 demo: setup ## Watch a burst of runs of both code locations stay under their limits
@@ -75,7 +75,15 @@ lint: setup ## Check the style, the types and the Helm values
 
 .PHONY: test
 test: setup ## Run every test that needs no cluster
-	$(RUN)/pytest --ignore tests/e2e --ignore tests/faults --ignore tests/images
+	$(RUN)/pytest --ignore tests/e2e --ignore tests/faults --ignore tests/dagsters_own --ignore tests/migration --ignore tests/images
+
+.PHONY: versions
+versions: setup ## Run the tests on every supported version of Dagster, and Dagster's own with our coordinator
+	$(RUN)/nox
+
+.PHONY: bench
+bench: setup ## Measure beside Dagster's own coordinator and the published one; ARGS="tick --rounds 3"
+	@$(RUN)/python -m benchmarks $(ARGS)
 
 .PHONY: wheel
 wheel: setup ## Build the coordinator's wheel into dist/
@@ -122,4 +130,4 @@ e2e: setup ## Test the images, and a deployment of them on a cluster (KUBECONFIG
 
 .PHONY: clean
 clean: ## Remove the environment, the trial's state and what tools left
-	rm -rf $(VENV) .state artifacts dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .nox
+	rm -rf $(VENV) "$(STATE)" .cache artifacts dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .nox

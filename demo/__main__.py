@@ -12,6 +12,7 @@ from rich.live import Live
 from demo.event_log import runs_in_progress
 from demo.graphql import Launch
 from demo.judge import most_at_once, most_at_once_by_code_location, violations
+from demo.process import stop_on_sigterm
 from demo.system import System, trial_config
 from demo.table import Watch, all_ended
 from demo.waiting import wait_until
@@ -72,6 +73,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=2, help="how long each works (default: %(default)s)")
     options = parser.parse_args()
     console = Console()
+    stop_on_sigterm()
     console.print("Starting the daemon, the webserver and two code servers ...")
     with tempfile.TemporaryDirectory(prefix="dagster-demo-") as home:
         config = trial_config(max_concurrent_runs=MAX_CONCURRENT_RUNS, code_location_limits={"locations": LIMITS})

@@ -12,6 +12,7 @@ from rich.table import Table
 from demo.event_log import runs_in_progress
 from demo.graphql import Launch
 from demo.judge import starts_before
+from demo.process import stop_on_sigterm
 from demo.system import System, trial_config
 from demo.waiting import wait_until
 
@@ -58,6 +59,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1, help="how long each works (default: %(default)s)")
     options = parser.parse_args()
     console = Console()
+    stop_on_sigterm()
     console.print(
         f"{options.runs} runs of {FLOODING} are queued, then {LATE_RUNS} of {LATE};"
         f" at most {MAX_CONCURRENT_RUNS} in progress in all."

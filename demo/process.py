@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -36,9 +37,10 @@ class Process:
         self._environment = dict(environment)
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
+        self._groups: list[int] = []
 
     def start(self) -> None:
-        """Start the program; does not wait until it is ready."""
+        """Start the program, again where it has ended; does not wait until it is ready."""
         _make_signals_heard()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -50,6 +52,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self._groups.append(self._process.pid)
 
     @property
     def running(self) -> bool:
@@ -106,8 +109,10 @@ class Process:
                 self._process.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-        with suppress(ProcessLookupError):  # where nothing is left
-            os.killpg(self._process.pid, signal.SIGKILL)
+        # Also the children of one that was killed and started again.
+        while self._groups:
+            with suppress(ProcessLookupError):  # nothing is left of it
+                os.killpg(self._groups.pop(), signal.SIGKILL)
         self._process.wait()
 
 
@@ -124,6 +129,11 @@ def listens(port: int) -> bool:
     with socket.socket() as client:
         client.settimeout(1)
         return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def stop_on_sigterm() -> None:
+    """End this program by an exception where it is asked to end, so that it stops what it has started."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def _make_signals_heard() -> None:

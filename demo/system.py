@@ -23,6 +23,8 @@ CODE_LOCATIONS = {
     "code-location-b": "code_location_b.definitions",
 }
 """The module of each code location, by name."""
+LOGS = "program_logs"
+"""The folder in DAGSTER_HOME with the output of each program."""
 
 
 class System:
@@ -43,7 +45,8 @@ class System:
         code_locations: Mapping[str, str] = CODE_LOCATIONS,
     ) -> None:
         self.home = home
-        self.logs = home / "logs"
+        # Not named "logs": what is in DAGSTER_HOME/logs the webserver moves away and sends to Dagster's telemetry.
+        self.logs = home / LOGS
         self.logs.mkdir(parents=True)
         (home / "dagster.yaml").write_text(yaml.safe_dump(dict(instance_config)))
         self._environment = {**os.environ, "DAGSTER_HOME": str(home), **(environment or {})}
@@ -63,7 +66,7 @@ class System:
         self.graphql = GraphQL(f"http://127.0.0.1:{self._webserver_port}")
 
     def process(self, name: str, module: str, *arguments: str) -> Process:
-        """A Python program of this system, not started yet; its output goes to `logs`."""
+        """A Python program of this system, not started yet; its output goes to a file in `logs`."""
         command = [sys.executable, "-m", module, *arguments]
         return Process(name, command, self._environment, self.home, self.logs / f"{name}.log")
 

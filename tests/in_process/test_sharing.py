@@ -14,6 +14,7 @@ C = "code-location-c"
 FAIR = {"sharing": "fair"}
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("sharing", "starts_before_b"), [("fifo", 180), ("fair", 0)])
 def test_a_burst_of_one_does_not_hold_up_another(
     run_queue: MakeRunQueue, sharing: str, starts_before_b: int

