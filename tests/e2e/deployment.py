@@ -82,7 +82,7 @@ class Deployment:
         stock_coordinator: bool = False,
         images: Mapping[str, str] | None = None,
         settings: Mapping[str, str] | None = None,
-        timeout: int = 300,
+        timeout: int = 600,
         wait: bool = True,
     ) -> subprocess.CompletedProcess[str]:
         """Install or upgrade the release, as `make deploy` does.

@@ -22,7 +22,7 @@ def rolled_back(deployment: Deployment) -> Iterator[None]:
     """What a user does then: `helm rollback`."""
     yield
     log.info("rolling back")
-    answer = deployment.helm("rollback", RELEASE, "--wait", "--timeout=240s")
+    answer = deployment.helm("rollback", RELEASE, "--wait", "--timeout=600s")
     assert answer.returncode == 0, answer.stderr
 
 
