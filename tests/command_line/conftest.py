@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
-from click.testing import CliRunner
 from clt_queued_run_coordinator.cli import main
 from dagster import DagsterInstance
 
 from tests.run_queue import MODULE, RunQueue
+from tests.runner import new_runner
 
 CONFIG = {
     "max_concurrent_runs": 10,
@@ -55,7 +55,7 @@ class Home:
 
     def run(self, *arguments: str) -> Answer:
         """Run a command in this process."""
-        result = CliRunner().invoke(main, list(arguments), env={"DAGSTER_HOME": str(self.folder)})
+        result = new_runner().invoke(main, list(arguments), env={"DAGSTER_HOME": str(self.folder)})
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return Answer(result.exit_code, result.stdout, result.stderr)
 

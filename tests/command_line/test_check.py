@@ -4,13 +4,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from clt_queued_run_coordinator.cli import main
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
 from dagster import DagsterRunStatus
 
 from tests.command_line.conftest import Home
 from tests.run_queue import A, B
+from tests.runner import new_runner
 
 
 def test_a_right_instance_has_no_findings(home: Home) -> None:
@@ -129,7 +129,7 @@ def test_the_probe_loads_any_coordinator_without_a_database(
 def test_a_missing_instance_is_told(monkeypatch: pytest.MonkeyPatch, value: str | None, message: str) -> None:
     """Before anything is read."""
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    result = CliRunner().invoke(main, ["status"], env={"DAGSTER_HOME": value})
+    result = new_runner().invoke(main, ["status"], env={"DAGSTER_HOME": value})
     assert result.exit_code == 1
     assert message in result.stderr
 

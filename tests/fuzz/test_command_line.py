@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from click.testing import CliRunner
 from clt_queued_run_coordinator.cli import main
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +13,7 @@ from demo.system import ROOT
 from tests.fuzz.strategies import damaged
 from tests.fuzz.tried import TRIED
 from tests.run_queue import MODULE
+from tests.runner import new_runner
 
 COORDINATOR = {
     "run_coordinator": {
@@ -58,7 +58,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(home: Path, *given: str) -> str:
     """Run a command; it must end with an exit code of its own. Returns what it wrote."""
-    result = CliRunner().invoke(main, list(given), env={"DAGSTER_HOME": str(home)})
+    result = new_runner().invoke(main, list(given), env={"DAGSTER_HOME": str(home)})
     assert result.exception is None or isinstance(result.exception, SystemExit), (given, result.exception)
     assert result.exit_code in {0, 1, 2}
     assert "Traceback" not in result.output
