@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, settings
 from tests.postgresql import PostgreSQL, running_postgresql
 from tests.run_queue import postgresql_run_queue
 
-# A loaded machine must not fail a test: no test asserts a time. The inputs are the same at each run, so that a change
-# is judged by what it changes; `HYPOTHESIS_PROFILE=random make test` tries others.
+# A loaded machine must not fail a test: no test asserts a time. The inputs are the same at each run, so that a
+# change is judged by what it changes; `HYPOTHESIS_PROFILE=random make test` tries others.
 calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("repeatable", calm, derandomize=True)
 settings.register_profile("random", calm)
