@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
-from dagster import DagsterRunStatus
+from dagster import DagsterRunStatus, RunsFilter
+from dagster._core.storage.runs.schema import RunTagsTable
+from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 
 from tests.run_queue import A, B, RunQueue
 
@@ -144,6 +146,19 @@ def test_untagged_queued_runs_are_tagged_and_limited(run_queue: MakeRunQueue) ->
     untagged = queue.put(A, DagsterRunStatus.QUEUED, 4)
     assert queue.tick() == {A: 2}
     assert [queue.run(run_id).tags[CLT_TAG_KEY] for run_id in untagged] == [A] * 4
+
+
+def test_a_half_written_tag_is_completed(run_queue: MakeRunQueue) -> None:
+    """A run whose submit died between the two places of its tag is found by filters and counts all the same."""
+    queue = run_queue(code_location_limits={"default": 1})
+    run_ids = queue.queue(A, 2)
+    storage = queue.instance.run_storage
+    assert isinstance(storage, SqlRunStorage)
+    with storage.connect() as connection:
+        connection.execute(RunTagsTable.delete().where(RunTagsTable.c.key == CLT_TAG_KEY))
+    assert queue.tick() == {A: 1}
+    tagged = queue.instance.get_runs(RunsFilter(tags={CLT_TAG_KEY: A}))
+    assert {run.run_id for run in tagged} == set(run_ids)
 
 
 def test_a_lowered_limit_starts_nothing_and_stops_nothing(run_queue: MakeRunQueue) -> None:

@@ -85,7 +85,7 @@ def test_a_run_whose_tag_cannot_be_written_fails_with_the_cause(
 
     workspace: Any = None
     with monkeypatch.context() as patch:
-        patch.setattr(type(queue.instance.run_storage), "add_run_tags", broken)
+        patch.setattr("clt_queued_run_coordinator.coordinator.write_tags", broken)
         with pytest.raises(sqlalchemy.exc.OperationalError):
             queue.instance.submit_run(run.run_id, workspace)
     assert queue.run(run.run_id).status == DagsterRunStatus.FAILURE

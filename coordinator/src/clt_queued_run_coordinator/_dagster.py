@@ -12,7 +12,7 @@ from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
 from dagster._core.storage import dagster_run as _dagster_run
 from dagster._core.storage.runs.schema import KeyValueStoreTable, RunsTable, RunTagsTable
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
-from dagster._serdes import ConfigurableClassData
+from dagster._serdes import ConfigurableClassData, deserialize_value, serialize_value
 
 __all__ = [
     "IN_PROGRESS_STATUSES",
@@ -32,9 +32,11 @@ __all__ = [
     "RunsTable",
     "SubmitRunContext",
     "daemon_begins_a_tick",
+    "deserialize_value",
     "instance_concurrency_settings",
     "resolve_to_config_type",
     "run_database",
+    "serialize_value",
     "validate_config",
 ]
 

@@ -26,6 +26,7 @@ from clt_queued_run_coordinator.names import nearest
 from clt_queued_run_coordinator.opening import OpeningError, load_coordinator, one_line, opened_instance
 from clt_queued_run_coordinator.status import Status, status
 from clt_queued_run_coordinator.table import status_table
+from clt_queued_run_coordinator.tag_writing import write_tags
 from clt_queued_run_coordinator.tagging import code_location_of
 
 WIDTH_WITHOUT_TERMINAL = 200  # columns; a pipe has no width, and nothing may be cut off
@@ -230,7 +231,7 @@ def _check_instance(fix: bool) -> list[Finding]:
         if fix:
             untagged = queue_state.read(instance, coordinator.settings).counts.untagged_queued
             for run in untagged:
-                instance.add_run_tags(run.run_id, {CLT_TAG_KEY: str(code_location_of(run))})
+                write_tags(instance, run, {CLT_TAG_KEY: str(code_location_of(run))})
             click.echo(f"{len(untagged)} queued runs tagged", err=True)
         return checks.instance_findings(
             queue_state.read(instance, coordinator.settings),

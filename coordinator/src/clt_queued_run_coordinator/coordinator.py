@@ -21,6 +21,7 @@ from clt_queued_run_coordinator.configuration import CodeLocationLimits, Configu
 from clt_queued_run_coordinator.lazy_tag_limits import LazyTagLimits
 from clt_queued_run_coordinator.queue_state import Settings
 from clt_queued_run_coordinator.tag_limits import as_tag_limits
+from clt_queued_run_coordinator.tag_writing import write_tags
 from clt_queued_run_coordinator.tagging import CLT_TAG_KEY, missing_tag
 from clt_queued_run_coordinator.tick import Ticks
 
@@ -90,7 +91,7 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         tag = missing_tag(run, run.tags, self._log)
         if tag:
             # Through the own instance: DagsterInstance.get() would open another one for each submit.
-            self._instance.add_run_tags(run.run_id, tag)
+            write_tags(self._instance, run, tag)
         return super().submit_run(context)
 
     def get_run_queue_config(self) -> RunQueueConfig:

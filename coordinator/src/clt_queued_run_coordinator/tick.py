@@ -10,6 +10,7 @@ from clt_queued_run_coordinator._dagster import DagsterInstance
 from clt_queued_run_coordinator.queue_state import QueueState, Settings
 from clt_queued_run_coordinator.sharing import allow, deal
 from clt_queued_run_coordinator.tag_limits import as_tag_limits
+from clt_queued_run_coordinator.tag_writing import write_tags
 from clt_queued_run_coordinator.tagging import CLT_TAG_KEY, code_location_of
 from clt_queued_run_coordinator.unused import Offer, next_offers, offered
 
@@ -70,7 +71,7 @@ class Ticks:
         if untagged:
             self._log.info("Tagging %d queued runs that were queued without their code location.", len(untagged))
         for run in untagged:
-            instance.add_run_tags(run.run_id, {CLT_TAG_KEY: str(code_location_of(run))})
+            write_tags(instance, run, {CLT_TAG_KEY: str(code_location_of(run))})
 
     def _allowed(self, state: QueueState) -> dict[str, int | None]:
         """The most runs in progress of each code location in this tick: its limit, or less where it is fair."""
