@@ -85,6 +85,12 @@ versions: setup ## Run the tests on every supported version of Dagster, and Dags
 bench: setup ## Measure beside Dagster's own coordinator and the published one; ARGS="tick --rounds 3"
 	@$(RUN)/python -m benchmarks $(ARGS)
 
+.PHONY: bench-cluster
+bench-cluster: export REGISTRY := $(REGISTRY)
+bench-cluster: export VERSION := $(VERSION)
+bench-cluster: setup ## Measure on a live cluster, with what `make e2e` needs; ARGS="--rounds 3"
+	@$(RUN)/python -m benchmarks.cluster $(ARGS)
+
 # Each needs the machine for itself. SEED= runs the random moments of a failure again.
 .PHONY: faults
 faults: setup ## Break one thing at a time under a flood of runs (a quarter of an hour); SEED=

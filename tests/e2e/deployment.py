@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -82,6 +82,7 @@ class Deployment:
         stock_coordinator: bool = False,
         images: Mapping[str, str] | None = None,
         settings: Mapping[str, str] | None = None,
+        values_files: Sequence[Path] = (),
         timeout: int = 600,
         wait: bool = True,
     ) -> subprocess.CompletedProcess[str]:
@@ -92,6 +93,7 @@ class Deployment:
             images: Which image a component has (daemon, webserver, or a code location's name), where it isn't the
                 one that the values name.
             settings: More values, by their path.
+            values_files: More values files, after the others.
             timeout: Seconds that Helm waits.
             wait: Whether Helm waits until every pod is ready.
 
@@ -107,7 +109,7 @@ class Deployment:
         if not stock_coordinator:
             values["dagsterDaemon.extraContainers[0].image"] = ":".join(self.image("system"))
         values |= settings or {}
-        files = [VALUES, TEST_CLUSTER, *([STOCK] if stock_coordinator else [])]
+        files = [VALUES, TEST_CLUSTER, *([STOCK] if stock_coordinator else []), *values_files]
         return self.helm(
             "upgrade",
             "--install",

@@ -1,0 +1,120 @@
+"""How long a slot stands idle on a live cluster, ours beside Dagster's own: `make bench-cluster`.
+
+It needs what `make e2e` needs (KUBECONFIG, CHART, VERSION), and installs a release of its own.
+"""
+
+import json
+import os
+import tempfile
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from benchmarks.idle_slot import PLAIN_1, PLAIN_5, idle_seconds
+from benchmarks.measure import OURS, Goal, Row
+from benchmarks.report import as_data, table
+from tests.e2e.cluster import Cluster
+from tests.e2e.deployment import Deployment, limits
+from tests.e2e.runs import burst, histories, succeeded, wait_for_end
+from tests.e2e.webserver import Webserver
+
+NAMESPACE = "dagster-benchmark"
+RUNS = 8
+"""Runs of each code location in a round."""
+MAX_CONCURRENT_RUNS = 5
+
+
+def plain_values(interval: int) -> dict[str, Any]:
+    """Values of Dagster's own coordinator with the same limits, on its own tag of the code location.
+
+    Args:
+        interval: Seconds between two ticks.
+    """
+    config = {
+        "maxConcurrentRuns": MAX_CONCURRENT_RUNS,
+        "tagConcurrencyLimits": [
+            {"key": "dagster/code_location", "value": name, "limit": limit} for name, limit in limits().items()
+        ],
+        "dequeueIntervalSeconds": interval,
+        "dequeueUseThreads": True,
+        "dequeueNumWorkers": 4,
+    }
+    return {"dagsterDaemon": {"runCoordinator": {"config": {"queuedRunCoordinator": config}}}}
+
+
+def install(deployment: Deployment, values: Mapping[str, Any] | None) -> None:
+    """Bring the release to one of the compared coordinators.
+
+    Args:
+        deployment: The release.
+        values: Those of Dagster's own coordinator; None for ours, as `deploy/values.yaml` has it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "plain.yaml"
+        file.write_text(yaml.safe_dump(values or {}))
+        answer = deployment.upgrade(stock_coordinator=values is not None, values_files=[file])
+    assert answer.returncode == 0, answer.stderr
+
+
+def mean_idle_seconds(webserver: Webserver) -> float:
+    """Flood both code locations and read from the event log how long their slots stood idle."""
+    run_ids = webserver.launch([launch for pair in zip(*map(_bursts, limits()), strict=True) for launch in pair])
+    runs = wait_for_end(webserver, run_ids, seconds=900)
+    succeeded(runs)
+    found = histories(webserver, runs)
+    return mean(
+        seconds
+        for name, limit in limits().items()
+        for seconds in idle_seconds(
+            [start for run in found for start in run.in_progress if start.code_location == name], limit
+        )
+    )
+
+
+def _bursts(code_location: str) -> list[Any]:
+    return burst(code_location, RUNS, seconds=1)
+
+
+def main() -> None:
+    """Install the release, measure in turns, remove it."""
+    parser = ArgumentParser(prog="python -m benchmarks.cluster", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each (default: %(default)s)")
+    parser.add_argument("--output", type=Path, metavar="FILE.json", help="write the results there as well")
+    options = parser.parse_args()
+    missing = [name for name in ("KUBECONFIG", "CHART", "VERSION") if not os.environ.get(name)]
+    if missing:
+        parser.error(f"{missing[0]} isn't set; docs/benchmarks.md says what it names")
+    console = Console()
+    deployment = Deployment(Cluster(NAMESPACE), os.environ["CHART"])
+    compared = {OURS: None, PLAIN_5: plain_values(5), PLAIN_1: plain_values(1)}
+    seconds: dict[str, list[float]] = {name: [] for name in compared}
+    console.log(f"installing the release into the namespace {NAMESPACE}")
+    webserver = Webserver(deployment.cluster)
+    try:
+        deployment.install()
+        for number in range(options.rounds):
+            for name in [*compared][number % 3 :] + [*compared][: number % 3]:
+                console.log(f"round {number + 1} of {options.rounds}: {name}")
+                install(deployment, compared[name])
+                seconds[name].append(mean_idle_seconds(webserver))
+                console.log(f"{seconds[name][-1]:.2f} s idle on average")
+    finally:
+        webserver.close()
+        deployment.remove()
+    what = f"live cluster, interval 1 s, {2 * RUNS} runs a round"
+    rows = [
+        Row("idle_slot", what, "s", seconds[OURS], seconds[PLAIN_5], PLAIN_5, Goal(most=1.0), by_mean=True),
+        Row("idle_slot", what, "s", seconds[OURS], seconds[PLAIN_1], PLAIN_1, Goal(ratio=1.0), by_mean=True),
+    ]
+    console.print(table(rows))
+    if options.output:
+        options.output.write_text(json.dumps(as_data(rows, postgresql="of the chart"), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
