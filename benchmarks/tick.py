@@ -13,7 +13,7 @@ ROUNDS = {0: 15, 500: 15, 5_000: 7, 50_000: 2}
 
 def run(bench: Bench) -> Iterator[Row]:
     """Each size with few and with many code locations; static limits first, then the same ones live."""
-    for queued, rounds in [*ROUNDS.items()][:2] if bench.quick else ROUNDS.items():
+    for queued, rounds in bench.sizes(ROUNDS).items():
         for code_locations in (2, 100):
             filled = fill(bench, queued, code_locations, held=True)
             plain = filled.open(bench, "plain", filled.plain_config())
