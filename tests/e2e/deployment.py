@@ -124,6 +124,16 @@ class Deployment:
             *(["--wait"] if wait else []),
         )
 
+    def restart_webserver(self) -> None:
+        """Let the webserver load its code locations anew.
+
+        One that started while a code server was being replaced may have read the image of the old one, and
+        begins to watch for changes only after it has loaded: it would launch runs with that image for ever.
+        """
+        name = f"deployment/{RELEASE}-dagster-webserver"
+        self.cluster.kubectl("rollout", "restart", name)
+        self.cluster.kubectl("rollout", "status", name, "--timeout=240s")
+
     def helm(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Helm in the namespace."""
         return subprocess.run(
