@@ -19,13 +19,16 @@ from benchmarks.idle_slot import PLAIN_1, PLAIN_5, idle_seconds
 from benchmarks.measure import OURS, Goal, Row
 from benchmarks.report import as_data, table
 from tests.e2e.cluster import Cluster
-from tests.e2e.deployment import Deployment, limits
+from tests.e2e.deployment import Deployment, location_names
 from tests.e2e.runs import burst, histories, succeeded, wait_for_end
 from tests.e2e.webserver import Webserver
 
 NAMESPACE = "dagster-benchmark"
 RUNS = 8
 """Runs of each code location in a round."""
+LIMIT = 1
+"""The limit of each code location: so low that starting pods doesn't take all of a small node's processors, which
+would be what is measured then."""
 MAX_CONCURRENT_RUNS = 5
 
 
@@ -38,7 +41,7 @@ def plain_values(interval: int) -> dict[str, Any]:
     config = {
         "maxConcurrentRuns": MAX_CONCURRENT_RUNS,
         "tagConcurrencyLimits": [
-            {"key": "dagster/code_location", "value": name, "limit": limit} for name, limit in limits().items()
+            {"key": "dagster/code_location", "value": name, "limit": LIMIT} for name in location_names()
         ],
         "dequeueIntervalSeconds": interval,
         "dequeueUseThreads": True,
@@ -47,37 +50,41 @@ def plain_values(interval: int) -> dict[str, Any]:
     return {"dagsterDaemon": {"runCoordinator": {"config": {"queuedRunCoordinator": config}}}}
 
 
-def install(deployment: Deployment, values: Mapping[str, Any] | None) -> None:
+def own_values() -> dict[str, Any]:
+    """Values of ours with the same limits; its interval is the one of `deploy/values.yaml`."""
+    config = {"code_location_limits": {"locations": dict.fromkeys(location_names(), LIMIT)}}
+    return {"dagsterDaemon": {"runCoordinator": {"config": {"customRunCoordinator": {"config": config}}}}}
+
+
+def install(deployment: Deployment, name: str, values: Mapping[str, Any]) -> None:
     """Bring the release to one of the compared coordinators.
 
     Args:
         deployment: The release.
-        values: Those of Dagster's own coordinator; None for ours, as `deploy/values.yaml` has it.
+        name: Which one.
+        values: Its values.
     """
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "plain.yaml"
-        file.write_text(yaml.safe_dump(values or {}))
-        answer = deployment.upgrade(stock_coordinator=values is not None, values_files=[file])
+        file = Path(folder) / "values.yaml"
+        file.write_text(yaml.safe_dump(dict(values)))
+        answer = deployment.upgrade(stock_coordinator=name != OURS, values_files=[file])
     assert answer.returncode == 0, answer.stderr
 
 
 def mean_idle_seconds(webserver: Webserver) -> float:
     """Flood both code locations and read from the event log how long their slots stood idle."""
-    run_ids = webserver.launch([launch for pair in zip(*map(_bursts, limits()), strict=True) for launch in pair])
+    bursts = [burst(name, RUNS, seconds=1) for name in location_names()]
+    run_ids = webserver.launch([launch for turn in zip(*bursts, strict=True) for launch in turn])
     runs = wait_for_end(webserver, run_ids, seconds=900)
     succeeded(runs)
     found = histories(webserver, runs)
     return mean(
         seconds
-        for name, limit in limits().items()
+        for name in location_names()
         for seconds in idle_seconds(
-            [start for run in found for start in run.in_progress if start.code_location == name], limit
+            [start for run in found for start in run.in_progress if start.code_location == name], LIMIT
         )
     )
-
-
-def _bursts(code_location: str) -> list[Any]:
-    return burst(code_location, RUNS, seconds=1)
 
 
 def main() -> None:
@@ -91,7 +98,7 @@ def main() -> None:
         parser.error(f"{missing[0]} isn't set; docs/benchmarks.md says what it names")
     console = Console()
     deployment = Deployment(Cluster(NAMESPACE), os.environ["CHART"])
-    compared = {OURS: None, PLAIN_5: plain_values(5), PLAIN_1: plain_values(1)}
+    compared = {OURS: own_values(), PLAIN_5: plain_values(5), PLAIN_1: plain_values(1)}
     seconds: dict[str, list[float]] = {name: [] for name in compared}
     console.log(f"installing the release into the namespace {NAMESPACE}")
     webserver = Webserver(deployment.cluster)
@@ -100,7 +107,7 @@ def main() -> None:
         for number in range(options.rounds):
             for name in [*compared][number % 3 :] + [*compared][: number % 3]:
                 console.log(f"round {number + 1} of {options.rounds}: {name}")
-                install(deployment, compared[name])
+                install(deployment, name, compared[name])
                 seconds[name].append(mean_idle_seconds(webserver))
                 console.log(f"{seconds[name][-1]:.2f} s idle on average")
     finally:
