@@ -23,17 +23,21 @@ def strand_a_run(scene: Scene) -> str:
     """Kill the daemon while it launches a run that its code server never hears of; returns the run's id."""
     name = scene.random.choice(sorted(LIMITS))
     server = scene.system.code_servers[name]
+
+    def runs(status: DagsterRunStatus) -> list[str]:
+        return [run.run_id for run in scene.open_runs(status) if run.tags[CLT_TAG_KEY] == name]
+
+    # Queued before its code server stands still, after which none of its runs can be launched.
+    scene.pause(name)
+    wait_until(f"runs of {name} are queued", lambda: len(runs(DagsterRunStatus.QUEUED)) >= 2, every=0.1)
     psutil.Process(server.pid).suspend()
-
-    def starting() -> list[str]:
-        return [
-            run.run_id
-            for run in scene.open_runs(DagsterRunStatus.STARTING)
-            if run.tags[CLT_TAG_KEY] == name and run.run_id not in launched
-        ]
-
     launched = scene.run_ids_begun()
-    (run_id, *_) = wait_until(f"a run of {name} is taken out of the queue", starting, every=0.1)
+    scene.resume(name)
+    (run_id, *_) = wait_until(
+        f"a run of {name} is taken out of the queue",
+        lambda: [run_id for run_id in runs(DagsterRunStatus.STARTING) if run_id not in launched],
+        every=0.1,
+    )
     scene.system.daemon.kill()
     server.kill()
     scene.system.restart_ended()
