@@ -7,12 +7,11 @@ from typing import Any
 
 import dagster as dg
 
-from benchmarks.instances import CLASSES
 from benchmarks.measure import OURS, PLAIN, Bench, Goal, Row
 from demo.event_log import runs_in_progress
 from demo.graphql import Launch
 from demo.judge import InProgress
-from demo.system import System, trial_config
+from demo.system import System, trial_config, with_dagsters_own_coordinator
 from demo.table import all_ended
 from demo.waiting import wait_until
 
@@ -60,15 +59,10 @@ def idle_seconds(runs: list[InProgress], limit: int) -> list[float]:
 
 def _plain_config(interval: int) -> dict[str, Any]:
     """The trial with Dagster's own coordinator, limits on Dagster's own tag of the code location."""
-    module, name = CLASSES["plain"]
-    config = trial_config(max_concurrent_runs=3 * LIMIT, dequeue_interval_seconds=interval)
-    options = config["run_coordinator"]["config"]
-    del options["code_location_limits"]
-    options["tag_concurrency_limits"] = [
-        {"key": "dagster/code_location", "value": {"applyLimitPerUniqueValue": True}, "limit": LIMIT}
-    ]
-    config["run_coordinator"] = {"module": module, "class": name, "config": options}
-    return config
+    return with_dagsters_own_coordinator(
+        trial_config(max_concurrent_runs=3 * LIMIT, dequeue_interval_seconds=interval),
+        [{"key": "dagster/code_location", "value": {"applyLimitPerUniqueValue": True}, "limit": LIMIT}],
+    )
 
 
 def _mean_idle_seconds(bench: Bench, home: str, config: dict[str, Any]) -> float:

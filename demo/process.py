@@ -22,8 +22,8 @@ class Process:
 
     Args:
         name: What messages and the log file call it.
-        command: The program and its arguments.
-        environment: Its environment variables, in full; a change of the attribute holds from the next start on.
+        command: The program and its arguments; a change of the attribute holds from the next start on.
+        environment: Its environment variables, in full.
         directory: Where it runs.
         log: The file that its output is added to.
     """
@@ -33,8 +33,8 @@ class Process:
     ) -> None:
         self.name = name
         self.log = log
-        self._command = list(command)
-        self.environment = dict(environment)
+        self.command = list(command)
+        self._environment = dict(environment)
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         self._groups: list[int] = []
@@ -44,8 +44,8 @@ class Process:
         _make_signals_heard()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command,
-                env=self.environment,
+                self.command,
+                env=self._environment,
                 cwd=self._directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -5,7 +5,7 @@ The demo shows it and the tests drive it.
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -160,3 +160,26 @@ def trial_config(**coordinator_options: Any) -> dict[str, Any]:
     config: dict[str, Any] = yaml.safe_load((ROOT / "dagster.yaml").read_text())
     config["run_coordinator"]["config"].update(coordinator_options)
     return config
+
+
+def with_dagsters_own_coordinator(
+    config: Mapping[str, Any], tag_concurrency_limits: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """A `dagster.yaml` with `QueuedRunCoordinator` in place of ours, to compare the two.
+
+    Args:
+        config: The one with ours; its limits of code locations are left out.
+        tag_concurrency_limits: What limits the code locations instead.
+    """
+    options = dict(config["run_coordinator"]["config"])
+    del options["code_location_limits"]
+    # Dagster refuses the limits of its own coordinator in any other place where there is a `concurrency`.
+    runs = {
+        "max_concurrent_runs": options.pop("max_concurrent_runs"),
+        "tag_concurrency_limits": [dict(limit) for limit in tag_concurrency_limits],
+    }
+    return {
+        **config,
+        "run_coordinator": {"module": "dagster", "class": "QueuedRunCoordinator", "config": options},
+        "concurrency": {**config["concurrency"], "runs": runs},
+    }

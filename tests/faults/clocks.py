@@ -1,24 +1,38 @@
-"""Programs whose clocks go wrong, by libfaketime (the package `libfaketime` of Debian and Ubuntu)."""
+"""Programs whose clocks go wrong: `python -m tests.faults.clocks SECONDS MODULE [ARGUMENT...]` runs a module so.
 
-from pathlib import Path
+Only the time of day differs; the clock that waits and timeouts are measured with stays right. libfaketime can't do
+that: it makes `time.sleep` of Python 3.11 and later fail, which waits until a moment of the other clock.
+"""
 
-import pytest
+import runpy
+import sys
+import time
+from types import SimpleNamespace
+
+import grpc._channel
+import time_machine
 
 from demo.process import Process
 
 
-def set_clock(process: Process, offset: str) -> None:
-    """Start a program anew with its clock set forward or back, such as `+10m` or `-10m`.
-
-    Only the time of day differs; the clock that waits and timeouts are measured with stays right.
-    """
-    libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-    if not libraries:
-        pytest.skip("libfaketime is not installed; install the package libfaketime")
+def set_clock(process: Process, seconds: int) -> None:
+    """Start a program of a system anew with its clock set forward, or back where negative."""
     process.stop()
-    process.environment |= {
-        "LD_PRELOAD": str(libraries[0]),
-        "FAKETIME": offset,
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
+    python, option, *module = process.command
+    process.command = [python, option, __name__, str(seconds), *module]
     process.start()
+
+
+def main() -> None:
+    """Run the module with the arguments behind it, and with the clock set forward by the seconds before it."""
+    seconds = float(sys.argv[1])
+    # gRPC's core is told when a call is too late, and its clock stays right.
+    right = SimpleNamespace(time=time_machine.escape_hatch.time.time, perf_counter=time.perf_counter)
+    vars(grpc._channel)["time"] = right
+    sys.argv = sys.argv[2:]
+    with time_machine.travel(time.time() + seconds, tick=True):
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

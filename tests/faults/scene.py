@@ -177,13 +177,10 @@ def instance_config(url: str) -> dict[str, Any]:
 
 @contextmanager
 def opened_scene(
-    home: Path, postgresql: PostgreSQL, url: str, seed: int, run_coordinator: Mapping[str, Any] | None = None
+    home: Path, postgresql: PostgreSQL, url: str, seed: int, config: Mapping[str, Any] | None = None
 ) -> Iterator[Scene]:
-    """A scene whose system runs for as long as the context; with another run coordinator where one is given."""
-    config = instance_config(url)
-    if run_coordinator:
-        config["run_coordinator"] = dict(run_coordinator)
-    system = System(home, config, environment={"PYTHONPATH": str(ROOT)})
+    """A scene whose system runs for as long as the context, on a `dagster.yaml` of its own where one is given."""
+    system = System(home, config or instance_config(url), environment={"PYTHONPATH": str(ROOT)})
     scene = Scene(system, postgresql, url.rsplit("/", 1)[-1], seed)
     try:
         with system:

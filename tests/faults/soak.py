@@ -54,7 +54,7 @@ def main() -> int:
             found = soak(scene, options.minutes)
     for line in found:
         say(line)
-    say(f"{len(found)} problems; seed {options.seed}; logs in {home / 'output'}")
+    say(f"{len(found)} problems; seed {options.seed}; logs in {scene.system.logs}")
     return 1 if found else 0
 
 

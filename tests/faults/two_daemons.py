@@ -4,32 +4,22 @@ import random
 import sys
 import tempfile
 from argparse import ArgumentParser
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from rich.console import Console
 from rich.table import Table
 
 from demo.event_log import histories, runs_in_progress
 from demo.judge import most_at_once, most_at_once_by_code_location
-from tests.faults.scene import LIMITS, MAX_CONCURRENT_RUNS, Scene, opened_scene
+from demo.system import with_dagsters_own_coordinator
+from tests.faults.scene import LIMITS, MAX_CONCURRENT_RUNS, Scene, instance_config, opened_scene
 from tests.postgresql import PostgreSQL, running_postgresql
 
-STOCK = {
-    "module": "dagster",
-    "class": "QueuedRunCoordinator",
-    "config": {
-        "max_concurrent_runs": MAX_CONCURRENT_RUNS,
-        "dequeue_interval_seconds": 1,
-        "dequeue_use_threads": True,
-        "dequeue_num_workers": MAX_CONCURRENT_RUNS,
-        "max_user_code_failure_retries": 10,
-        "tag_concurrency_limits": [
-            {"key": "dagster/code_location", "value": name, "limit": limit} for name, limit in LIMITS.items()
-        ],
-    },
-}
-"""Dagster's own coordinator with equal limits."""
+Change: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
+OWN_LIMITS = [{"key": "dagster/code_location", "value": name, "limit": limit} for name, limit in LIMITS.items()]
+"""Equal limits for Dagster's own coordinator."""
 
 
 def flood_two_daemons(scene: Scene, runs: int) -> list[str]:
@@ -66,18 +56,24 @@ def main() -> int:
         "coordinator", "runs", *(f"most at once of {name}" for name in LIMITS), "most in all",
         "begun by two workers", "dequeued twice", "not succeeded",
     )  # fmt: skip
+    coordinators: dict[str, Change] = {
+        "CLTQueuedRunCoordinator": lambda config: config,
+        "QueuedRunCoordinator": lambda config: with_dagsters_own_coordinator(config, OWN_LIMITS),
+    }
     with running_postgresql() as postgresql:
-        for name, coordinator in (("CLTQueuedRunCoordinator", None), ("QueuedRunCoordinator", STOCK)):
-            table.add_row(name, *_one_row(postgresql, name.lower(), coordinator, options.runs))
+        for number, (name, change) in enumerate(coordinators.items()):
+            table.add_row(name, *_one_row(postgresql, f"two_daemons_{number}", change, options.runs))
     Console(width=160).print(table)
     return 0
 
 
-def _one_row(postgresql: PostgreSQL, database: str, coordinator: dict[str, Any] | None, runs: int) -> list[str]:
+def _one_row(postgresql: PostgreSQL, database: str, change: Change, runs: int) -> list[str]:
     postgresql.execute(f"CREATE DATABASE {database}")
+    url = postgresql.url(database)
     with tempfile.TemporaryDirectory(prefix="dagster-two-daemons-") as folder:
         seed = random.SystemRandom().randrange(10**6)
-        with opened_scene(Path(folder) / "home", postgresql, postgresql.url(database), seed, coordinator) as scene:
+        config = change(instance_config(url))
+        with opened_scene(Path(folder) / "home", postgresql, url, seed, config) as scene:
             return flood_two_daemons(scene, runs)
 
 
