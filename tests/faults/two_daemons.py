@@ -5,6 +5,7 @@ import sys
 import tempfile
 from argparse import ArgumentParser
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,6 +21,10 @@ from tests.postgresql import PostgreSQL, running_postgresql
 Change: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 OWN_LIMITS = [{"key": "dagster/code_location", "value": name, "limit": limit} for name, limit in LIMITS.items()]
 """Equal limits for Dagster's own coordinator."""
+COORDINATORS: dict[str, Change] = {
+    "CLTQueuedRunCoordinator": lambda config: config,
+    "QueuedRunCoordinator": lambda config: with_dagsters_own_coordinator(config, OWN_LIMITS),
+}
 
 
 def flood_two_daemons(scene: Scene, runs: int) -> list[str]:
@@ -50,29 +55,29 @@ def flood_two_daemons(scene: Scene, runs: int) -> list[str]:
 def main() -> int:
     """Run it; returns the exit code."""
     parser = ArgumentParser(prog="python -m tests.faults.two_daemons", description=__doc__)
-    parser.add_argument("--runs", type=int, default=6, help="runs of each of 4 clients (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=15, help="runs of each of 4 clients (default: %(default)s)")
     options = parser.parse_args()
+    console = Console(width=180)
     table = Table(
-        "coordinator", "runs", *(f"most at once of {name}" for name in LIMITS), "most in all",
+        "coordinator", "threads", "runs", *(f"most at once of {name}" for name in LIMITS), "most in all",
         "begun by two workers", "dequeued twice", "not succeeded",
     )  # fmt: skip
-    coordinators: dict[str, Change] = {
-        "CLTQueuedRunCoordinator": lambda config: config,
-        "QueuedRunCoordinator": lambda config: with_dagsters_own_coordinator(config, OWN_LIMITS),
-    }
     with running_postgresql() as postgresql:
-        for number, (name, change) in enumerate(coordinators.items()):
-            table.add_row(name, *_one_row(postgresql, f"two_daemons_{number}", change, options.runs))
-    Console(width=160).print(table)
+        for number, (threads, name) in enumerate(product((True, False), COORDINATORS)):
+            console.log(f"{name}, dequeue_use_threads: {str(threads).lower()}")
+            cells = _one_row(postgresql, f"two_daemons_{number}", COORDINATORS[name], threads, options.runs)
+            table.add_row(name, str(threads).lower(), *cells)
+    console.print(table)
     return 0
 
 
-def _one_row(postgresql: PostgreSQL, database: str, change: Change, runs: int) -> list[str]:
+def _one_row(postgresql: PostgreSQL, database: str, change: Change, threads: bool, runs: int) -> list[str]:
     postgresql.execute(f"CREATE DATABASE {database}")
     url = postgresql.url(database)
     with tempfile.TemporaryDirectory(prefix="dagster-two-daemons-") as folder:
         seed = random.SystemRandom().randrange(10**6)
         config = change(instance_config(url))
+        config["run_coordinator"]["config"]["dequeue_use_threads"] = threads
         with opened_scene(Path(folder) / "home", postgresql, url, seed, config) as scene:
             return flood_two_daemons(scene, runs)
 
