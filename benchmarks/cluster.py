@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from benchmarks.idle_slot import PLAIN_1, PLAIN_5, idle_seconds
+from benchmarks.idle_slot import LIMIT, PLAIN_1, PLAIN_5, RUNS, SECONDS, idle_seconds
 from benchmarks.measure import OURS, Goal, Row
 from benchmarks.report import as_data, table
 from tests.e2e.cluster import Cluster
@@ -24,11 +24,6 @@ from tests.e2e.runs import burst, histories, succeeded, wait_for_end
 from tests.e2e.webserver import Webserver
 
 NAMESPACE = "dagster-benchmark"
-RUNS = 8
-"""Runs of each code location in a round."""
-LIMIT = 1
-"""The limit of each code location: so low that starting pods doesn't take all of a small node's processors, which
-would be what is measured then."""
 MAX_CONCURRENT_RUNS = 5
 
 
@@ -73,7 +68,7 @@ def install(deployment: Deployment, name: str, values: Mapping[str, Any]) -> Non
 
 def mean_idle_seconds(webserver: Webserver) -> float:
     """Flood both code locations and read from the event log how long their slots stood idle."""
-    bursts = [burst(name, RUNS, seconds=1) for name in location_names()]
+    bursts = [burst(name, RUNS, seconds=SECONDS[name]) for name in location_names()]
     run_ids = webserver.launch([launch for turn in zip(*bursts, strict=True) for launch in turn])
     runs = wait_for_end(webserver, run_ids, seconds=900)
     succeeded(runs)
