@@ -10,6 +10,7 @@ import tenacity
 from gql.transport.exceptions import TransportError
 
 from demo.graphql import GraphQL, GraphQLError, Launch
+from demo.waiting import wait_until
 from tests.e2e.cluster import Cluster
 
 SERVICE = "service/dagster-dagster-webserver"
@@ -37,6 +38,16 @@ query($filter: RunsFilter!) {
 
 class Unreachable(Exception):  # noqa: N818 - what is the case, not what went wrong
     """No port-forward to the webserver: its pod is gone or not ready."""
+
+
+_once_more = tenacity.retry(
+    retry=tenacity.retry_if_exception_type((requests.RequestException, TransportError, GraphQLError, Unreachable)),
+    stop=tenacity.stop_after_delay(240),
+    wait=tenacity.wait_fixed(2),
+    before_sleep=lambda state: state.args[0].close(),
+    reraise=True,
+)
+"""Ask again while the webserver or its database is being replaced."""
 
 
 class Webserver:
@@ -78,23 +89,26 @@ class Webserver:
         """The answer to a query or mutation that has one field; a lost connection is an error."""
         return self._graphql().ask(query, **variables)
 
-    @tenacity.retry(
-        retry=tenacity.retry_if_exception_type(
-            (requests.RequestException, TransportError, GraphQLError, Unreachable)
-        ),
-        stop=tenacity.stop_after_delay(240),
-        wait=tenacity.wait_fixed(2),
-        before_sleep=lambda state: state.args[0].close(),
-        reraise=True,
-    )
+    @_once_more
     def ask(self, query: str, **variables: Any) -> Any:
         """The same, asked again while the webserver or its database is being replaced."""
         return self.ask_once(query, **variables)
 
     def launch(self, launches: Sequence[Launch]) -> list[str]:
-        """Launch runs, with one request; their ids."""
-        self.ask("{ version }")
+        """Launch runs, with one request, as soon as the webserver has loaded their code locations; their ids."""
+        names = {launch.code_location for launch in launches}
+
+        def loaded() -> bool:
+            statuses = self.load_statuses()
+            return all(statuses.get(name) == "LOADED" for name in names)
+
+        wait_until(f"the webserver has loaded {', '.join(sorted(names))}", loaded, every=1)
         return self._graphql().launch_several(launches)
+
+    @_once_more
+    def load_statuses(self) -> dict[str, str]:
+        """How far each code location is loaded; see `GraphQL.load_statuses`."""
+        return self._graphql().load_statuses()
 
     def runs(self, run_ids: Sequence[str] | None = None, **run_filter: Any) -> list[dict[str, Any]]:
         """The runs that a filter finds, the newest first, with their tags as a dict."""

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(1200)
 
 
 def test_several_submitters_at_once(scene: Scene) -> None:
-    """Eight clients submit at the same time and nothing breaks: every run is tagged, queued and started once."""
+    """Six clients submit at the same time and nothing breaks: every run is tagged, queued and started once."""
     scene.begin(clients=6, runs=2)
     scene.drain()
     assert scene.verdict() == []
