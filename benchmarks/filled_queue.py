@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as db
-from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator._dagster import run_database
-from clt_queued_run_coordinator.tagging import CLT_TAG_KEY
+from clt_queued_run_coordinator.limits import live
+from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
 from dagster import DagsterInstance, DagsterRunStatus
 
 from benchmarks.instances import open_queue, postgresql_storage, write_home

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 
-from clt_queued_run_coordinator import queue_state
 from clt_queued_run_coordinator._dagster import IN_PROGRESS_STATUSES, DagsterInstance, DagsterRunStatus, RunsFilter
-from clt_queued_run_coordinator.status import status
-from clt_queued_run_coordinator.tagging import CLT_TAG_KEY
+from clt_queued_run_coordinator.queue import state as queue_state
+from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
+from clt_queued_run_coordinator.view.status import status
 
 from benchmarks.filled_queue import fill
 from benchmarks.measure import OURS, Bench, Goal, Row

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from clt_queued_run_coordinator import live
+from clt_queued_run_coordinator.limits import live
 
 from tests.command_line.conftest import Home
 from tests.run_queue import A, B

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from clt_queued_run_coordinator import live
+from clt_queued_run_coordinator.limits import live
 from dagster import DagsterRunStatus as Status
 from sqlalchemy.exc import DBAPIError
 

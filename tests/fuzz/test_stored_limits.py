@@ -7,11 +7,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from clt_queued_run_coordinator import queue_state
-from clt_queued_run_coordinator.live import PREFIX
-from clt_queued_run_coordinator.metrics import QueueCollector
-from clt_queued_run_coordinator.status import status
-from clt_queued_run_coordinator.table import status_table
+from clt_queued_run_coordinator.limits.live import PREFIX
+from clt_queued_run_coordinator.queue import state as queue_state
+from clt_queued_run_coordinator.view.metrics import QueueCollector
+from clt_queued_run_coordinator.view.status import status
+from clt_queued_run_coordinator.view.table import status_table
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest

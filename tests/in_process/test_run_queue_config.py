@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import sqlalchemy
 import yaml
-from clt_queued_run_coordinator import live
-from clt_queued_run_coordinator.configuration import ConfigurationError
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
+from clt_queued_run_coordinator.limits import live
+from clt_queued_run_coordinator.limits.configuration import ConfigurationError
 
 from tests.in_process.statements import Statements
 from tests.run_queue import A, B, RunQueue
@@ -67,7 +67,7 @@ def test_a_tick_whose_reading_fails_starts_nothing(
         raise sqlalchemy.exc.OperationalError("SELECT", {}, Exception("connection lost"))
 
     with monkeypatch.context() as patch:
-        patch.setattr("clt_queued_run_coordinator.queue_state.run_counts.read", broken)
+        patch.setattr("clt_queued_run_coordinator.queue.state.run_counts.read", broken)
         with pytest.raises(sqlalchemy.exc.OperationalError):
             queue.tick()
     assert queue.in_progress(A) == 0

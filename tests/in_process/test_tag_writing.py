@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
-from clt_queued_run_coordinator.tag_writing import write_tags
+from clt_queued_run_coordinator.tagging.writing import write_tags
 from dagster import DagsterInstance
 from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
-from clt_queued_run_coordinator.tagging import RunWithoutCodeLocationError
+from clt_queued_run_coordinator.tagging.code_location_tag import RunWithoutCodeLocationError
 from dagster import DagsterRun, DagsterRunStatus, QueuedRunCoordinator
 from dagster._core.run_coordinator.base import SubmitRunContext
 

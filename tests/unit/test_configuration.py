@@ -4,8 +4,14 @@ from typing import Any
 
 import pytest
 import yaml
-from clt_queued_run_coordinator.configuration import CodeLocationLimits, ConfigurationError, Entry, Sharing, parse
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
+from clt_queued_run_coordinator.limits.configuration import (
+    CodeLocationLimits,
+    ConfigurationError,
+    Entry,
+    Sharing,
+    parse,
+)
 from clt_queued_run_coordinator.opening import one_line
 from dagster import DagsterInvalidConfigError
 from dagster._serdes import ConfigurableClassData

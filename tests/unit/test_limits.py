@@ -4,11 +4,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from clt_queued_run_coordinator.configuration import CodeLocationLimits, Entry
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
-from clt_queued_run_coordinator.limits import Source, resolve
-from clt_queued_run_coordinator.live import EVERY_CODE_LOCATION, Change, LiveChanges
-from clt_queued_run_coordinator.tag_limits import as_tag_limits
+from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits, Entry
+from clt_queued_run_coordinator.limits.in_force import Source, resolve
+from clt_queued_run_coordinator.limits.live import EVERY_CODE_LOCATION, Change, LiveChanges
+from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
 
 A = "code-location-a"
 PER_VALUE = {"applyLimitPerUniqueValue": True}

@@ -2,7 +2,7 @@
 
 import json
 
-from clt_queued_run_coordinator.live import PREFIX, parse
+from clt_queued_run_coordinator.limits.live import PREFIX, parse
 from hypothesis import given
 from hypothesis import strategies as st
 

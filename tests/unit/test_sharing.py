@@ -1,6 +1,6 @@
 """Shares: examples, and what holds for every queue."""
 
-from clt_queued_run_coordinator.sharing import Claim, allow, share
+from clt_queued_run_coordinator.limits.sharing import Claim, allow, share
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -4,8 +4,8 @@
 import io
 
 import pytest
-from clt_queued_run_coordinator.status import CodeLocationStatus, Status
-from clt_queued_run_coordinator.table import age, status_table
+from clt_queued_run_coordinator.view.status import CodeLocationStatus, Status
+from clt_queued_run_coordinator.view.table import age, status_table
 from rich.console import Console
 
 LINES = [

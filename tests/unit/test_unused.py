@@ -2,7 +2,7 @@
 
 import itertools
 
-from clt_queued_run_coordinator.unused import LONGEST_OFFER_TICKS, Offer, next_offers, offered
+from clt_queued_run_coordinator.limits.unused import LONGEST_OFFER_TICKS, Offer, next_offers, offered
 
 
 def test_what_was_left_unused_is_offered() -> None:

@@ -18,16 +18,19 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from clt_queued_run_coordinator import checks, counts, live, queue_state
 from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY, CLTQueuedRunCoordinator
-from clt_queued_run_coordinator.findings import Finding
-from clt_queued_run_coordinator.names import nearest
+from clt_queued_run_coordinator.limits import live
 from clt_queued_run_coordinator.opening import OpeningError, load_coordinator, one_line, opened_instance
-from clt_queued_run_coordinator.status import Status, status
-from clt_queued_run_coordinator.table import status_table
-from clt_queued_run_coordinator.tag_writing import write_tags
-from clt_queued_run_coordinator.tagging import code_location_of
+from clt_queued_run_coordinator.queue import counts
+from clt_queued_run_coordinator.queue import state as queue_state
+from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
+from clt_queued_run_coordinator.tagging.writing import write_tags
+from clt_queued_run_coordinator.view import checks
+from clt_queued_run_coordinator.view.findings import Finding
+from clt_queued_run_coordinator.view.names import nearest
+from clt_queued_run_coordinator.view.status import Status, status
+from clt_queued_run_coordinator.view.table import status_table
 
 WIDTH_WITHOUT_TERMINAL = 200  # columns; a pipe has no width, and nothing may be cut off
 
@@ -246,7 +249,7 @@ def _check_instance(fix: bool) -> list[Finding]:
 def metrics(host: str, port: int) -> None:
     """Serve the numbers of `status` for Prometheus at /metrics."""
     try:
-        from clt_queued_run_coordinator.metrics import serve  # noqa: PLC0415 - an extra of the package
+        from clt_queued_run_coordinator.view.metrics import serve  # noqa: PLC0415 - an extra of the package
     except ImportError as error:
         raise click.ClickException(
             f"The package {error.name} is missing; install dagster-clt-queued-run-coordinator[metrics]."

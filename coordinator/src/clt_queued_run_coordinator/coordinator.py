@@ -7,7 +7,6 @@ from typing import Any, cast
 from dagster import DagsterInstance
 from typing_extensions import Self
 
-from clt_queued_run_coordinator import configuration, queue_state
 from clt_queued_run_coordinator._dagster import (
     ConfigurableClassData,
     DagsterRun,
@@ -17,12 +16,14 @@ from clt_queued_run_coordinator._dagster import (
     daemon_begins_a_tick,
     instance_concurrency_settings,
 )
-from clt_queued_run_coordinator.configuration import CodeLocationLimits, ConfigurationError
-from clt_queued_run_coordinator.lazy_tag_limits import LazyTagLimits
-from clt_queued_run_coordinator.queue_state import Settings
-from clt_queued_run_coordinator.tag_limits import as_tag_limits
-from clt_queued_run_coordinator.tag_writing import write_tags
-from clt_queued_run_coordinator.tagging import CLT_TAG_KEY, missing_tag
+from clt_queued_run_coordinator.limits import configuration
+from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits, ConfigurationError
+from clt_queued_run_coordinator.limits.lazy_tag_limits import LazyTagLimits
+from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
+from clt_queued_run_coordinator.queue import state as queue_state
+from clt_queued_run_coordinator.queue.state import Settings
+from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, missing_tag
+from clt_queued_run_coordinator.tagging.writing import write_tags
 from clt_queued_run_coordinator.tick import Ticks
 
 __all__ = ["CLT_TAG_KEY", "CLTQueuedRunCoordinator", "CodeLocationTaggingQueuedRunCoordinator"]

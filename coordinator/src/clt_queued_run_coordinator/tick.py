@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from clt_queued_run_coordinator import queue_state
 from clt_queued_run_coordinator._dagster import DagsterInstance
-from clt_queued_run_coordinator.queue_state import QueueState, Settings
-from clt_queued_run_coordinator.sharing import allow, deal
-from clt_queued_run_coordinator.tag_limits import as_tag_limits
-from clt_queued_run_coordinator.tag_writing import write_tags
-from clt_queued_run_coordinator.tagging import CLT_TAG_KEY, code_location_of
-from clt_queued_run_coordinator.unused import Offer, next_offers, offered
+from clt_queued_run_coordinator.limits.sharing import allow, deal
+from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
+from clt_queued_run_coordinator.limits.unused import Offer, next_offers, offered
+from clt_queued_run_coordinator.queue import state as queue_state
+from clt_queued_run_coordinator.queue.state import QueueState, Settings
+from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, code_location_of
+from clt_queued_run_coordinator.tagging.writing import write_tags
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from clt_queued_run_coordinator.findings import Finding
 from clt_queued_run_coordinator.helm.known import USER_DEPLOYMENTS
 from clt_queued_run_coordinator.helm.options import OPTIONS
 from clt_queued_run_coordinator.helm.values import HelmValues
 from clt_queued_run_coordinator.helm.yaml import Path, dotted
-from clt_queued_run_coordinator.names import nearest
-from clt_queued_run_coordinator.tagging import CLT_TAG_KEY
+from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
+from clt_queued_run_coordinator.view.findings import Finding
+from clt_queued_run_coordinator.view.names import nearest
 
 MAX = "max_concurrent_runs"
 TAG_LIMITS = "tag_concurrency_limits"

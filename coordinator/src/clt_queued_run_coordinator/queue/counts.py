@@ -6,7 +6,6 @@ from datetime import datetime, timezone
 
 import sqlalchemy as db
 
-from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator._dagster import (
     IN_PROGRESS_STATUSES,
     DagsterInstance,
@@ -19,7 +18,8 @@ from clt_queued_run_coordinator._dagster import (
     RunTagsTable,
     run_database,
 )
-from clt_queued_run_coordinator.tagging import CLT_TAG_KEY, code_location_of
+from clt_queued_run_coordinator.limits import live
+from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, code_location_of
 
 
 @dataclass

@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from clt_queued_run_coordinator.limits import Source
-from clt_queued_run_coordinator.queue_state import QueueState
+from clt_queued_run_coordinator.limits.in_force import Source
+from clt_queued_run_coordinator.queue.state import QueueState
 
 
 @dataclass(frozen=True)

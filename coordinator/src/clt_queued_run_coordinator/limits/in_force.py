@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from clt_queued_run_coordinator.configuration import CodeLocationLimits
-from clt_queued_run_coordinator.live import Change, LiveChanges
-from clt_queued_run_coordinator.tagging import CLT_TAG_KEY
+from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits
+from clt_queued_run_coordinator.limits.live import Change, LiveChanges
+from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
 
 
 class Source(str, Enum):

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clt_queued_run_coordinator.limits import is_per_unique_value
-from clt_queued_run_coordinator.tagging import CLT_TAG_KEY
+from clt_queued_run_coordinator.limits.in_force import is_per_unique_value
+from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
 
 
 def as_tag_limits(

@@ -5,7 +5,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from clt_queued_run_coordinator.status import CodeLocationStatus, Status
+from clt_queued_run_coordinator.view.status import CodeLocationStatus, Status
 
 
 def status_table(status: Status) -> RenderableType:

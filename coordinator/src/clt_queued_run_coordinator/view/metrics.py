@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from clt_queued_run_coordinator.status import Status
+from clt_queued_run_coordinator.view.status import Status
 
 LABEL = "code_location"
 UP = "dagster_clt_up"

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clt_queued_run_coordinator import counts as run_counts
 from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings
-from clt_queued_run_coordinator.configuration import CodeLocationLimits, Sharing
-from clt_queued_run_coordinator.counts import Count, Counts
-from clt_queued_run_coordinator.limits import LimitInForce, resolve
-from clt_queued_run_coordinator.live import LiveChanges
-from clt_queued_run_coordinator.sharing import Claim, share
-from clt_queued_run_coordinator.tagging import CLT_TAG_KEY
+from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits, Sharing
+from clt_queued_run_coordinator.limits.in_force import LimitInForce, resolve
+from clt_queued_run_coordinator.limits.live import LiveChanges
+from clt_queued_run_coordinator.limits.sharing import Claim, share
+from clt_queued_run_coordinator.queue import counts as run_counts
+from clt_queued_run_coordinator.queue.counts import Count, Counts
+from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
 
 
 @dataclass(frozen=True)

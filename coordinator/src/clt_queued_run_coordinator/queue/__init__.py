@@ -1,0 +1,1 @@
+"""The queue as the database has it: what is queued, and what is in progress."""

@@ -1,0 +1,1 @@
+"""What people look at: status, metrics, and what `dagster-clt check` finds."""
