@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from clt_queued_run_coordinator.limits import live
-from clt_queued_run_coordinator.limits.unused import LONGEST_OFFER_TICKS
+from clt_queued_run_coordinator.stuck import MOST_TICKS
 from dagster import DagsterRunStatus
 
 from tests.run_queue import A, B, RunQueue
@@ -188,7 +188,7 @@ def test_a_code_location_that_is_no_longer_blocked_gets_its_share_back(run_queue
         queue.end(B, queue.in_progress(B))
     assert queue.in_progress(A) == 0
     queue.end(C)
-    for _ in range(2 * LONGEST_OFFER_TICKS):
+    for _ in range(2 * MOST_TICKS):
         queue.end(B, queue.in_progress(B))
         if queue.tick().get(A):
             return

@@ -1,25 +1,33 @@
 """Everything of Dagster that is private or has moved, in one place; checked on 1.10, 1.11, 1.12 and 1.13."""
 
+import inspect
 import sys
-from typing import cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, QueuedRunCoordinator, RunRecord, RunsFilter
 from dagster._config import resolve_to_config_type, validate_config
 from dagster._config.errors import EvaluationError
 from dagster._core.instance.ref import InstanceRef
+from dagster._core.op_concurrency_limits_counter import GlobalOpConcurrencyLimitsCounter
 from dagster._core.run_coordinator.base import RunCoordinator, SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
 from dagster._core.storage import dagster_run as _dagster_run
 from dagster._core.storage.runs.schema import KeyValueStoreTable, RunsTable, RunTagsTable
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
+from dagster._core.storage.tags import PRIORITY_TAG, REPOSITORY_LABEL_TAG
 from dagster._serdes import ConfigurableClassData, deserialize_value, serialize_value
+from dagster._utils.tags import TagConcurrencyLimitsCounter
 
 __all__ = [
     "IN_PROGRESS_STATUSES",
+    "PRIORITY_TAG",
+    "REPOSITORY_LABEL_TAG",
     "ConfigurableClassData",
     "DagsterInstance",
     "DagsterRun",
     "DagsterRunStatus",
+    "DoesNotFitError",
     "EvaluationError",
     "InstanceRef",
     "KeyValueStoreTable",
@@ -31,9 +39,11 @@ __all__ = [
     "RunsFilter",
     "RunsTable",
     "SubmitRunContext",
-    "daemon_begins_a_tick",
+    "TagConcurrencyLimitsCounter",
+    "daemon_step",
     "deserialize_value",
     "instance_concurrency_settings",
+    "new_pools_counter",
     "resolve_to_config_type",
     "run_database",
     "serialize_value",
@@ -46,24 +56,27 @@ IN_PROGRESS_STATUSES: list[DagsterRunStatus] = list(
     getattr(_dagster_run, "ACTIVE_RUN_STATUSES", _dagster_run.IN_PROGRESS_RUN_STATUSES)
 )
 
+
+class DoesNotFitError(Exception):
+    """This Dagster isn't built as this package knows it; the message says in which point."""
+
+
 _DAEMON_MODULE = "dagster._daemon.run_coordinator.queued_run_coordinator_daemon"
 
 
-def daemon_begins_a_tick() -> bool:
-    """Whether the queue's daemon is asking for the configuration right now, at the begin of a tick.
+def daemon_step() -> str | None:
+    """The function of the queue's daemon that is waiting for an answer right now; None where somebody else asks.
 
-    Dagster tells a coordinator neither who asks `get_run_queue_config` nor when a tick begins. The daemon
-    asks in `QueuedRunCoordinatorDaemon.run_iteration`; its pool code asks again for each page from
-    `_get_runs_to_dequeue`, and webservers and run workers ask without any function of that module. So the
-    nearest caller out of that module tells: true for `run_iteration`, false for all else. A Dagster version
-    that moves it gets limits as before, but neither shares nor spared scans; a test on each supported version
-    watches over it.
+    Dagster tells neither a coordinator nor an instance who is asking. The nearest function of the daemon's
+    module among the callers tells: `run_iteration` asks for the configuration at the beginning of a tick,
+    `_get_in_progress_run_records` for the runs in progress, and `_get_runs_to_dequeue` for the queue, but also,
+    through the code for pools, for the configuration again.
     """
     frame = sys._getframe(1)  # noqa: SLF001 - the only way to know the caller, see above
     while frame := frame.f_back:  # type: ignore[assignment]
         if frame.f_globals.get("__name__") == _DAEMON_MODULE:
-            return frame.f_code.co_name == "run_iteration"
-    return False
+            return frame.f_code.co_name
+    return None
 
 
 def run_database(instance: DagsterInstance) -> SqlRunStorage:
@@ -75,3 +88,32 @@ def instance_concurrency_settings(instance: DagsterInstance) -> dict[str, object
     """`concurrency.runs` of the instance, which replaces a coordinator's own limits without a word."""
     settings = instance.get_settings("concurrency") or {}
     return dict(settings.get("runs") or {})
+
+
+def new_pools_counter(
+    instance: DagsterInstance, runs: Sequence[DagsterRun], in_progress: Sequence[RunRecord]
+) -> GlobalOpConcurrencyLimitsCounter:
+    """The daemon's own counter of what is free in pools, made as the daemon makes it.
+
+    Args:
+        instance: Whose pools.
+        runs: Runs that between them need every pool that it shall know of.
+        in_progress: The runs in progress.
+
+    Raises:
+        DoesNotFitError: This Dagster makes it in another way.
+    """
+    config = instance.get_concurrency_config()
+    queue = config.run_queue_config
+    arguments: dict[str, Any] = {
+        "slot_count_offset": queue.op_concurrency_slot_buffer if queue else 0,
+        "pool_granularity": config.pool_config.pool_granularity,
+    }
+    storage = instance.event_log_storage
+    parameters = inspect.signature(GlobalOpConcurrencyLimitsCounter).parameters
+    if "concurrency_keys" in parameters:  # from 1.11 on
+        arguments["concurrency_keys"] = storage.get_concurrency_keys()
+        arguments["pool_limits"] = storage.get_pool_limits()
+    if not parameters.keys() >= {"instance", "runs", "in_progress_run_records", *arguments}:
+        raise DoesNotFitError("its counter of pools takes other arguments")
+    return GlobalOpConcurrencyLimitsCounter(instance, runs, in_progress, **arguments)

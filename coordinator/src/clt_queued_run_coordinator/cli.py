@@ -18,13 +18,13 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings
-from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY, CLTQueuedRunCoordinator
+from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings, run_database
+from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.limits import live
 from clt_queued_run_coordinator.opening import OpeningError, load_coordinator, one_line, opened_instance
 from clt_queued_run_coordinator.queue import counts
 from clt_queued_run_coordinator.queue import state as queue_state
-from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
+from clt_queued_run_coordinator.queue.queued_runs import untagged_queued_runs
 from clt_queued_run_coordinator.tagging.writing import write_tags
 from clt_queued_run_coordinator.view import checks
 from clt_queued_run_coordinator.view.findings import Finding
@@ -231,15 +231,16 @@ def _check_values(values: tuple[Path, ...], chart: Path | None) -> list[Finding]
 
 def _check_instance(fix: bool) -> list[Finding]:
     with _instance() as (instance, coordinator):
+        with run_database(instance).connect() as connection:
+            untagged = untagged_queued_runs(connection)
         if fix:
-            untagged = queue_state.read(instance, coordinator.settings).counts.untagged_queued
-            for run in untagged:
-                write_tags(instance, run, {CLT_TAG_KEY: str(code_location_of(run))})
+            write_tags(instance, untagged)
             click.echo(f"{len(untagged)} queued runs tagged", err=True)
         return checks.instance_findings(
             queue_state.read(instance, coordinator.settings),
             counts.known_code_locations(instance),
             instance_concurrency_settings(instance),
+            0 if fix else len(untagged),
         )
 
 

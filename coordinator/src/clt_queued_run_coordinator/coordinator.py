@@ -13,18 +13,19 @@ from clt_queued_run_coordinator._dagster import (
     QueuedRunCoordinator,
     RunQueueConfig,
     SubmitRunContext,
-    daemon_begins_a_tick,
+    daemon_step,
     instance_concurrency_settings,
 )
+from clt_queued_run_coordinator.daemon_seam import DaemonSeam
 from clt_queued_run_coordinator.limits import configuration
-from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits, ConfigurationError
+from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits, ConfigurationError, QueueReading
 from clt_queued_run_coordinator.limits.lazy_tag_limits import LazyTagLimits
+from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
 from clt_queued_run_coordinator.queue import state as queue_state
-from clt_queued_run_coordinator.queue.state import Settings
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, missing_tag
 from clt_queued_run_coordinator.tagging.writing import write_tags
-from clt_queued_run_coordinator.tick import Ticks
+from clt_queued_run_coordinator.ticks import Ticks
 
 __all__ = ["CLT_TAG_KEY", "CLTQueuedRunCoordinator", "CodeLocationTaggingQueuedRunCoordinator"]
 
@@ -60,7 +61,10 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
             tag_concurrency_limits=own.tag_concurrency_limits,
         )
         self.is_limiting = limits is not None
-        self._ticks = Ticks(self.settings, self._log)
+        reading = self.settings.code_location_limits.queue_reading
+        self._daemon_seam = DaemonSeam(
+            Ticks(self.settings, self._log), self._log, narrowed=reading is QueueReading.NARROWED
+        )
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
@@ -92,18 +96,14 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         tag = missing_tag(run, run.tags, self._log)
         if tag:
             # Through the own instance: DagsterInstance.get() would open another one for each submit.
-            write_tags(self._instance, run, tag)
+            write_tags(self._instance, {run.run_id: tag[CLT_TAG_KEY]})
         return super().submit_run(context)
 
     def get_run_queue_config(self) -> RunQueueConfig:
-        """What may start: for the daemon's tick worked out now, for everybody else the limits, once looked at."""
+        """The queue's configuration. The daemon's tick begins here; everybody else gets the limits in force."""
         config = super().get_run_queue_config()
-        if daemon_begins_a_tick():
-            answer = self._ticks.begin(self._instance)
-            return config._replace(
-                max_concurrent_runs=answer.max_concurrent_runs,
-                tag_concurrency_limits=answer.tag_concurrency_limits,
-            )
+        if daemon_step() == "run_iteration":
+            return config._replace(tag_concurrency_limits=self._daemon_seam.begin_tick(self._instance))
         return config._replace(tag_concurrency_limits=LazyTagLimits(self._limits_in_force))
 
     def _limits_in_force(self) -> list[dict[str, Any]]:
@@ -111,7 +111,7 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         return as_tag_limits(
             {name: in_force.limit for name, in_force in state.limits.items()},
             state.default_limit,
-            self.settings.tag_concurrency_limits,
+            state.settings.tag_concurrency_limits,
         )
 
 

@@ -1,145 +1,133 @@
-"""What the daemon may start in one tick."""
+"""One tick of the daemon: the limits in force, the runs in progress, and what follows from the two. Pure."""
 
-import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from clt_queued_run_coordinator._dagster import DagsterInstance
-from clt_queued_run_coordinator.limits.sharing import allow, deal
+from clt_queued_run_coordinator._dagster import RunRecord
+from clt_queued_run_coordinator.limits.in_force import LimitInForce, default_limit, limits_of, named_in
+from clt_queued_run_coordinator.limits.live import LiveChanges
+from clt_queued_run_coordinator.limits.settings import Settings
+from clt_queued_run_coordinator.limits.sharing import Claim
 from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
-from clt_queued_run_coordinator.limits.unused import Offer, next_offers, offered
-from clt_queued_run_coordinator.queue import state as queue_state
-from clt_queued_run_coordinator.queue.state import QueueState, Settings
+from clt_queued_run_coordinator.limits.usage import Usage
+from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, code_location_of
-from clt_queued_run_coordinator.tagging.writing import write_tags
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the daemon is told at the begin of a tick, in Dagster's own terms."""
-
-    max_concurrent_runs: int
-    tag_concurrency_limits: list[dict[str, Any]]
 
 
 @dataclass
-class _LastTick:
-    """What the next tick has to know of this one, to see which dealt slots were left unused."""
+class Tick:
+    """What holds in one tick.
 
-    last_id: int = 0
-    queued: Mapping[str, int] = field(default_factory=dict)
-    dealt: Mapping[str, int] = field(default_factory=dict)
-    offers: Mapping[str, Offer] = field(default_factory=dict)
+    Attributes:
+        settings: The settings in force.
+        live: The live changes.
+        queued: How many runs of each code location are queued.
+        tag_limits: The tag limits that the daemon was handed. It looks at them only after it has read the queue,
+            so what was found out by then is written into this very list.
+        in_progress: The runs in progress, read by the daemon after the queue was read here.
+    """
 
+    settings: Settings
+    live: LiveChanges
+    queued: Mapping[str, int]
+    tag_limits: list[dict[str, Any]] = field(default_factory=list)
+    in_progress: Sequence[RunRecord] | None = None
 
-class Ticks:
-    """The daemon's ticks, one after the other."""
-
-    def __init__(self, settings: Settings, log: logging.Logger) -> None:
-        self._settings = settings
-        self._log = log
-        self._last = _LastTick()
-        self._told: dict[str, object] = {}
-
-    def begin(self, instance: DagsterInstance) -> Answer:
-        """Read the queue, tag what is queued without its tag, and say what may start.
-
-        Whatever the database raises goes through: the tick fails and starts nothing, as Dagster's own would.
-        """
-        state = queue_state.read(instance, self._settings, self._last.last_id)
-        for line in state.live.unreadable:
-            self._tell_once(line, True, logging.WARNING, line)
-        self._tag_untagged(instance, state)
-        allowed = self._allowed(state)
-        tag_limits = as_tag_limits(
-            {
-                name: None if limit is None else max(0, limit - state.count(name).untagged_in_progress)
-                for name, limit in allowed.items()
-            },
-            state.default_limit,
-            self._settings.tag_concurrency_limits,
+    def __post_init__(self) -> None:
+        self.tag_limits[:] = as_tag_limits(
+            {name: in_force.limit for name, in_force in self.limits.items()},
+            default_limit(self.settings, self.live),
+            self.settings.tag_concurrency_limits,
         )
-        if self._nothing_can_start(state, allowed):
-            return Answer(self._spare_the_scan(state), tag_limits)
-        self._told.pop("saturated", None)
-        return Answer(self._settings.max_concurrent_runs, tag_limits)
 
-    def _tag_untagged(self, instance: DagsterInstance, state: QueueState) -> None:
-        """Tag queued runs that were queued without their tag: by the stock coordinator, or an old webserver."""
-        untagged = state.counts.untagged_queued
-        if untagged:
-            self._log.info("Tagging %d queued runs that were queued without their code location.", len(untagged))
-        for run in untagged:
-            write_tags(instance, run, {CLT_TAG_KEY: str(code_location_of(run))})
-
-    def _allowed(self, state: QueueState) -> dict[str, int | None]:
-        """The most runs in progress of each code location in this tick: its limit, or less where it is fair."""
-        limits = {name: in_force.limit for name, in_force in state.limits.items()}
-        if not self._settings.is_fair or state.slots is None:
-            return limits
-        claims = state.claims()
-        dealt = allow(claims, state.slots)
-        counts = state.counts.by_code_location
-        waiting = {name: count.waiting_since_before for name, count in counts.items()}
-        offers = next_offers(
-            self._last.offers,
-            self._last.dealt,
-            {name: queued - waiting.get(name, 0) for name, queued in self._last.queued.items()},
-            waiting,
-        )
-        self._last = _LastTick(
-            last_id=max(self._last.last_id, state.counts.last_id),
-            queued={name: count.queued for name, count in counts.items()},
-            dealt={name: dealt[name] - count.in_progress for name, count in counts.items()},
-            offers=offers,
-        )
-        on_offer = offered(offers)
-        others = {name: claim for name, claim in claims.items() if name not in on_offer}
-        extra = sum(min(slots, self._last.dealt.get(name, 0)) for name, slots in on_offer.items())
-        dealt |= deal(others, extra, dealt, {name: claim.most for name, claim in others.items()})
-        return {**limits, **dealt}
-
-    def _nothing_can_start(self, state: QueueState, allowed: Mapping[str, int | None]) -> bool:
-        """Whether the counts alone prove that no queued run can start.
-
-        Not where every slot is taken: the daemon sees that for itself, and its own line is the true one.
-        """
-        if not state.counts.queued:
-            return False
-        if state.max_concurrent_runs != -1 and state.counts.in_progress >= state.max_concurrent_runs:
-            return False
-        for name, count in state.counts.by_code_location.items():
-            limit = allowed[name]
-            if count.queued and (limit is None or count.in_progress < limit):
-                return False
-        return True
-
-    def _spare_the_scan(self, state: QueueState) -> int:
-        """The number that makes the daemon return at once instead of reading the whole queue.
-
-        It says "Maximum is N" then; our own line with the true numbers comes first. Never above the configured
-        number: a run that ends between our count and the daemon's own must not let one start above it.
-        """
-        in_progress = state.counts.in_progress
-        full = {
-            name: f"{name} {count.in_progress}/{state.limits[name].limit}"
-            for name, count in sorted(state.counts.by_code_location.items())
-            if count.queued
+    @cached_property
+    def limits(self) -> dict[str, LimitInForce]:
+        """The limit in force of each code location that is named anywhere or has runs queued."""
+        names = {
+            *self.settings.code_location_limits.entries,
+            *self.live.code_locations,
+            *named_in(self.settings.tag_concurrency_limits),
+            *self.queued,
         }
-        self._tell_once(
-            "saturated",
-            {name: state.limits[name].limit for name in full},
-            logging.INFO,
-            "No queued run can start: every code location with runs queued is at its limit"
-            f" ({', '.join(full.values())}). {state.counts.queued} queued, {in_progress} in progress,"
-            f" max_concurrent_runs {state.max_concurrent_runs}; the queue is not read until a slot is free.",
-        )
-        configured = self._settings.max_concurrent_runs
-        return in_progress if configured == -1 else min(configured, in_progress)
+        return limits_of(names - {NO_CODE_LOCATION}, self.settings, self.live)
 
-    def _tell_once(self, subject: str, state: object, level: int, line: str) -> None:
-        """Log a line when what it tells of has changed, not at each tick."""
-        if self._told.get(subject) != state:
-            self._told[subject] = state
-            self._log.log(level, line)
+    def limit(self, code_location: str) -> int | None:
+        """The limit in force of a code location."""
+        return None if code_location == NO_CODE_LOCATION else self.limits[code_location].limit
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether anything limits what may start."""
+        return self.settings.max_concurrent_runs != -1 or any(
+            in_force.limit is not None for in_force in self.limits.values()
+        )
+
+    @cached_property
+    def in_progress_of(self) -> Counter[str]:
+        """The runs in progress by their origin, which is the truth whatever they are tagged with."""
+        return Counter(code_location_of(run.dagster_run) or NO_CODE_LOCATION for run in self.in_progress or ())
+
+    @cached_property
+    def slots(self) -> int | None:
+        """The free slots; None for no limit."""
+        if self.settings.max_concurrent_runs == -1:
+            return None
+        return max(0, self.settings.max_concurrent_runs - len(self.in_progress or ()))
+
+    @cached_property
+    def room(self) -> dict[str, int | None]:
+        """How many more runs may be in progress of each code location that has runs queued; None for no limit."""
+        room: dict[str, int | None] = {}
+        for name in self.queued:
+            limit = self.limit(name)
+            room[name] = None if limit is None else max(0, limit - self.in_progress_of[name])
+        return room
+
+    def competing(self) -> dict[str, float]:
+        """The weight of each code location that has runs in progress, or queued ones that its limit lets start."""
+        names = {name for name in self.queued if self.limit(name) != 0} | set(self.in_progress_of)
+        return {name: self.weight(name) for name in names}
+
+    def weight(self, code_location: str) -> float:
+        """How large a code location's share is beside the others'."""
+        in_force = self.limits.get(code_location)
+        return in_force.weight if in_force else self.settings.code_location_limits.entry(code_location).weight
+
+    def claims(self, usage: Usage) -> dict[str, Claim]:
+        """What each code location that has runs queued could use."""
+        return {
+            name: Claim(
+                queued=queued,
+                in_progress=self.in_progress_of[name],
+                limit=self.limit(name),
+                weight=self.weight(name),
+                used=usage.of(name),
+            )
+            for name, queued in self.queued.items()
+        }
+
+    def sharpen(self, may_start: Mapping[str, int | None]) -> None:
+        """Hand over tag limits that let just so many runs of each code location start: Dagster's own guard.
+
+        Dagster counts the runs in progress that carry a tag, whatever their origin.
+
+        Args:
+            may_start: How many runs may start of each code location that has runs queued; None for no limit.
+        """
+        tagged = Counter(run.dagster_run.tags.get(CLT_TAG_KEY) for run in self.in_progress or ())
+        limits = {name: _plus(tagged[name], may_start.get(name, 0)) for name in {*self.limits, *may_start}}
+        self.tag_limits[:] = as_tag_limits(
+            limits, default_limit(self.settings, self.live), self.settings.tag_concurrency_limits
+        )
+
+    def saturated(self) -> Iterable[str]:
+        """Each code location with runs queued, with its runs in progress and its limit, for a line in the log."""
+        for name in sorted(self.queued):
+            yield f"{name or 'no code location'} {self.in_progress_of[name]}/{self.limit(name)}"
+
+
+def _plus(tagged: int, may_start: int | None) -> int | None:
+    return None if may_start is None else tagged + may_start

@@ -1,13 +1,17 @@
 """Which limit is in force for a code location, and where it comes from. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits
 from clt_queued_run_coordinator.limits.live import Change, LiveChanges
+from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
+
+_NOBODY = "\0"
+"""The name of no code location."""
 
 
 class Source(str, Enum):
@@ -69,6 +73,26 @@ def resolve(
         if limits_code_location(tag_limit, code_location) and (limit is None or tag_limit["limit"] < limit):
             limit, source, change = tag_limit["limit"], Source.TAG_LIMIT, None
     return LimitInForce(limit, source, weight, change)
+
+
+def limits_of(names: Iterable[str], settings: Settings, live: LiveChanges) -> dict[str, LimitInForce]:
+    """The limit in force of each of some code locations."""
+    configured, tag_limits = settings.code_location_limits, settings.tag_concurrency_limits
+    return {name: resolve(name, configured, live, tag_limits) for name in names}
+
+
+def default_limit(settings: Settings, live: LiveChanges) -> int | None:
+    """The limit of a code location that nobody has named or seen; 0 while all are paused."""
+    return limits_of([_NOBODY], settings, live)[_NOBODY].limit
+
+
+def named_in(tag_limits: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The code locations that Dagster's own tag limits name."""
+    return {
+        str(limit["value"])
+        for limit in tag_limits
+        if limit["key"] == CLT_TAG_KEY and isinstance(limit.get("value"), str)
+    }
 
 
 def limits_code_location(tag_limit: Mapping[str, Any], code_location: str) -> bool:

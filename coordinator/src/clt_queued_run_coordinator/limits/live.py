@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from clt_queued_run_coordinator._dagster import DagsterInstance
+import sqlalchemy as db
+
+from clt_queued_run_coordinator._dagster import DagsterInstance, KeyValueStoreTable
 
 PREFIX = "clt_queued_run_coordinator"
 EVERY_CODE_LOCATION = "*"
@@ -63,6 +65,17 @@ class LiveChanges:
     def code_locations(self) -> set[str]:
         """The names that a change was made for."""
         return (set(self.limits) | set(self.pauses)) - {EVERY_CODE_LOCATION}
+
+
+def read(connection: db.Connection) -> LiveChanges:
+    """The live changes that are stored.
+
+    Args:
+        connection: To the instance's run database.
+    """
+    key, value = KeyValueStoreTable.c.key, KeyValueStoreTable.c.value
+    rows = connection.execute(db.select(key, value).where(key.like(f"{PREFIX}/%"))).all()
+    return parse((key, value) for key, value in rows)
 
 
 def parse(stored: Iterable[tuple[str, str]]) -> LiveChanges:

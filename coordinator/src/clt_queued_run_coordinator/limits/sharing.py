@@ -4,6 +4,8 @@ import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from clt_queued_run_coordinator.limits.usage import START_SECONDS
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -14,15 +16,15 @@ class Claim:
         in_progress: Its runs in progress; they are never stopped, so they are its own in any case.
         limit: The most that may be in progress; None for no limit.
         weight: How large its share is beside the others'; above 0.
-        oldest: When its oldest queued run was created, seconds of the epoch; breaks ties, so that nobody
-            starves where there are fewer slots than code locations.
+        used: The slot-seconds that it has used lately; see `usage`. Breaks ties, so that nobody starves where
+            there are fewer slots than code locations.
     """
 
     queued: int
     in_progress: int = 0
     limit: int | None = None
     weight: float = 1.0
-    oldest: float = 0.0
+    used: float = 0.0
 
     @property
     def most(self) -> int:
@@ -62,12 +64,12 @@ def allow(claims: Mapping[str, Claim], slots: int) -> dict[str, int]:
 def deal(
     claims: Mapping[str, Claim], free: int, held: Mapping[str, int], most: Mapping[str, int]
 ) -> dict[str, int]:
-    """Deal free slots one by one, each to whoever has the fewest for his weight and can use one more.
+    """Deal free slots one by one, each to whoever has the fewest for its weight and can use one more.
 
-    Max-min fair: nobody could have one more without taking it from someone who has no more for his weight.
+    Max-min fair: nobody could have one more without taking it from someone who has no more for its weight.
 
     Args:
-        claims: By code location; their weights and the ages of their oldest queued runs count here.
+        claims: By code location; their weights and what they have used count here.
         free: The slots to deal.
         held: What each has already.
         most: What each could have.
@@ -76,19 +78,33 @@ def deal(
         What each has then, `held` included.
     """
     dealt = dict(held)
-    waiting = [
-        (dealt[name] / claim.weight, claim.oldest, name)
-        for name, claim in claims.items()
-        if dealt[name] < most[name]
-    ]
+
+    def turn(name: str) -> tuple[float, float, str]:
+        return (*turn_of(claims[name], dealt[name], dealt[name] - held[name]), name)
+
+    waiting = [turn(name) for name in claims if dealt[name] < most[name]]
     heapq.heapify(waiting)
     for _ in range(free):
         if not waiting:
             break
-        _, oldest, name = waiting[0]
+        name = waiting[0][-1]
         dealt[name] += 1
         if dealt[name] < most[name]:
-            heapq.heapreplace(waiting, (dealt[name] / claims[name].weight, oldest, name))
+            heapq.heapreplace(waiting, turn(name))
         else:
             heapq.heappop(waiting)
     return dealt
+
+
+def turn_of(claim: Claim, held: int, dealt: int) -> tuple[float, float]:
+    """Whose turn it is: the smallest goes first.
+
+    Args:
+        claim: The code location's.
+        held: The slots that it has by now.
+        dealt: Those of them that it was just dealt.
+
+    Returns:
+        The slots for its weight, then what it has used for its weight.
+    """
+    return held / claim.weight, (claim.used + dealt * START_SECONDS) / claim.weight

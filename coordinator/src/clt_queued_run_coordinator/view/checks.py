@@ -13,7 +13,7 @@ DATABASE = "the instance's database"
 
 
 def instance_findings(
-    state: QueueState, known: Collection[str], concurrency: Mapping[str, object]
+    state: QueueState, known: Collection[str], concurrency: Mapping[str, object], untagged: int
 ) -> list[Finding]:
     """The findings on an instance whose coordinator is ours.
 
@@ -21,12 +21,13 @@ def instance_findings(
         state: Its queue.
         known: The code locations that runs were ever queued from.
         concurrency: The instance's own `concurrency.runs`.
+        untagged: How many queued runs lack their code location's tag.
     """
     return [
         *_shadowed(state, concurrency),
         *_unknown(state, known),
         *_unreachable(state),
-        *_untagged(state),
+        *_untagged(untagged),
         *(Finding(line.partition(";")[0], DATABASE, "set it again") for line in state.live.unreadable),
     ]
 
@@ -77,8 +78,7 @@ def _unreachable(state: QueueState) -> Iterator[Finding]:
         )
 
 
-def _untagged(state: QueueState) -> Iterator[Finding]:
-    untagged = len(state.counts.untagged_queued)
+def _untagged(untagged: int) -> Iterator[Finding]:
     if untagged:
         yield Finding(
             f"{untagged} queued runs lack their code location's tag",

@@ -1,0 +1,54 @@
+"""What the daemon remembers across a restart, and what others may know of it.
+
+The daemon keeps it in one key of Dagster's key-value store. No live change: version 2.0.0 of this package would
+not understand it below their prefix.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as db
+
+from clt_queued_run_coordinator._dagster import DagsterInstance, KeyValueStoreTable
+from clt_queued_run_coordinator.limits.usage import Usage
+
+KEY = "clt_queued_run_coordinator.daemon"
+
+
+@dataclass(frozen=True)
+class DaemonState:
+    """The state that the daemon has written last.
+
+    Attributes:
+        narrowed: Whether the daemon was shown only the runs that may start; None before its first tick.
+        usage: What each code location had used then; empty where sharing isn't fair.
+    """
+
+    narrowed: bool | None = None
+    usage: Usage = field(default_factory=Usage)
+
+
+def read(connection: db.Connection) -> DaemonState:
+    """The state as it is stored; an empty one where there is none or it can't be understood.
+
+    Args:
+        connection: To the instance's run database.
+    """
+    query = db.select(KeyValueStoreTable.c.value).where(KeyValueStoreTable.c.key == KEY)
+    text = connection.execute(query).scalar()
+    try:
+        data: Any = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        data = {}
+    if not isinstance(data, Mapping):
+        return DaemonState()
+    narrowed = data.get("narrowed")
+    return DaemonState(narrowed if isinstance(narrowed, bool) else None, Usage.from_data(data.get("usage")))
+
+
+def write(instance: DagsterInstance, state: DaemonState) -> None:
+    """Store the state."""
+    data = {"narrowed": state.narrowed, "usage": state.usage.as_data()}
+    instance.daemon_cursor_storage.set_cursor_values({KEY: json.dumps(data)})

@@ -1,0 +1,101 @@
+"""How much of the slots each code location has used lately, so that turns are fair in time as well. Pure.
+
+Where fewer slots are free than code locations wait, max-min fairness over the runs in progress leaves ties: they
+all have nothing in progress. The tie goes to whoever has used the least for its weight. Use is counted in
+slot-seconds, because a run of an hour takes sixty times as much from the others as one of a minute; each start
+counts a second on top, because a slot can't be given again before the next tick, so that short runs don't look
+free.
+
+Use is halved every `half_life` seconds, as in Slurm's fair tree and Kueue's admission fair sharing. Unlike
+there, idling earns nothing: a code location that comes back starts level with the others, a single start ahead.
+Otherwise it would hold every tie until it had caught up with what the others did in its absence. For the same
+reason it owes no more than the others.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+START_SECONDS = 1.0
+"""What a start counts beside the slot-seconds of the run."""
+
+_NOTHING = 0.001
+"""Slot-seconds below which use is forgotten."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Recent use at one moment.
+
+    Attributes:
+        at: The moment, in seconds of the epoch.
+        slot_seconds: What each code location has used, decayed.
+        competing: The code locations that had runs queued or in progress then.
+    """
+
+    at: float = 0.0
+    slot_seconds: Mapping[str, float] = field(default_factory=dict)
+    competing: frozenset[str] = frozenset()
+
+    def of(self, code_location: str) -> float:
+        """The slot-seconds of one code location."""
+        return self.slot_seconds.get(code_location, 0.0)
+
+    def advanced(self, now: float, in_progress: Mapping[str, int], half_life: float) -> "Usage":
+        """What is used by now.
+
+        Args:
+            now: The moment, in seconds of the epoch. A clock that went back counts as no time.
+            in_progress: The runs of each code location that have held a slot since.
+            half_life: Seconds in which use is halved.
+        """
+        factor = 0.5 ** (max(0.0, now - self.at) / half_life) if self.at else 1.0
+        # The integral of the decay over the time that a slot was held: 1 slot held for ever is half_life / ln 2.
+        held = (1 - factor) * half_life / math.log(2)
+        used = {
+            name: self.of(name) * factor + in_progress.get(name, 0) * held
+            for name in {*self.slot_seconds, *in_progress}
+        }
+        return replace(
+            self, at=now, slot_seconds={name: value for name, value in used.items() if value > _NOTHING}
+        )
+
+    def charged(self, starts: Mapping[str, int]) -> "Usage":
+        """With starts counted; a negative number takes back those that did not happen."""
+        used = {
+            name: max(0.0, self.of(name) + starts.get(name, 0) * START_SECONDS)
+            for name in {*self.slot_seconds, *starts}
+        }
+        return replace(self, slot_seconds=used)
+
+    def joined_by(self, competing: Mapping[str, float]) -> "Usage":
+        """With those that come back set level with those that were there, a start ahead of the least used.
+
+        Args:
+            competing: The weight of each code location that has runs queued or in progress now.
+        """
+        there = [self.of(name) / weight for name, weight in competing.items() if name in self.competing]
+        used = dict(self.slot_seconds)
+        if there:
+            for name, weight in competing.items():
+                if name not in self.competing:
+                    ahead = max(0.0, min(there) - START_SECONDS / weight)
+                    used[name] = weight * min(max(self.of(name) / weight, ahead), max(there))
+        return replace(self, slot_seconds=used, competing=frozenset(competing))
+
+    def as_data(self) -> dict[str, Any]:
+        """Plain data for `from_data`."""
+        return {"at": self.at, "slot_seconds": dict(self.slot_seconds), "competing": sorted(self.competing)}
+
+    @classmethod
+    def from_data(cls, data: Any) -> "Usage":
+        """What `as_data` gave; nothing used where it can't be understood: only the order of turns is lost."""
+        try:
+            used = {str(name): float(value) for name, value in data["slot_seconds"].items()}
+            at, competing = float(data["at"]), frozenset(map(str, data["competing"]))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return cls()
+        if not all(map(math.isfinite, (at, *used.values()))):
+            return cls()
+        return cls(at, used, competing)

@@ -1,0 +1,113 @@
+"""The queued runs that one tick looks at, and their bodies.
+
+Whether a run can start is known only from its body, which is what makes reading a long queue slow. So the likely
+ones are loaded at once, and more of a code location only where its first ones are held. How many are looked at
+is bounded. Where that isn't enough, the first ones are looked at at each tick, and of the others as many more as
+the bound allows, beginning where the last tick stopped: so every run gets its turn, however many before it are
+held.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+
+import sqlalchemy as db
+
+from clt_queued_run_coordinator._dagster import DagsterRun
+from clt_queued_run_coordinator.admission import QueuedRun
+from clt_queued_run_coordinator.queue.queued_runs import QueuedRuns, load_runs
+from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
+
+LOOKED_AT_A_TICK = 1000
+"""How many runs a tick looks at in all while they are held, shared by the code locations that have room ..."""
+
+LOOKED_AT_AT_LEAST = 50
+"""... but so many of each."""
+
+LOADED_AT_ONCE = 100
+
+
+class Candidates:
+    """What one tick looks at.
+
+    Args:
+        connection: To the instance's run database.
+        queued: The queue.
+        stopped_at: Where the last tick stopped in each code location that it could not look through; kept up to
+            date.
+        code_locations: How many code locations have room.
+    """
+
+    def __init__(
+        self,
+        connection: db.Connection,
+        queued: QueuedRuns,
+        stopped_at: dict[str, QueuedRun],
+        code_locations: int,
+    ) -> None:
+        self._connection = connection
+        self._queued = queued
+        self._stopped_at = stopped_at
+        self._half = max(LOOKED_AT_AT_LEAST, LOOKED_AT_A_TICK // max(1, code_locations)) // 2
+        self._bodies: dict[int, DagsterRun | None] = {}
+        self.elsewhere: dict[int, str] = {}
+        """The runs that belong to another code location than their rows say, with its name."""
+
+    def likely(self, code_location: str) -> Iterator[QueuedRun]:
+        """The runs of a code location that start if nothing is held, and those behind."""
+        return self._queued.in_order(code_location)
+
+    def of(self, code_location: str, room: int | None) -> Iterator[QueuedRun]:
+        """The runs of a code location to look at, in Dagster's order.
+
+        Args:
+            code_location: Its name.
+            room: How many could start; None for all.
+        """
+        first = None if room is None else max(room, self._half)
+        last = None
+        for last in islice(self._queued.in_order(code_location), first):
+            yield last
+        if last is None:
+            return
+        # Who gets here has had nothing of those before taken up, or not enough.
+        behind = max(last, self._stopped_at.get(code_location, last), key=lambda run: run.place)
+        rest = self._queued.in_order(code_location, behind)
+        for last in islice(rest, self._half):
+            yield last
+        more = next(rest, None)
+        if more:
+            self._stopped_at[code_location] = last
+        else:
+            self._stopped_at.pop(code_location, None)
+
+    def load(self, runs: Iterable[QueuedRun]) -> list[DagsterRun]:
+        """Load the bodies of runs; returns those that weren't there yet."""
+        missing = [run.id for run in runs if run.id not in self._bodies]
+        loaded = load_runs(self._connection, missing)
+        self._bodies.update((run_id, loaded.get(run_id)) for run_id in missing)
+        return list(loaded.values())
+
+    def load_from(self, code_location: str, run: QueuedRun) -> list[DagsterRun]:
+        """Load the bodies of a run and of those behind it in its code location, unless the run's is there."""
+        if run.id in self._bodies:
+            return []
+        behind = self._queued.in_order(code_location, run)
+        return self.load(chain([run], islice(behind, LOADED_AT_ONCE - 1)))
+
+    def body(self, run: QueuedRun) -> DagsterRun | None:
+        """The loaded body of a run; None where the run has left the queue."""
+        return self._bodies[run.id]
+
+    def loaded(self, run: QueuedRun) -> DagsterRun:
+        """The loaded body of a run that is still queued."""
+        body = self._bodies[run.id]
+        assert body is not None  # noqa: S101 - only such runs are admitted
+        return body
+
+    def belongs(self, code_location: str, run: QueuedRun, body: DagsterRun) -> bool:
+        """Whether a run's body says what its rows say; if not it is noted in `elsewhere`."""
+        origin = code_location_of(body)
+        if origin is not None and origin != code_location:
+            self.elsewhere[run.id] = origin
+            return False
+        return True

@@ -1,0 +1,256 @@
+"""The queued runs in Dagster's order, which the daemon keeps in memory from tick to tick.
+
+The order needs each run's code location and priority, and these lie in `run_tags`, one row a tag. To read them
+of the whole queue at each tick would take longer the longer the queue is, and with a long history of runs longer
+still. So a tick reads the numbers of the queued runs only, from the index on the status, and looks up the tags
+of those that are new or were changed.
+"""
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from itertools import islice
+
+import sqlalchemy as db
+
+from clt_queued_run_coordinator._dagster import (
+    PRIORITY_TAG,
+    REPOSITORY_LABEL_TAG,
+    DagsterRun,
+    DagsterRunStatus,
+    RunsTable,
+    RunTagsTable,
+    deserialize_value,
+)
+from clt_queued_run_coordinator.admission import QueuedRun
+from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, code_location_of
+
+NO_CODE_LOCATION = ""
+"""Stands for the code location of a run that does not tell where it comes from; no limit of ours holds for it."""
+
+CLOCKS_APART = timedelta(minutes=2)
+"""How far the clock of whoever changes a queued run may be off from the daemon's, for the change to be seen at the
+next tick."""
+
+LOOKED_UP_ANEW = 100
+"""How many known runs are looked up anew at each tick, one after the other, so that a change behind Dagster's
+back is seen sooner or later."""
+
+ROWS_A_STATEMENT = 500
+
+
+@dataclass
+class _Line:
+    """The queued runs of one code location with one priority, oldest first."""
+
+    code_location: str
+    priority: int
+    ids: list[int] = field(default_factory=list)
+
+
+class QueuedRuns:
+    """The queue of an instance, empty until it is brought up to date."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, dict[int, _Line]] = {}
+        self._line_of: dict[int, _Line] = {}
+        self._changed: dict[int, datetime] = {}
+        self._read_at: datetime | None = None
+        self._looked_up_anew = 0
+        self.not_tagged: set[int] = set()
+        """The runs whose rows don't carry just the one tag that they should."""
+
+    def bring_up_to_date(self, connection: db.Connection, now: datetime | None = None) -> None:
+        """Read which runs are queued, and look up those that are new or were changed.
+
+        Args:
+            connection: To the instance's run database.
+            now: The daemon's clock, in UTC.
+        """
+        now = now or datetime.now(timezone.utc)
+        since = (self._read_at or now) - CLOCKS_APART
+        rows = connection.execute(_queued_ids(since.replace(tzinfo=None))).all()
+        queued = [run_id for run_id, _ in rows]
+        changed = {run_id: at for run_id, at in rows if at is not None}
+        for gone in self._line_of.keys() - set(queued):
+            self._remove(gone)
+        unknown = {run_id for run_id in queued if run_id not in self._line_of}
+        unknown.update(run_id for run_id, at in changed.items() if self._changed.get(run_id) != at)
+        unknown.update(self._in_turn(queued))
+        self._look_up(connection, sorted(unknown))
+        self._changed, self._read_at = changed, now
+
+    def _in_turn(self, queued: Sequence[int]) -> Sequence[int]:
+        start = bisect_right(queued, self._looked_up_anew)
+        in_turn = queued[start : start + LOOKED_UP_ANEW]
+        self._looked_up_anew = in_turn[-1] if in_turn else 0
+        return in_turn
+
+    def __len__(self) -> int:
+        return len(self._line_of)
+
+    def __contains__(self, run_id: object) -> bool:
+        return run_id in self._line_of
+
+    def counts(self) -> dict[str, int]:
+        """How many runs are queued of each code location that has any, `NO_CODE_LOCATION` among them."""
+        return {name: sum(len(line.ids) for line in lines.values()) for name, lines in self._lines.items()}
+
+    def code_location(self, run_id: int) -> str:
+        """The code location of a queued run."""
+        return self._line_of[run_id].code_location
+
+    def in_order(self, code_location: str, after: QueuedRun | None = None) -> Iterator[QueuedRun]:
+        """The queued runs of a code location in Dagster's order: by priority, then the oldest first.
+
+        Args:
+            code_location: Its name.
+            after: Only those behind this place.
+        """
+        lines = self._lines.get(code_location, {})
+        for priority in sorted(lines, reverse=True):
+            if after and priority > after.priority:
+                continue
+            ids = lines[priority].ids
+            start = bisect_right(ids, after.id) if after and priority == after.priority else 0
+            for run_id in islice(ids, start, None):
+                yield QueuedRun(priority, run_id)
+
+    def move_all(self, code_locations: Mapping[int, str]) -> None:
+        """Put runs where their bodies say that they belong, because their rows say otherwise."""
+        for run_id, code_location in code_locations.items():
+            priority = self._line_of[run_id].priority
+            self._remove(run_id)
+            self._add(run_id, code_location, priority)
+            self.not_tagged.add(run_id)
+
+    def _add(self, run_id: int, code_location: str, priority: int) -> None:
+        lines = self._lines.setdefault(code_location, {})
+        line = lines.setdefault(priority, _Line(code_location, priority))
+        if line.ids and run_id < line.ids[-1]:
+            insort(line.ids, run_id)
+        else:
+            line.ids.append(run_id)
+        self._line_of[run_id] = line
+
+    def _remove(self, run_id: int) -> None:
+        line = self._line_of.pop(run_id, None)
+        self.not_tagged.discard(run_id)
+        if line is None:
+            return
+        del line.ids[bisect_left(line.ids, run_id)]
+        if not line.ids:
+            del self._lines[line.code_location][line.priority]
+            if not self._lines[line.code_location]:
+                del self._lines[line.code_location]
+
+    def _look_up(self, connection: db.Connection, run_ids: Sequence[int]) -> None:
+        for chunk in in_chunks(run_ids):
+            tags: dict[int, list[tuple[str, str]]] = {}
+            for run_id, key, value in connection.execute(_tags_of(chunk)).all():
+                tags.setdefault(run_id, []).append((key, value))
+            origins = _origins(connection, [run_id for run_id, of_run in tags.items() if not _label(of_run)])
+            for run_id, of_run in sorted(tags.items()):
+                self._remove(run_id)
+                carried = [value for key, value in of_run if key == CLT_TAG_KEY]
+                label = _label(of_run)
+                name = label.partition("@")[2] if label else origins.get(run_id)
+                self._add(run_id, name or NO_CODE_LOCATION, _priority(of_run))
+                if name and carried != [name]:
+                    self.not_tagged.add(run_id)
+
+
+def untagged_queued_runs(connection: db.Connection) -> dict[str, str]:
+    """The code location of each queued run that doesn't carry just the one tag that it should, by run id.
+
+    Args:
+        connection: To the instance's run database.
+    """
+    queued = QueuedRuns()
+    queued.bring_up_to_date(connection)
+    ids = run_ids(connection, sorted(queued.not_tagged))
+    return {run_id: queued.code_location(number) for number, run_id in ids.items()}
+
+
+def in_chunks(run_ids: Iterable[int]) -> Iterator[list[int]]:
+    """As many as one statement takes, so that PostgreSQL always goes by the index."""
+    rest = iter(run_ids)
+    while chunk := list(islice(rest, ROWS_A_STATEMENT)):
+        yield chunk
+
+
+def run_ids(connection: db.Connection, numbers: Iterable[int]) -> dict[int, str]:
+    """The run ids of runs, by the storage's number."""
+    ids: dict[int, str] = {}
+    for chunk in in_chunks(numbers):
+        query = db.select(RunsTable.c.id, RunsTable.c.run_id).where(RunsTable.c.id.in_(chunk))
+        ids.update((number, run_id) for number, run_id in connection.execute(query).all())
+    return ids
+
+
+def load_runs(connection: db.Connection, run_ids: Iterable[int]) -> dict[int, DagsterRun]:
+    """The runs that are still queued, by the storage's number."""
+    runs = {}
+    for chunk in in_chunks(run_ids):
+        rows = connection.execute(
+            db.select(RunsTable.c.id, RunsTable.c.run_body).where(
+                RunsTable.c.id.in_(chunk), RunsTable.c.status == DagsterRunStatus.QUEUED.value
+            )
+        )
+        for run_id, body in rows.all():
+            # The status of the column is the true one; that of the body may be older.
+            runs[run_id] = deserialize_value(body, DagsterRun).with_status(DagsterRunStatus.QUEUED)
+    return runs
+
+
+def _queued_ids(since: datetime) -> db.Select[tuple[int, datetime | None]]:
+    """The number of each queued run, and when it was last changed if that was lately."""
+    changed = RunsTable.c.update_timestamp
+    return (
+        db.select(RunsTable.c.id, db.case((changed > since, changed), else_=None))
+        .where(RunsTable.c.status == DagsterRunStatus.QUEUED.value)
+        .order_by(RunsTable.c.id)
+    )
+
+
+def _tags_of(run_ids: Sequence[int]) -> db.Select[tuple[int, str, str]]:
+    """The tags that count here of some runs; a row with nulls for a run that has none of them."""
+    # Joined to nothing, the key would lead SQLite to its index on the keys, and through all of the history.
+    key = RunTagsTable.c.key.concat("")
+    counting = (CLT_TAG_KEY, REPOSITORY_LABEL_TAG, PRIORITY_TAG)
+    return (
+        db.select(RunsTable.c.id, RunTagsTable.c.key, RunTagsTable.c.value)
+        .select_from(
+            RunsTable.outerjoin(
+                RunTagsTable, db.and_(RunTagsTable.c.run_id == RunsTable.c.run_id, key.in_(counting))
+            )
+        )
+        .where(RunsTable.c.id.in_(run_ids))
+        .order_by(RunTagsTable.c.id)
+    )
+
+
+def _label(tags: Iterable[tuple[str, str]]) -> str | None:
+    """`repository@code location`, which Dagster writes from the run's origin when it creates the run."""
+    return next((value for key, value in tags if key == REPOSITORY_LABEL_TAG), None)
+
+
+def _priority(tags: Iterable[tuple[str, str]]) -> int:
+    """The priority as Dagster reads it; what is no number is 0."""
+    for key, value in tags:
+        if key == PRIORITY_TAG:
+            try:
+                return int(value)
+            except ValueError:
+                return 0
+    return 0
+
+
+def _origins(connection: db.Connection, run_ids: Sequence[int]) -> dict[int, str]:
+    """The code locations of runs that have no label, where their bodies tell."""
+    return {
+        run_id: name
+        for run_id, run in load_runs(connection, run_ids).items()
+        if (name := code_location_of(run)) is not None
+    }

@@ -1,0 +1,57 @@
+"""Code locations whose runs were offered to the daemon and did not start. Pure.
+
+What holds a run is known before it is offered, but for one thing: whether its code server answers. The daemon
+tries, puts the run back and leaves its code location alone for a while, without a word to anybody. Such a code
+location must not go on taking the slots that others could use. So it is offered behind them, and beyond the free
+slots. It would never be tried again where the others use up every slot; so after some ticks it is offered like
+any other for one tick, and each time that nothing starts it waits twice as long.
+"""
+
+from collections.abc import Collection, Container, Mapping
+from dataclasses import dataclass
+
+MOST_TICKS = 16
+"""The most ticks that a code location is offered behind the others."""
+
+
+@dataclass(frozen=True)
+class Stuck:
+    """A code location whose offered runs did not start.
+
+    Attributes:
+        ticks: For how many ticks it is offered behind the others.
+        left: How many of them are left; with 0 it is offered like any other.
+    """
+
+    ticks: int = 1
+    left: int = 1
+
+
+def after_a_tick(
+    before: Mapping[str, Stuck], offered: Mapping[str, Collection[int]], queued: Container[int]
+) -> dict[str, Stuck]:
+    """The code locations that are stuck at the coming tick.
+
+    Args:
+        before: Those of the last tick.
+        offered: The runs of each code location that were offered in the last tick, by the storage's number.
+        queued: The runs that are queued now.
+    """
+    coming = {}
+    for name in {*before, *offered}:
+        runs = offered.get(name)
+        if not runs:
+            if name in before:  # nothing was offered, so nothing was learned
+                coming[name] = before[name]
+        elif all(run in queued for run in runs):
+            coming[name] = _again(before.get(name))
+    return coming
+
+
+def _again(stuck: Stuck | None) -> Stuck:
+    if stuck is None:
+        return Stuck()
+    if stuck.left:
+        return Stuck(stuck.ticks, stuck.left - 1)
+    ticks = min(2 * stuck.ticks, MOST_TICKS)
+    return Stuck(ticks, ticks)

@@ -1,0 +1,231 @@
+"""The daemon's ticks, one after the other: what is read, what the daemon is shown, what is remembered."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from clt_queued_run_coordinator import daemon_state, stuck
+from clt_queued_run_coordinator._dagster import (
+    IN_PROGRESS_STATUSES,
+    DagsterInstance,
+    DagsterRun,
+    RunRecord,
+    RunsFilter,
+    instance_concurrency_settings,
+    run_database,
+)
+from clt_queued_run_coordinator.admission import QueuedRun, Turn, admit
+from clt_queued_run_coordinator.daemon_state import DaemonState
+from clt_queued_run_coordinator.limits import live
+from clt_queued_run_coordinator.limits.settings import Settings
+from clt_queued_run_coordinator.limits.sharing import allow, turn_of
+from clt_queued_run_coordinator.limits.tag_limits import on_other_tags
+from clt_queued_run_coordinator.limits.usage import Usage
+from clt_queued_run_coordinator.queue.candidates import Candidates
+from clt_queued_run_coordinator.queue.own_checks import OwnChecks
+from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION, QueuedRuns, run_ids
+from clt_queued_run_coordinator.stuck import Stuck
+from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
+from clt_queued_run_coordinator.tagging.writing import write_tags
+from clt_queued_run_coordinator.tick import Tick
+
+TAGGED_A_TICK = 500
+"""How many queued runs that lack their tag are tagged at each tick, so that a long queue of them doesn't hold it
+up."""
+
+
+class Ticks:
+    """What the coordinator does at each tick of the daemon.
+
+    Args:
+        settings: What the coordinator was configured with.
+        log: Where it tells what it does.
+    """
+
+    def __init__(self, settings: Settings, log: logging.Logger) -> None:
+        self._settings = settings
+        self._log = log
+        self._queued = QueuedRuns()
+        self._stopped_at: dict[str, QueuedRun] = {}
+        self._offered: dict[str, list[int]] = {}
+        self._stuck: dict[str, Stuck] = {}
+        self._usage = Usage()
+        self._stored: DaemonState | None = None
+        self._told: dict[str, object] = {}
+
+    def begin(self, instance: DagsterInstance) -> Tick:
+        """Read the live changes and the queue, and learn what became of the runs that were offered last.
+
+        Whatever the database raises goes through: the tick fails and starts nothing, as Dagster's own would.
+        """
+        with run_database(instance).connect() as connection:
+            changes = live.read(connection)
+            self._queued.bring_up_to_date(connection)
+            if self._stored is None:
+                self._stored = daemon_state.read(connection)
+                self._usage = self._stored.usage
+        for line in changes.unreadable:
+            self._tell_once(line, True, logging.WARNING, line)
+        self._stuck = stuck.after_a_tick(self._stuck, self._offered, self._queued)
+        self._usage = self._usage.charged(
+            {name: -sum(run in self._queued for run in runs) for name, runs in self._offered.items()}
+        )
+        self._offered = {}
+        settings = self._settings.as_replaced_by(instance_concurrency_settings(instance))
+        return Tick(settings, changes, self._queued.counts())
+
+    def tag_some(self, instance: DagsterInstance) -> None:
+        """Tag some of the queued runs that another coordinator or an old webserver left untagged."""
+        self._tag(instance, sorted(self._queued.not_tagged)[:TAGGED_A_TICK])
+
+    def hand_over_limits(self, instance: DagsterInstance, tick: Tick) -> None:
+        """Let Dagster read the whole queue: whatever decides what may start is handed to it as tag limits.
+
+        They hold for runs that carry their tag when Dagster reads them, so every queued run is tagged before.
+        """
+        self._tag(instance, sorted(self._queued.not_tagged))
+        if not tick.has_limits:
+            return
+        self.saw_in_progress(tick, instance.get_run_records(RunsFilter(statuses=IN_PROGRESS_STATUSES)))
+        may_start = tick.room
+        if tick.settings.is_fair and tick.slots is not None:
+            claims = tick.claims(self._usage)
+            allowed = allow(claims, tick.slots + sum(claim.in_progress for claim in claims.values()))
+            may_start = {name: allowed[name] - claim.in_progress for name, claim in claims.items()}
+        tick.sharpen(may_start)
+        self._store(instance, narrowed=False)
+
+    def saw_in_progress(self, tick: Tick, records: Sequence[RunRecord]) -> None:
+        """Take the reading of the runs in progress, which slots are in use from it on."""
+        tick.in_progress = records
+        if tick.settings.is_fair:
+            half_life = tick.settings.code_location_limits.half_life
+            used = self._usage.advanced(time.time(), tick.in_progress_of, half_life)
+            self._usage = used.joined_by(tick.competing())
+
+    def runs_to_start(self, instance: DagsterInstance, tick: Tick) -> list[DagsterRun]:
+        """The queued runs that the daemon is shown, in the order in which it shall try them.
+
+        Args:
+            instance: Whose queue.
+            tick: With the runs in progress.
+        """
+        with_room = [name for name, room in tick.room.items() if room != 0] if tick.slots != 0 else []
+        shown: list[tuple[str, QueuedRun, DagsterRun]] = []
+        if with_room:
+            with run_database(instance).connect() as connection:
+                candidates = Candidates(connection, self._queued, self._stopped_at, len(with_room))
+                checks = OwnChecks(
+                    instance, on_other_tags(tick.settings.tag_concurrency_limits), tick.in_progress or ()
+                )
+                for names in self._in_two_ranks(with_room):
+                    shown += self._admit(tick, candidates, checks, names)
+                self._queued.move_all(candidates.elsewhere)
+        runs = self._tagged(instance, shown)
+        starts = Counter(name for name, _, _ in shown)
+        for name, queued, _ in shown:
+            self._offered.setdefault(name, []).append(queued.id)
+        tick.sharpen(starts)
+        if tick.settings.is_fair:
+            self._usage = self._usage.charged(starts)
+        self._store(instance, narrowed=True)
+        self._tell_what_holds(tick, bool(runs))
+        return runs
+
+    def _in_two_ranks(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
+        """Those that go first, and those that are stuck and get what the others leave."""
+        behind = {name for name, of_it in self._stuck.items() if of_it.left}
+        return [name for name in names if name not in behind], [name for name in names if name in behind]
+
+    def _admit(
+        self, tick: Tick, candidates: Candidates, checks: OwnChecks, names: Sequence[str]
+    ) -> list[tuple[str, QueuedRun, DagsterRun]]:
+        room = {name: tick.room[name] for name in names}
+        turn = self._turn(tick)
+
+        def starts(name: str, run: QueuedRun) -> bool:
+            checks.learn_of(candidates.load_from(name, run))
+            body = candidates.body(run)
+            return body is not None and candidates.belongs(name, run, body) and checks.starts(body)
+
+        # First as if nothing were held, so that one statement loads all runs that are likely to start.
+        queues = {name: candidates.likely(name) for name in names}
+        likely = admit(queues, room, tick.slots, turn, lambda _name, _run: True)
+        checks.learn_of(candidates.load(run for _, run in likely))
+        queues = {name: candidates.of(name, _least(room[name], tick.slots)) for name in names}
+        admitted = admit(queues, room, tick.slots, turn, starts)
+        return [(name, run, candidates.loaded(run)) for name, run in admitted]
+
+    def _turn(self, tick: Tick) -> Turn:
+        if not tick.settings.is_fair or tick.slots is None:
+            return lambda _name, run, _taken: run.place
+        claims = tick.claims(self._usage)
+
+        def fair(name: str, run: QueuedRun, taken: int) -> tuple[float, ...]:
+            return (*turn_of(claims[name], tick.in_progress_of[name] + taken, taken), run.id)
+
+        return fair
+
+    def _tagged(
+        self, instance: DagsterInstance, shown: Sequence[tuple[str, QueuedRun, DagsterRun]]
+    ) -> list[DagsterRun]:
+        """The runs that are shown, each with its tag: what lacks it is written before the daemon starts it."""
+        runs = []
+        lacking = {}
+        for name, queued, run in shown:
+            if name != NO_CODE_LOCATION and (
+                queued.id in self._queued.not_tagged or run.tags.get(CLT_TAG_KEY) != name
+            ):
+                lacking[run.run_id] = name
+                runs.append(run.with_tags({**run.tags, CLT_TAG_KEY: name}))
+                self._queued.not_tagged.discard(queued.id)
+            else:
+                runs.append(run)
+        write_tags(instance, lacking)
+        return runs
+
+    def _tag(self, instance: DagsterInstance, queued: Sequence[int]) -> None:
+        if not queued:
+            return
+        self._log.info(
+            "Tagging %d of %d queued runs that were queued without their code location.",
+            len(queued),
+            len(self._queued.not_tagged),
+        )
+        with run_database(instance).connect() as connection:
+            ids = run_ids(connection, queued)
+        write_tags(
+            instance, {ids[number]: self._queued.code_location(number) for number in queued if number in ids}
+        )
+        self._queued.not_tagged.difference_update(queued)
+
+    def _store(self, instance: DagsterInstance, *, narrowed: bool) -> None:
+        """Keep what is needed after a restart, where a start or the way of reading has changed it."""
+        state = DaemonState(narrowed, self._usage)
+        if self._stored is None or self._stored.narrowed != narrowed or (self._offered and self._settings.is_fair):
+            daemon_state.write(instance, state)
+            self._stored = state
+
+    def _tell_what_holds(self, tick: Tick, something_starts: bool) -> None:
+        if something_starts or not tick.queued or tick.slots == 0:
+            self._told.pop("saturated", None)
+            return
+        self._tell_once(
+            "saturated",
+            {name: tick.limit(name) for name in tick.queued},
+            logging.INFO,
+            f"No queued run can start ({', '.join(tick.saturated())}). {sum(tick.queued.values())} queued,"
+            f" {len(tick.in_progress or ())} in progress, max_concurrent_runs"
+            f" {tick.settings.max_concurrent_runs}.",
+        )
+
+    def _tell_once(self, subject: str, state: object, level: int, line: str) -> None:
+        """Log a line when what it tells of has changed, not at each tick."""
+        if self._told.get(subject) != state:
+            self._told[subject] = state
+            self._log.log(level, line)
+
+
+def _least(room: int | None, slots: int | None) -> int | None:
+    return min((number for number in (room, slots) if number is not None), default=None)
