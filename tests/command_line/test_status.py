@@ -32,12 +32,12 @@ def test_a_line_for_each_code_location(home: Home) -> None:
     lines = answer.out.splitlines()
     assert _columns(lines[0]) == [
         *("CODE LOCATION", "QUEUED", "IN PROGRESS", "LIMIT", "FROM"),
-        *("WEIGHT", "SHARE", "OLDEST", "WAITS FOR"),
+        *("WEIGHT", "SHARE", "USED", "OLDEST", "WAITS FOR"),
     ]
     a, b = _columns(lines[2]), _columns(lines[3])
-    assert (a[:7], a[8]) == ([A, "5", "3", "3", "configuration", "1", "3"], "its limit")
-    assert (b[:7], b[8]) == (
-        [B, "1", "0", "5", "default", "1", "1"],
+    assert (a[:8], a[9]) == ([A, "5", "3", "3", "configuration", "1", "3", "0s"], "its limit")
+    assert (b[:8], b[9]) == (
+        [B, "1", "0", "5", "default", "1", "1", "0s"],
         "the next tick, or a tag limit, a pool or its code server",
     )
     assert lines[-1] == "3 in progress (of 10); 6 queued; sharing fair"
@@ -55,6 +55,7 @@ def test_json_has_the_documented_fields(home: Home) -> None:
         "queued": 2,
         "in_progress": 0,
         "without_code_location": 0,
+        "queue_reading": None,
     }
     assert a.pop("oldest_queued_seconds") >= 0
     assert "@" in a.pop("changed_by")
@@ -67,6 +68,7 @@ def test_json_has_the_documented_fields(home: Home) -> None:
         "limit_from": "live",
         "weight": 1.0,
         "share": 1,
+        "used_slot_seconds": 0.0,
         "waits_for": "the next tick, or a tag limit, a pool or its code server",
     }
 

@@ -17,6 +17,6 @@ class Statements:
         sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", self._count)
 
     def _count(self, _connection: object, _cursor: object, statement: str, *_: object) -> None:
-        # What the drivers say for themselves on each new connection is not the program's.
-        if not statement.startswith(("PRAGMA", "SAVEPOINT", "RELEASE")) and "pg_catalog" not in statement:
+        # What is said to begin a connection or a transaction is no reading and no writing.
+        if not statement.startswith(("PRAGMA", "SAVEPOINT", "RELEASE", "BEGIN")) and "pg_catalog" not in statement:
             self.executed.append(statement)

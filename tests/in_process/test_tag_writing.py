@@ -41,6 +41,6 @@ def test_what_is_stored_is_what_dagster_would_store(run_queue: MakeRunQueue, tag
     """Compared with add_run_tags: on a Dagster version that stores more, this fails."""
     queue = run_queue()
     ours, dagsters = (queue.create(A, tags=tags) for _ in range(2))
-    write_tags(queue.instance, ours, {CLT_TAG_KEY: A})
+    write_tags(queue.instance, {ours.run_id: A})
     queue.instance.add_run_tags(dagsters.run_id, {CLT_TAG_KEY: A})
     assert _stored(queue.instance, ours.run_id) == _stored(queue.instance, dagsters.run_id)

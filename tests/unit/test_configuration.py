@@ -92,7 +92,11 @@ def test_every_option_of_dagsters_own_coordinator_is_taken() -> None:
         ({"code_location_limits": {"default": 1.5}}, "at path root:code_location_limits:default"),
         ({"code_location_limits": {"locations": {"a": "x"}}}, "root:code_location_limits:locations:'a'"),
         ({"code_location_limits": {"locations": {"a": {"limt": 3}}}}, "root:code_location_limits:locations:'a'"),
-        ({"code_location_limits": {"sharing": "even"}}, "at path root:code_location_limits:sharing"),
+        ({"code_location_limits": {"sharing": "even"}}, "sharing is 'even'; it must be fifo or fair."),
+        ({"code_location_limits": {"sharing": {"kind": "fair", "half_life": 0}}}, "half_life is 0.0; it must be"),
+        ({"code_location_limits": {"sharing": {"kind": "fair", "halflife": 9}}}, "halflife"),
+        ({"code_location_limits": {"sharing": {"half_life": 9}}}, "kind"),
+        ({"code_location_limits": {"queue_reading": "some"}}, "at path root:code_location_limits:queue_reading"),
         ({"code_location_limits": {"default": -1}}, "code_location_limits.default is -1; it must be"),
         ({"code_location_limits": {"locations": {"a": -2}}}, "code_location_limits.locations.a is -2; it must be"),
         (

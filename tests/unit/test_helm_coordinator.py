@@ -78,8 +78,8 @@ RUN_COORDINATOR = "dagsterDaemon: {runCoordinator: "
         ),
         (
             options("code_location_limits:\n  sharing: fare"),
-            "1.yaml:7: the coordinator refuses 'code_location_limits.sharing': Value not in enum type"
-            " CodeLocationSharing got fare; correct it",
+            "1.yaml:7: the coordinator refuses its options: code_location_limits.sharing is 'fare'; it must be"
+            " fifo or fair; correct it",
         ),
         (
             options("code_location_limits:\n  locations:\n    code-location-a: -1"),

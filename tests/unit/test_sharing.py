@@ -13,7 +13,7 @@ claims_of_everybody = st.dictionaries(
         in_progress=st.integers(0, 10),
         limit=st.none() | st.integers(0, 20),
         weight=st.sampled_from([0.5, 1.0, 2.0, 3.0]),
-        oldest=st.floats(0, 1000),
+        used=st.floats(0, 1000),
     ),
 )
 totals = st.integers(0, 80)
@@ -68,7 +68,7 @@ def test_nothing_changes_when_nothing_changes(claims: dict[str, Claim], slots: i
             in_progress=allowed[name],
             limit=claim.limit,
             weight=claim.weight,
-            oldest=claim.oldest,
+            used=claim.used,
         )
         for name, claim in claims.items()
     }
@@ -84,27 +84,16 @@ def test_shares_do_not_depend_on_what_runs(claims: dict[str, Claim], slots: int)
         assert claim.limit is None or shares[name] <= claim.limit
 
 
-@given(st.dictionaries(names, st.integers(1, 20), min_size=2), st.integers(1, 3))
-def test_nobody_starves_where_there_are_fewer_slots_than_code_locations(
-    queued: dict[str, int], slots: int
-) -> None:
-    """Everybody's first run starts within as many rounds as there are code locations."""
-    ages = {name: float(number) for number, name in enumerate(queued)}
-    served: set[str] = set()
-    for now in range(len(queued)):
-        claims = {name: Claim(queued=count, oldest=ages[name]) for name, count in queued.items() if count}
-        for name, allowed in allow(claims, slots).items():
-            if allowed:
-                served.add(name)
-                queued[name] -= allowed
-                ages[name] = 1000.0 + now  # the next run in its queue is younger
-    assert served == set(ages)
-
-
-def test_the_age_of_the_oldest_run_breaks_a_tie() -> None:
+def test_of_two_that_have_as_many_slots_the_less_used_goes_first() -> None:
     """Not the name."""
-    claims = {"a": Claim(queued=3, oldest=20.0), "b": Claim(queued=3, oldest=10.0)}
+    claims = {"a": Claim(queued=3, used=20.0), "b": Claim(queued=3, used=10.0)}
     assert allow(claims, 1) == {"a": 0, "b": 1}
+
+
+def test_what_was_used_counts_for_the_weight() -> None:
+    """Twice as much is as much with twice the weight, and a start more decides."""
+    claims = {"a": Claim(queued=3, used=19.0, weight=2.0), "b": Claim(queued=3, used=10.0)}
+    assert allow(claims, 1) == {"a": 1, "b": 0}
 
 
 def test_weights_share_in_proportion() -> None:

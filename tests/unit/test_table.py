@@ -21,6 +21,7 @@ LINES = [
         share=3,
         oldest_queued_seconds=75.0,
         waits_for="its limit",
+        used_slot_seconds=125.0,
     ),
     CodeLocationStatus(
         code_location="code-location-[b]",
@@ -59,15 +60,15 @@ def printed(status: Status) -> str:
 
 
 def test_the_table_with_fair_sharing() -> None:
-    """Weights and shares have columns of their own."""
+    """Weights, shares and what was used have columns of their own."""
     assert (
         printed(Status(10, "fair", 12, 5, 1, LINES))
         == """\
-CODE LOCATION       QUEUED   IN PROGRESS   LIMIT   FROM                                      WEIGHT   SHARE   OLDEST   WAITS FOR
-────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-code-location-a         12             3       3   configuration                                  1       3   1m 15s   its limit
-code-location-[b]        0             0       0   paused (ann@host, 2026-01-02 03:04 UTC)      2.5       0        -
-code-location-c          0             1       -   none                                           1       1        -
+CODE LOCATION       QUEUED   IN PROGRESS   LIMIT   FROM                                      WEIGHT   SHARE    USED   OLDEST   WAITS FOR
+────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+code-location-a         12             3       3   configuration                                  1       3   2m 5s   1m 15s   its limit
+code-location-[b]        0             0       0   paused (ann@host, 2026-01-02 03:04 UTC)      2.5       0       -        -
+code-location-c          0             1       -   none                                           1       1       -        -
 
 5 in progress (of 10), 1 of them without a code location; 12 queued; sharing fair"""
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from clt_queued_run_coordinator import daemon_state
 from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings
@@ -11,6 +12,7 @@ from clt_queued_run_coordinator.limits.live import LiveChanges
 from clt_queued_run_coordinator.limits.live import read as read_live_changes
 from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.sharing import Claim, share
+from clt_queued_run_coordinator.limits.usage import Usage
 from clt_queued_run_coordinator.queue import counts as run_counts
 from clt_queued_run_coordinator.queue.counts import Count, Counts
 
@@ -66,6 +68,18 @@ class QueueState:
             )
             for name, count in self.counts.by_code_location.items()
         }
+
+    def used(self, now: datetime) -> Usage | None:
+        """What each code location has used of the slots by now; None where nothing is shared.
+
+        Args:
+            now: The moment, in UTC.
+        """
+        if not self.settings.is_fair or self.slots is None:
+            return None
+        in_progress = {name: count.in_progress for name, count in self.counts.by_code_location.items()}
+        half_life = self.settings.code_location_limits.half_life
+        return self.daemon.usage.advanced(now.timestamp(), in_progress, half_life)
 
     def shares(self) -> dict[str, int]:
         """Each code location's share, empty where nothing is shared."""

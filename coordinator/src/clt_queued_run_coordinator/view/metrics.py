@@ -39,6 +39,13 @@ class QueueCollector(Collector):
             "The most runs in progress at once; -1 for no such limit.",
             value=_as_float(status.max_concurrent_runs),
         )
+        if status.queue_reading is not None:
+            yield GaugeMetricFamily(
+                "dagster_clt_narrowed_reading",
+                "1 where the daemon reads just the queued runs that may start, 0 where it reads the whole queue;"
+                " absent before its first tick.",
+                value=int(status.queue_reading == "narrowed"),
+            )
         yield from _by_code_location(status)
 
 

@@ -4,8 +4,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from clt_queued_run_coordinator.limits.configuration import QueueReading
 from clt_queued_run_coordinator.limits.in_force import Source
 from clt_queued_run_coordinator.queue.state import QueueState
+
+READINGS = {True: QueueReading.NARROWED, False: QueueReading.WHOLE}
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class CodeLocationStatus:
         share: The slots that are its own where sharing is fair; None where nothing is shared.
         oldest_queued_seconds: How long ago its oldest queued run was created; None with nothing queued.
         waits_for: What its oldest queued run waits for; empty with nothing queued.
+        used_slot_seconds: What it has used of the slots lately, which decides between equals where sharing is
+            fair; None where nothing is shared. See `limits.usage`.
     """
 
     code_location: str
@@ -37,6 +42,7 @@ class CodeLocationStatus:
     share: int | None
     oldest_queued_seconds: float | None
     waits_for: str
+    used_slot_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,8 @@ class Status:
         in_progress: Runs in progress, those that don't tell their code location included.
         without_code_location: Those of them.
         code_locations: By name.
+        queue_reading: `narrowed` where the daemon reads just the queued runs that may start, `whole` where it
+            reads the whole queue; None before its first tick.
     """
 
     max_concurrent_runs: int
@@ -58,6 +66,7 @@ class Status:
     in_progress: int
     without_code_location: int
     code_locations: list[CodeLocationStatus]
+    queue_reading: str | None = None
 
     def as_data(self) -> dict[str, Any]:
         """The same as plain data, for JSON; the attributes are the fields."""
@@ -72,6 +81,7 @@ def status(state: QueueState, now: datetime) -> Status:
         now: The moment that ages are measured at, in UTC.
     """
     shares = state.shares()
+    used = state.used(now)
     return Status(
         max_concurrent_runs=state.max_concurrent_runs,
         sharing=state.settings.code_location_limits.sharing.value,
@@ -79,13 +89,18 @@ def status(state: QueueState, now: datetime) -> Status:
         in_progress=state.counts.in_progress,
         without_code_location=state.counts.without_code_location,
         code_locations=[
-            _of_code_location(state, name, shares.get(name, 0) if shares else None, now)
+            _of_code_location(
+                state, name, shares.get(name, 0) if shares else None, used.of(name) if used else None, now
+            )
             for name in sorted(state.limits)
         ],
+        queue_reading=None if state.daemon.narrowed is None else READINGS[state.daemon.narrowed].value,
     )
 
 
-def _of_code_location(state: QueueState, name: str, share: int | None, now: datetime) -> CodeLocationStatus:
+def _of_code_location(
+    state: QueueState, name: str, share: int | None, used: float | None, now: datetime
+) -> CodeLocationStatus:
     count = state.count(name)
     in_force = state.limits[name]
     change = in_force.change
@@ -101,6 +116,7 @@ def _of_code_location(state: QueueState, name: str, share: int | None, now: date
         share=share,
         oldest_queued_seconds=max(0.0, (now - count.oldest).total_seconds()) if count.oldest else None,
         waits_for=_waits_for(state, name, share) if count.queued else "",
+        used_slot_seconds=None if used is None else round(used, 1),
     )
 
 

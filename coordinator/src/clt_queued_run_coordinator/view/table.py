@@ -19,10 +19,11 @@ def status_table(status: Status) -> RenderableType:
     if is_fair:
         table.add_column("WEIGHT", justify="right", no_wrap=True)
         table.add_column("SHARE", justify="right", no_wrap=True)
+        table.add_column("USED", justify="right", no_wrap=True)
     table.add_column("OLDEST", justify="right", no_wrap=True)
     table.add_column("WAITS FOR")
     for line in status.code_locations:
-        shares = [f"{line.weight:g}", "-" if line.share is None else str(line.share)] if is_fair else []
+        shares = [f"{line.weight:g}", *_share(line)] if is_fair else []
         table.add_row(
             Text(line.code_location),
             str(line.queued),
@@ -34,6 +35,13 @@ def status_table(status: Status) -> RenderableType:
             line.waits_for,
         )
     return Group(table, Text(), Text(_summary(status)))
+
+
+def _share(line: CodeLocationStatus) -> list[str]:
+    return [
+        "-" if line.share is None else str(line.share),
+        "-" if line.used_slot_seconds is None else age(line.used_slot_seconds),
+    ]
 
 
 def _from(line: CodeLocationStatus) -> str:
