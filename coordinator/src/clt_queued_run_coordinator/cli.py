@@ -173,7 +173,7 @@ def _change(
         limit = "no limit" if in_force is None or in_force.limit is None else f"limit {in_force.limit}"
         source = f" ({in_force.source.value})" if in_force else ""
         click.echo(f"{name}: {limit}{source} from the next tick on")
-    if instance_concurrency_settings(instance).get("tag_concurrency_limits"):
+    if checks.TAG_LIMITS in instance_concurrency_settings(instance):
         click.echo("Not applied: " + str(checks.shadowed_by_tag_limits()), err=True)
 
 
@@ -240,6 +240,7 @@ def _check_instance(fix: bool) -> list[Finding]:
             queue_state.read(instance, coordinator.settings),
             counts.known_code_locations(instance),
             instance_concurrency_settings(instance),
+            coordinator.has_own_total,
         )
 
 

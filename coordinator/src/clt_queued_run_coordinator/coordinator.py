@@ -60,6 +60,8 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
             tag_concurrency_limits=own.tag_concurrency_limits,
         )
         self.is_limiting = limits is not None
+        # Left out, it may be in `concurrency.runs` of the instance instead.
+        self.has_own_total = options.get("max_concurrent_runs") is not None
         self._ticks = Ticks(self.settings, self._log)
 
     @classmethod
@@ -79,8 +81,13 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         Raises:
             ConfigurationError: The instance's own tag limits would silently replace `code_location_limits`.
         """
+        try:
+            refuse_shadowed_limits(self, instance_concurrency_settings(instance))
+        except ConfigurationError:
+            # Dagster keeps a coordinator before it registers it: the second launch would get by.
+            instance._run_coordinator = None  # type: ignore[assignment]  # noqa: SLF001
+            raise
         super().register_instance(instance)
-        refuse_shadowed_limits(self, instance_concurrency_settings(instance))
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
         """Tag the run with its code location, then queue it.
@@ -125,10 +132,11 @@ def refuse_shadowed_limits(coordinator: CLTQueuedRunCoordinator, runs: Mapping[s
     Raises:
         ConfigurationError: The instance's own tag limits would silently replace `code_location_limits`.
     """
-    if coordinator.is_limiting and runs.get("tag_concurrency_limits"):
+    if coordinator.is_limiting and "tag_concurrency_limits" in runs:
         raise ConfigurationError(
-            "concurrency.runs.tag_concurrency_limits of the instance replaces the coordinator's"
-            f" {configuration.OPTION}; move its entries to run_coordinator.config.tag_concurrency_limits."
+            "concurrency.runs.tag_concurrency_limits of the instance, empty or not, replaces the coordinator's"
+            f" {configuration.OPTION}; take the key out, or move its entries to"
+            " run_coordinator.config.tag_concurrency_limits."
         )
 
 

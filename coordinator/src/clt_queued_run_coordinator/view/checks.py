@@ -11,9 +11,12 @@ COORDINATOR = "dagster.yaml: run_coordinator"
 CONCURRENCY = "dagster.yaml: concurrency.runs"
 DATABASE = "the instance's database"
 
+TAG_LIMITS = "tag_concurrency_limits"
+"""The key of `concurrency.runs` that Dagster goes by the presence of, empty or not."""
+
 
 def instance_findings(
-    state: QueueState, known: Collection[str], concurrency: Mapping[str, object]
+    state: QueueState, known: Collection[str], concurrency: Mapping[str, object], has_own_total: bool
 ) -> list[Finding]:
     """The findings on an instance whose coordinator is ours.
 
@@ -21,9 +24,10 @@ def instance_findings(
         state: Its queue.
         known: The code locations that runs were ever queued from.
         concurrency: The instance's own `concurrency.runs`.
+        has_own_total: Whether the coordinator's own `max_concurrent_runs` is given, too.
     """
     return [
-        *_shadowed(state, concurrency),
+        *_shadowed(state, concurrency, has_own_total),
         *_unknown(state, known),
         *_unreachable(state),
         *_untagged(state),
@@ -34,17 +38,17 @@ def instance_findings(
 def shadowed_by_tag_limits() -> Finding:
     """The instance's own tag limits are in the way of all of the coordinator's."""
     return Finding(
-        "tag_concurrency_limits replaces every limit of the coordinator, live changes and pauses included",
+        f"{TAG_LIMITS}, empty or not, replaces every limit of the coordinator, live changes and pauses included",
         CONCURRENCY,
-        "move its entries to run_coordinator.config.tag_concurrency_limits",
+        f"take the key out, or move its entries to run_coordinator.config.{TAG_LIMITS}",
     )
 
 
-def _shadowed(state: QueueState, concurrency: Mapping[str, object]) -> Iterator[Finding]:
-    if concurrency.get("tag_concurrency_limits"):
+def _shadowed(state: QueueState, concurrency: Mapping[str, object], has_own_total: bool) -> Iterator[Finding]:
+    if TAG_LIMITS in concurrency:
         yield shadowed_by_tag_limits()
     replaced = concurrency.get("max_concurrent_runs")
-    if replaced is not None and replaced != state.settings.max_concurrent_runs:
+    if has_own_total and replaced is not None and replaced != state.settings.max_concurrent_runs:
         yield Finding(
             f"max_concurrent_runs {replaced} replaces the coordinator's {state.settings.max_concurrent_runs}",
             CONCURRENCY,
