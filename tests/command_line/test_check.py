@@ -61,8 +61,8 @@ def test_limits_that_concurrency_runs_replaces_are_found(home: Home) -> None:
     runs = {"max_concurrent_runs": 3, "tag_concurrency_limits": [{"key": "x", "limit": 1}]}
     home.configure({"max_concurrent_runs": 4}, concurrency={"runs": runs})
     assert home.run("check").out == (
-        "dagster.yaml: concurrency.runs: tag_concurrency_limits, empty or not, replaces every limit of the"
-        " coordinator, live changes and pauses included; take the key out, or move its entries to"
+        "dagster.yaml: concurrency.runs: tag_concurrency_limits replaces every limit of the coordinator, live"
+        " changes and pauses included, even when it is empty; take the key out, or move its entries to"
         " run_coordinator.config.tag_concurrency_limits\n"
         "dagster.yaml: concurrency.runs: max_concurrent_runs 3 replaces the coordinator's 4; give it in one of the"
         " two places only\n"
@@ -74,8 +74,8 @@ def test_an_empty_key_that_shadows_live_changes_is_found(home: Home, present: An
     """Dagster goes by the key being there; a change that is made live is told so too."""
     home.configure({}, concurrency={"runs": {"tag_concurrency_limits": present}})
     assert home.run("check").out == (
-        "dagster.yaml: concurrency.runs: tag_concurrency_limits, empty or not, replaces every limit of the"
-        " coordinator, live changes and pauses included; take the key out, or move its entries to"
+        "dagster.yaml: concurrency.runs: tag_concurrency_limits replaces every limit of the coordinator, live"
+        " changes and pauses included, even when it is empty; take the key out, or move its entries to"
         " run_coordinator.config.tag_concurrency_limits\n"
     )
     assert "Not applied: dagster.yaml: concurrency.runs: tag_concurrency_limits" in home.run("pause", "--all").err

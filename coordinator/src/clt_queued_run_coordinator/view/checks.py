@@ -38,7 +38,8 @@ def instance_findings(
 def shadowed_by_tag_limits() -> Finding:
     """The instance's own tag limits are in the way of all of the coordinator's."""
     return Finding(
-        f"{TAG_LIMITS}, empty or not, replaces every limit of the coordinator, live changes and pauses included",
+        f"{TAG_LIMITS} replaces every limit of the coordinator, live changes and pauses included, even when it is"
+        " empty",
         CONCURRENCY,
         f"take the key out, or move its entries to run_coordinator.config.{TAG_LIMITS}",
     )
