@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 
 from clt_queued_run_coordinator._dagster import IN_PROGRESS_STATUSES, DagsterInstance, DagsterRunStatus, RunsFilter
+from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.queue import state as queue_state
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.view.status import status
@@ -48,7 +49,7 @@ def run(bench: Bench) -> Iterator[Row]:
     queue.instance.dispose()
 
 
-def _ours(instance: DagsterInstance, settings: queue_state.Settings) -> Counted:
+def _ours(instance: DagsterInstance, settings: Settings) -> Counted:
     seen = status(queue_state.read(instance, settings), datetime.now(timezone.utc))
     return {one.code_location: (one.queued, one.in_progress) for one in seen.code_locations}
 

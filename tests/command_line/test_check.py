@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clt_queued_run_coordinator.cli import main
@@ -59,9 +60,44 @@ def test_limits_that_concurrency_runs_replaces_are_found(home: Home) -> None:
     """Total and tag limits."""
     runs = {"max_concurrent_runs": 3, "tag_concurrency_limits": [{"key": "x", "limit": 1}]}
     home.configure({"max_concurrent_runs": 4}, concurrency={"runs": runs})
+    assert home.run("check").out == (
+        "dagster.yaml: concurrency.runs: tag_concurrency_limits replaces every limit that the daemon is"
+        " handed, empty or not: live limits and pauses hold only while its reading of the queue is narrowed; take the"
+        " key out, or move its entries to run_coordinator.config.tag_concurrency_limits\n"
+        "dagster.yaml: concurrency.runs: max_concurrent_runs 3 replaces the coordinator's 4; give it in one of the"
+        " two places only\n"
+    )
+
+
+@pytest.mark.parametrize("present", [[], None], ids=["empty", "null"])
+def test_an_empty_key_that_shadows_live_changes_is_found(home: Home, present: Any) -> None:
+    """Dagster goes by the key being there; a change that is made live is told so too."""
+    home.configure({}, concurrency={"runs": {"tag_concurrency_limits": present}})
+    assert home.run("check").out == (
+        "dagster.yaml: concurrency.runs: tag_concurrency_limits replaces every limit that the daemon is"
+        " handed, empty or not: live limits and pauses hold only while its reading of the queue is narrowed; take the"
+        " key out, or move its entries to run_coordinator.config.tag_concurrency_limits\n"
+    )
+    assert "Beware: dagster.yaml: concurrency.runs: tag_concurrency_limits" in home.run("pause", "--all").err
+
+
+@pytest.mark.parametrize(
+    ("config", "finding"),
+    [
+        ({}, None),
+        ({"max_concurrent_runs": 5}, None),
+        ({"max_concurrent_runs": 10}, "max_concurrent_runs 5 replaces the coordinator's 10"),
+    ],
+    ids=["one place", "the same twice", "two totals"],
+)
+def test_one_place_for_the_total_is_enough(home: Home, config: dict[str, Any], finding: str | None) -> None:
+    """`concurrency.runs` may hold it, as Dagster's docs teach; only two that differ are a finding."""
+    home.configure(config, concurrency={"runs": {"max_concurrent_runs": 5}})
     out = home.run("check").out
-    assert "dagster.yaml: concurrency.runs: max_concurrent_runs 3 replaces the coordinator's 4" in out
-    assert "dagster.yaml: concurrency.runs: tag_concurrency_limits replaces every limit of the coordinator" in out
+    assert out == (
+        f"dagster.yaml: concurrency.runs: {finding}; give it in one of the two places only\n" if finding else ""
+    )
+    assert "(of 5)" in home.run("status").out
 
 
 @pytest.mark.parametrize(
@@ -94,11 +130,14 @@ def test_another_coordinator_is_refused(home: Home, command: list[str]) -> None:
             " config: {max_concurent_runs: 3}}",
             'Error 1: Received unexpected config entry "max_concurent_runs" at the root.',
         ),
-        (
-            "concurrency: {runs: {tag_concurrency_limits: [{key: x, limit: 1}]}}\n"
-            "run_coordinator: {module: clt_queued_run_coordinator.coordinator, class: CLTQueuedRunCoordinator,"
-            " config: {code_location_limits: {default: 1}}}",
-            "concurrency.runs.tag_concurrency_limits of the instance replaces",
+        *(
+            (
+                f"concurrency: {{runs: {{tag_concurrency_limits: {present}}}}}\n"
+                "run_coordinator: {module: clt_queued_run_coordinator.coordinator, class: CLTQueuedRunCoordinator,"
+                " config: {code_location_limits: {default: 1}}}",
+                "concurrency.runs.tag_concurrency_limits of the instance, empty or not, replaces",
+            )
+            for present in ("[{key: x, limit: 1}]", "[]", "null")
         ),
     ],
 )

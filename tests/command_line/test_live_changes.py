@@ -107,4 +107,4 @@ def test_a_change_that_tag_limits_of_the_instance_shadow_is_told(home: Home) -> 
     home.configure({}, concurrency={"runs": {"tag_concurrency_limits": [{"key": "x", "limit": 1}]}})
     answer = home.run("pause", A, "--force")
     assert answer.code == 0
-    assert "Not applied: dagster.yaml: concurrency.runs: tag_concurrency_limits replaces every limit" in answer.err
+    assert "Beware: dagster.yaml: concurrency.runs: tag_concurrency_limits replaces every limit" in answer.err

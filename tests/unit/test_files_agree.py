@@ -63,6 +63,14 @@ def test_all_limits_can_be_reached_at_once() -> None:
         assert options(name)["max_concurrent_runs"] >= sum(limits), name
 
 
+def test_the_total_is_in_one_place() -> None:
+    """The coordinator's options have it, so neither of the keys that would replace it does."""
+    for name in ("values.yaml", "test-cluster.yaml"):
+        assert "max_concurrent_runs" in options(name)
+        assert "concurrency" not in values(name)
+        assert "runs" not in values(name).get("additionalInstanceConfig", {}).get("concurrency", {})
+
+
 def test_every_image_has_the_same_registry_and_tag() -> None:
     """Daemon, webserver, metrics and code servers are built together."""
     daemon = values()["dagsterDaemon"]

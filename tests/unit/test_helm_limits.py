@@ -16,6 +16,13 @@ code_location_limits:
 """
 """An overlay's options: limits of ours instead of limits by tag."""
 
+CHART_TOTAL = "concurrency:\n  enabled: true\n  runs: {{maxConcurrentRuns: {}}}"
+INSTANCE_TOTAL = "additionalInstanceConfig:\n  concurrency:\n    runs:\n      max_concurrent_runs: {}"
+INSTANCE_TAG_LIMITS = "additionalInstanceConfig:\n  concurrency:\n    runs:\n      tag_concurrency_limits: {}"
+
+NO_TOTAL = VALUES.replace("          max_concurrent_runs: 30\n", "")
+"""Values whose coordinator has no total of its own."""
+
 
 @pytest.mark.parametrize(
     ("overlay", "line"),
@@ -58,20 +65,50 @@ code_location_limits:
             "1.yaml:13: 'max_concurrent_runs' is 19, so the limit of 20 can't be reached; write 20 or more",
         ),
         (
-            "concurrency:\n  enabled: true\n  runs: {maxConcurrentRuns: 40}",
-            "1.yaml:3: the instance's 'concurrency.runs.maxConcurrentRuns' replaces the coordinator's"
-            " 'max_concurrent_runs'; move it into the coordinator's 'max_concurrent_runs'",
+            CHART_TOTAL.format(40),
+            "1.yaml:3: the instance's 'concurrency.runs.maxConcurrentRuns', 40, replaces the coordinator's"
+            " 'max_concurrent_runs', 30; give it in one of the two places only",
+        ),
+        (
+            INSTANCE_TOTAL.format(40),
+            "1.yaml:4: the instance's 'additionalInstanceConfig.concurrency.runs.max_concurrent_runs', 40,"
+            " replaces the coordinator's 'max_concurrent_runs', 30; give it in one of the two places only",
         ),
         (
             "concurrency:\n  enabled: true\n  runs:\n    tagConcurrencyLimits: [{key: team, limit: 3}]",
-            "1.yaml:4: the instance's 'concurrency.runs.tagConcurrencyLimits' replaces the coordinator's"
-            " 'tag_concurrency_limits'; move it into the coordinator's 'tag_concurrency_limits'",
+            "1.yaml:4: the instance's 'concurrency.runs.tagConcurrencyLimits' replaces every limit of the"
+            " coordinator, live changes and pauses included; take the key out, or move its entries to the"
+            " coordinator's 'tag_concurrency_limits'",
+        ),
+        *(
+            (
+                INSTANCE_TAG_LIMITS.format(present),
+                "1.yaml:4: the instance's 'additionalInstanceConfig.concurrency.runs.tag_concurrency_limits',"
+                " empty or not, replaces every limit of the coordinator, live changes and pauses included; take"
+                " the key out, or move its entries to the coordinator's 'tag_concurrency_limits'",
+            )
+            for present in ("[{key: team, limit: 3}]", "[]", "null")
+        ),
+        *(
+            (
+                INSTANCE_TAG_LIMITS.format(present) + "\n" + options(LIMITS),
+                "1.yaml:4: the instance's 'additionalInstanceConfig.concurrency.runs.tag_concurrency_limits',"
+                " empty or not, would replace the coordinator's 'code_location_limits', so no daemon starts with"
+                " it; take the key out, or move its entries to the coordinator's 'tag_concurrency_limits'",
+            )
+            for present in ("[{key: team, limit: 3}]", "[]", "null")
         ),
         (
-            "additionalInstanceConfig:\n  concurrency:\n    runs:\n      tag_concurrency_limits: []",
-            "1.yaml:4: the instance's 'additionalInstanceConfig.concurrency.runs.tag_concurrency_limits'"
-            " replaces the coordinator's 'tag_concurrency_limits';"
-            " move it into the coordinator's 'tag_concurrency_limits'",
+            options("tag_concurrency_limits: null") + "\n" + INSTANCE_TAG_LIMITS.format("[]"),
+            "1.yaml:10: the instance's 'additionalInstanceConfig.concurrency.runs.tag_concurrency_limits', empty"
+            " or not, replaces every limit of the coordinator, live changes and pauses included; take the key"
+            " out, or move its entries to the coordinator's 'tag_concurrency_limits'",
+        ),
+        (
+            CHART_TOTAL.format(30) + "\nadditionalInstanceConfig: {concurrency: {pools: {default_limit: 1}}}",
+            "1.yaml:4: 'additionalInstanceConfig.concurrency' replaces all of 'concurrency', because the chart"
+            " writes both into dagster.yaml, where the last one counts; move what it says into the other, and"
+            " keep one",
         ),
     ],
 )  # fmt: skip
@@ -83,7 +120,7 @@ def test_finding(tmp_path: Path, overlay: str, line: str) -> None:
 
 def test_no_maximum(tmp_path: Path) -> None:
     """Without `max_concurrent_runs` the class's default is told, with what the limits need."""
-    findings, _ = check(tmp_path, VALUES.replace("          max_concurrent_runs: 30\n", ""))
+    findings, _ = check(tmp_path, NO_TOTAL)
     assert findings == [
         "0.yaml:12: 'max_concurrent_runs' is missing, so the class's own default of 10 runs holds;"
         " write 'max_concurrent_runs: 30' or more"
@@ -109,15 +146,30 @@ def test_right_limits(tmp_path: Path, overlay: str) -> None:
     assert findings == []
 
 
-def test_limits_of_ours_are_replaced_too(tmp_path: Path) -> None:
-    """The instance's tag limits replace `code_location_limits` as well as the coordinator's tag limits."""
-    instance = "additionalInstanceConfig: {concurrency: {runs: {tag_concurrency_limits: []}}}"
-    findings, _ = check(tmp_path, VALUES, options(LIMITS), instance)
+@pytest.mark.parametrize("total", [CHART_TOTAL, INSTANCE_TOTAL], ids=["the chart's", "the instance's"])
+def test_one_place_for_the_total_is_enough(tmp_path: Path, total: str) -> None:
+    """`concurrency.runs` may hold it instead of the coordinator, and is judged by the limits in the same way."""
+    assert check(tmp_path, NO_TOTAL, total.format(30)) == ([], [NO_CHART])
+    assert check(tmp_path, VALUES, total.format(30)) == ([], [NO_CHART])
+    findings, _ = check(tmp_path, NO_TOTAL, total.format(15))
+    assert len(findings) == 1
+    assert "is 15, so the limit of 20 can't be reached; write 30 or more" in findings[0]
+
+
+@pytest.mark.parametrize("value", ["null", "{env: TOTAL}"])
+def test_a_total_of_the_instance_that_is_no_number(tmp_path: Path, value: str) -> None:
+    """Dagster takes neither null nor an environment variable there."""
+    findings, _ = check(tmp_path, NO_TOTAL, INSTANCE_TOTAL.format(value))
     assert findings == [
-        "2.yaml:1: the instance's 'additionalInstanceConfig.concurrency.runs.tag_concurrency_limits' replaces"
-        f" the coordinator's '{option}'; move it into the coordinator's 'tag_concurrency_limits'"
-        for option in ("tag_concurrency_limits", "code_location_limits")
+        "1.yaml:4: 'additionalInstanceConfig.concurrency.runs.max_concurrent_runs' is no whole number, so no"
+        " daemon starts with it; write 'max_concurrent_runs: 30' or more"
     ]
+
+
+def test_the_chart_writes_no_empty_tag_limits(tmp_path: Path) -> None:
+    """Its template has `tag_concurrency_limits` only where `tagConcurrencyLimits` has entries."""
+    overlay = "concurrency: {enabled: true, runs: {maxConcurrentRuns: 30, tagConcurrencyLimits: []}}"
+    assert check(tmp_path, NO_TOTAL, options(LIMITS), overlay) == ([], [NO_CHART])
 
 
 @pytest.mark.parametrize(

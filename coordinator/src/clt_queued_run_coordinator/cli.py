@@ -173,8 +173,8 @@ def _change(
         limit = "no limit" if in_force is None or in_force.limit is None else f"limit {in_force.limit}"
         source = f" ({in_force.source.value})" if in_force else ""
         click.echo(f"{name}: {limit}{source} from the next tick on")
-    if instance_concurrency_settings(instance).get("tag_concurrency_limits"):
-        click.echo("Not applied: " + str(checks.shadowed_by_tag_limits()), err=True)
+    if checks.TAG_LIMITS in instance_concurrency_settings(instance):
+        click.echo(f"Beware: {checks.shadowed_by_tag_limits()}", err=True)
 
 
 def _refuse_unknown(name: str, known: set[str]) -> None:
@@ -241,6 +241,7 @@ def _check_instance(fix: bool) -> list[Finding]:
             counts.known_code_locations(instance),
             instance_concurrency_settings(instance),
             0 if fix else len(untagged),
+            coordinator.own_total,
         )
 
 

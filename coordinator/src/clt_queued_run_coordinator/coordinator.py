@@ -65,6 +65,8 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         self._daemon_seam = DaemonSeam(
             Ticks(self.settings, self._log), self._log, narrowed=reading is QueueReading.NARROWED
         )
+        self.own_total: int | None = options.get("max_concurrent_runs")
+        """None where it is left out, to be given in `concurrency.runs` of the instance instead."""
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
@@ -81,10 +83,17 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         """Take the instance that this coordinator belongs to.
 
         Raises:
-            ConfigurationError: The instance's own tag limits would silently replace `code_location_limits`.
+            ConfigurationError: The instance's own tag limits would silently replace `code_location_limits`, or its
+                run storage isn't supported.
         """
+        try:
+            refuse_unsupported_storage(instance.run_storage)
+            refuse_shadowed_limits(self, instance_concurrency_settings(instance))
+        except ConfigurationError:
+            # Dagster keeps a coordinator before it registers it: the second launch would get by.
+            instance._run_coordinator = None  # type: ignore[assignment]  # noqa: SLF001
+            raise
         super().register_instance(instance)
-        refuse_shadowed_limits(self, instance_concurrency_settings(instance))
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
         """Tag the run with its code location, then queue it.
@@ -125,10 +134,36 @@ def refuse_shadowed_limits(coordinator: CLTQueuedRunCoordinator, runs: Mapping[s
     Raises:
         ConfigurationError: The instance's own tag limits would silently replace `code_location_limits`.
     """
-    if coordinator.is_limiting and runs.get("tag_concurrency_limits"):
+    if coordinator.is_limiting and "tag_concurrency_limits" in runs:
         raise ConfigurationError(
-            "concurrency.runs.tag_concurrency_limits of the instance replaces the coordinator's"
-            f" {configuration.OPTION}; move its entries to run_coordinator.config.tag_concurrency_limits."
+            "concurrency.runs.tag_concurrency_limits of the instance, empty or not, replaces the coordinator's"
+            f" {configuration.OPTION}; take the key out, or move its entries to"
+            " run_coordinator.config.tag_concurrency_limits."
+        )
+
+
+def refuse_unsupported_storage(run_storage: object) -> None:
+    """Refuse a run storage that the limits can't work with; told by the names of its classes, to import none.
+
+    Args:
+        run_storage: The instance's.
+
+    Raises:
+        ConfigurationError: It is MySQL's, or not SQL.
+    """
+    classes = type(run_storage).__mro__
+    cure = "use PostgreSQL with dagster-postgres, or SQLite for a trial."
+    if any(of.__module__.partition(".")[0] == "dagster_mysql" for of in classes):
+        raise ConfigurationError(
+            f"MySQL (dagster-mysql, the run storage {classes[0].__name__}) is not supported: its key-value store"
+            " tells keys apart by their first 64 characters only, so live changes of two code locations with long"
+            f" names would overwrite each other, and this package isn't tested on it; {cure}"
+        )
+    if not any(of.__name__ == "SqlRunStorage" for of in classes):
+        raise ConfigurationError(
+            f"The run storage {classes[0].__module__}.{classes[0].__qualname__} is not supported: it is none of"
+            " Dagster's SqlRunStorage, and the runs of each code location are counted with SQL;"
+            f" {cure}"
         )
 
 

@@ -15,6 +15,10 @@ MAX = "max_concurrent_runs"
 TAG_LIMITS = "tag_concurrency_limits"
 LIMITS = "code_location_limits"
 
+_CHART = "concurrency"
+"""The chart's own key, in chart 1.12; 1.10 has none."""
+_INSTANCE: Path = ("additionalInstanceConfig", "concurrency")
+
 _TAG_KEYS = (CLT_TAG_KEY, "dagster/code_location")
 _CLASS_DEFAULT = 10
 """The limit of QueuedRunCoordinator where none is configured."""
@@ -22,7 +26,12 @@ _CLASS_DEFAULT = 10
 
 def limit_findings(values: HelmValues) -> list[Finding]:
     """Findings on limits; only for values that name this package's coordinator."""
-    return [*_without_deployment(values), *_shadowed(values), *_max_concurrent_runs(values)]
+    return [
+        *_without_deployment(values),
+        *_written_twice(values),
+        *_shadowed(values),
+        *_max_concurrent_runs(values),
+    ]
 
 
 def code_locations(values: HelmValues) -> list[str] | None:
@@ -66,31 +75,58 @@ def _without_deployment(values: HelmValues) -> Iterator[Finding]:
             )
 
 
-def _concurrency(values: HelmValues, name: str, chart_name: str) -> tuple[Path, Any] | None:
-    """The path and value of the instance's setting that replaces the coordinator's own, if there is one."""
-    path: Path = ("concurrency", "runs", chart_name)
-    if values.get("concurrency", "enabled") and values.get(*path) not in (None, []):
-        return path, values.get(*path)
-    path = ("additionalInstanceConfig", "concurrency", "runs", name)
-    if name in values.mapping(*path[:-1]):
+def _of_instance(values: HelmValues, name: str, chart_name: str) -> tuple[Path, Any] | None:
+    """The path and value of the instance's own setting, which replaces the coordinator's, if there is one.
+
+    Dagster goes by the key being there. The chart writes its keys only where they say something;
+    `additionalInstanceConfig` comes into dagster.yaml as it is.
+    """
+    if _INSTANCE[-1] in values.mapping(*_INSTANCE[:-1]):
+        path: Path = (*_INSTANCE, "runs", name)
+        return (path, values.get(*path)) if name in values.mapping(*path[:-1]) else None
+    path = (_CHART, "runs", chart_name)
+    if values.get(_CHART, "enabled") and values.get(*path) not in (None, []):
         return path, values.get(*path)
     return None
 
 
+def _written_twice(values: HelmValues) -> Iterator[Finding]:
+    """Both of the keys that the chart makes `concurrency` of dagster.yaml from."""
+    said = [value for part in ("runs", "pools") for value in values.mapping(_CHART, part).values()]
+    if (
+        _INSTANCE[-1] in values.mapping(*_INSTANCE[:-1])
+        and values.get(_CHART, "enabled")
+        and any(value not in (None, []) for value in said)
+    ):
+        yield Finding(
+            what=f"{dotted(_INSTANCE)!r} replaces all of {_CHART!r}, because the chart writes both into"
+            " dagster.yaml, where the last one counts",
+            where=values.where(*_INSTANCE),
+            cure="move what it says into the other, and keep one",
+        )
+
+
 def _shadowed(values: HelmValues) -> Iterator[Finding]:
     options = values.mapping(*OPTIONS)
-    for name, chart_name, shadowed in (
-        (MAX, "maxConcurrentRuns", [MAX]),
-        (TAG_LIMITS, "tagConcurrencyLimits", [TAG_LIMITS, LIMITS]),
-    ):
-        instead = _concurrency(values, name, chart_name)
-        for option in shadowed:
-            if instead and option in options:
-                yield Finding(
-                    what=f"the instance's {dotted(instead[0])!r} replaces the coordinator's {option!r}",
-                    where=values.where(*instead[0]),
-                    cure=f"move it into the coordinator's {name!r}",
-                )
+    tag_limits = _of_instance(values, TAG_LIMITS, "tagConcurrencyLimits")
+    if tag_limits:
+        key = f"the instance's {dotted(tag_limits[0])!r}"
+        if tag_limits[0][0] != _CHART:
+            key += ", empty or not,"
+        yield Finding(
+            what=f"{key} would replace the coordinator's {LIMITS!r}, so no daemon starts with it"
+            if options.get(LIMITS) is not None
+            else f"{key} replaces every limit of the coordinator, live changes and pauses included",
+            where=values.where(*tag_limits[0]),
+            cure=f"take the key out, or move its entries to the coordinator's {TAG_LIMITS!r}",
+        )
+    total, own = _of_instance(values, MAX, "maxConcurrentRuns"), options.get(MAX)
+    if total and None not in (total[1], own) and total[1] != own:
+        yield Finding(
+            what=f"the instance's {dotted(total[0])!r}, {total[1]}, replaces the coordinator's {MAX!r}, {own}",
+            where=values.where(*total[0]),
+            cure="give it in one of the two places only",
+        )
 
 
 def _max_concurrent_runs(values: HelmValues) -> Iterator[Finding]:
@@ -104,9 +140,15 @@ def _max_concurrent_runs(values: HelmValues) -> Iterator[Finding]:
     fair = values.get(*OPTIONS, LIMITS, "sharing") == "fair"
     needed = largest if fair else max(sum(limits.values()), largest)
 
-    instead = _concurrency(values, MAX, "maxConcurrentRuns")
-    path, most = instead or ((*OPTIONS, MAX), values.get(*OPTIONS, MAX))
-    if most is None and "maxConcurrentRuns" not in values.mapping(*OPTIONS):  # told as an unknown option
+    of_instance = _of_instance(values, MAX, "maxConcurrentRuns")
+    path, most = of_instance or ((*OPTIONS, MAX), values.get(*OPTIONS, MAX))
+    if of_instance and not isinstance(most, int):
+        yield Finding(
+            what=f"{dotted(path)!r} is no whole number, so no daemon starts with it",
+            where=values.where(*path),
+            cure=f"write '{MAX}: {needed}' or more" if needed else "write one, -1 for no limit",
+        )
+    elif most is None and "maxConcurrentRuns" not in values.mapping(*OPTIONS):  # told as an unknown option
         yield Finding(
             what=f"{MAX!r} is missing, so the class's own default of {_CLASS_DEFAULT} runs holds",
             where=values.where(*OPTIONS),

@@ -11,9 +11,16 @@ COORDINATOR = "dagster.yaml: run_coordinator"
 CONCURRENCY = "dagster.yaml: concurrency.runs"
 DATABASE = "the instance's database"
 
+TAG_LIMITS = "tag_concurrency_limits"
+"""The key of `concurrency.runs` that Dagster goes by the presence of, empty or not."""
+
 
 def instance_findings(
-    state: QueueState, known: Collection[str], concurrency: Mapping[str, object], untagged: int
+    state: QueueState,
+    known: Collection[str],
+    concurrency: Mapping[str, object],
+    untagged: int,
+    own_total: int | None,
 ) -> list[Finding]:
     """The findings on an instance whose coordinator is ours.
 
@@ -22,9 +29,10 @@ def instance_findings(
         known: The code locations that runs were ever queued from.
         concurrency: The instance's own `concurrency.runs`.
         untagged: How many queued runs lack their code location's tag.
+        own_total: The coordinator's own `max_concurrent_runs`, None where it is not given.
     """
     return [
-        *_shadowed(state, concurrency),
+        *_shadowed(concurrency, own_total),
         *_unknown(state, known),
         *_unreachable(state),
         *_untagged(untagged),
@@ -33,21 +41,22 @@ def instance_findings(
 
 
 def shadowed_by_tag_limits() -> Finding:
-    """The instance's own tag limits are in the way of all of the coordinator's."""
+    """The instance's own tag limits are in the way of those that the coordinator hands over."""
     return Finding(
-        "tag_concurrency_limits replaces every limit of the coordinator, live changes and pauses included",
+        f"{TAG_LIMITS} replaces every limit that the daemon is handed, empty or not: live limits and pauses hold"
+        " only while its reading of the queue is narrowed",
         CONCURRENCY,
-        "move its entries to run_coordinator.config.tag_concurrency_limits",
+        f"take the key out, or move its entries to run_coordinator.config.{TAG_LIMITS}",
     )
 
 
-def _shadowed(state: QueueState, concurrency: Mapping[str, object]) -> Iterator[Finding]:
-    if concurrency.get("tag_concurrency_limits"):
+def _shadowed(concurrency: Mapping[str, object], own_total: int | None) -> Iterator[Finding]:
+    if TAG_LIMITS in concurrency:
         yield shadowed_by_tag_limits()
     replaced = concurrency.get("max_concurrent_runs")
-    if replaced is not None and replaced != state.settings.max_concurrent_runs:
+    if replaced is not None and own_total not in (None, replaced):
         yield Finding(
-            f"max_concurrent_runs {replaced} replaces the coordinator's {state.settings.max_concurrent_runs}",
+            f"max_concurrent_runs {replaced} replaces the coordinator's {own_total}",
             CONCURRENCY,
             "give it in one of the two places only",
         )
