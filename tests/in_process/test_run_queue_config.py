@@ -8,7 +8,6 @@ import sqlalchemy
 import yaml
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
 from clt_queued_run_coordinator.limits import live
-from clt_queued_run_coordinator.limits.configuration import ConfigurationError
 
 from tests.in_process.statements import Statements
 from tests.run_queue import A, B, RunQueue
@@ -24,17 +23,15 @@ def test_a_run_worker_that_asks_for_the_configuration_reads_nothing(run_queue: M
     assert statements.executed == []
 
 
-def test_a_tick_costs_two_statements_more(run_queue: MakeRunQueue) -> None:
-    """Counts and live changes, however many code locations there are."""
+def test_a_tick_costs_three_statements_more(run_queue: MakeRunQueue) -> None:
+    """Live changes, which runs are queued, and some of their tags, however many code locations there are."""
     queue = run_queue(max_concurrent_runs=0, code_location_limits={"default": 2})
     for number in range(5):
         queue.queue(f"code-location-{number}", 2)
     queue.tick()
     with Statements() as statements:
         queue.tick()
-    ours = [statement for statement in statements.executed if "GROUP BY" in statement or "kvs" in statement]
-    assert len(ours) == 2
-    assert len(statements.executed) <= 3
+    assert len(statements.executed) <= 4  # one of them is the daemon's own reading of the runs in progress
 
 
 def test_the_webserver_can_show_the_limits_as_yaml(run_queue: MakeRunQueue) -> None:
@@ -67,23 +64,8 @@ def test_a_tick_whose_reading_fails_starts_nothing(
         raise sqlalchemy.exc.OperationalError("SELECT", {}, Exception("connection lost"))
 
     with monkeypatch.context() as patch:
-        patch.setattr("clt_queued_run_coordinator.queue.state.run_counts.read", broken)
+        patch.setattr("clt_queued_run_coordinator.limits.live.read", broken)
         with pytest.raises(sqlalchemy.exc.OperationalError):
             queue.tick()
     assert queue.in_progress(A) == 0
     assert queue.tick() == {A: 1}
-
-
-def test_tag_limits_of_the_instance_beside_our_limits_are_refused(run_queue: MakeRunQueue) -> None:
-    """They would replace ours without a word."""
-    shadowing = {"runs": {"tag_concurrency_limits": [{"key": "database", "limit": 1}]}}
-    with pytest.raises(ConfigurationError, match="replaces the coordinator's code_location_limits"):
-        _ = run_queue(shadowing, code_location_limits={"default": 2}).coordinator
-
-
-def test_the_daemon_is_recognised_at_the_begin_of_its_tick(run_queue: MakeRunQueue) -> None:
-    """The one place that depends on the daemon's own code: shares are dealt only where it works."""
-    queue = run_queue(max_concurrent_runs=2, code_location_limits={"sharing": "fair"})
-    queue.queue(A, 5)
-    queue.queue(B, 5)
-    assert queue.tick() == {A: 1, B: 1}
