@@ -1,4 +1,4 @@
-"""Runs that wait for a full pool or for another tag limit keep nothing from those of their code location behind."""
+"""Runs that wait for a full pool or for another tag limit keep nothing from those behind them."""
 
 from collections.abc import Callable
 from typing import Any

@@ -16,10 +16,12 @@ def _submit(queue: RunQueue, run: DagsterRun) -> None:
 
 
 def test_runs_that_are_queued_late_keep_the_share_of_their_code_location(run_queue: MakeRunQueue) -> None:
-    """Runs of a, created before b's flood, are queued while it waits: a gets its two of four slots and keeps them."""
+    """Runs of a are created amid b's flood and queued later: a gets two of four slots and keeps them."""
     queue = run_queue(max_concurrent_runs=4, code_location_limits={"sharing": "fair"})
+    (run_of_b,) = queue.queue(B, 1)
+    queue.copy(run_of_b, 29)
     late = [queue.create(A) for _ in range(16)]
-    queue.copy(queue.queue(B, 1)[0], 59)
+    queue.copy(run_of_b, 30)
     assert queue.tick() == {B: 4}
     for round_number in range(8):
         for run in late[2 * round_number : 2 * round_number + 2]:
