@@ -16,6 +16,7 @@ from tests.run_queue import A, B, RunQueue, postgresql_run_queue
 
 MakeRunQueue = Callable[..., RunQueue]
 C = "code-location-c"
+long_enough_on_one_storage = pytest.mark.parametrize("run_queue", ["ephemeral"], indirect=True)
 FAIR = {"sharing": "fair"}
 RUN_SECONDS = 10
 
@@ -78,13 +79,14 @@ def test_a_late_code_location_gets_in_beside_two_floods(
     _fill(queue, A, 40)
     _fill(queue, B, 40)
     turns = Turns(clock)
-    turns.take(queue, 10)
+    turns.take(queue, 6)
     queue.queue(C, 2)
     taken = turns.take(queue, 8)
     assert C in taken[:2]
     assert taken.count(C) == 2
 
 
+@long_enough_on_one_storage
 def test_starts_follow_the_weights_with_one_slot(run_queue: MakeRunQueue, clock: time_machine.Traveller) -> None:
     """3 to 1 to 1: of forty starts they were 40, 0 and 0 before."""
     queue = run_queue(
@@ -98,9 +100,8 @@ def test_starts_follow_the_weights_with_one_slot(run_queue: MakeRunQueue, clock:
     assert abs(shares[C] - 8) <= 2
 
 
-def test_starts_follow_the_weights_with_more_slots(
-    run_queue: MakeRunQueue, clock: time_machine.Traveller
-) -> None:
+@long_enough_on_one_storage
+def test_starts_follow_the_weights_with_more_slots(run_queue: MakeRunQueue, clock: time_machine.Traveller) -> None:
     """Two slots that become free one by one, and three code locations of equal weight."""
     queue = run_queue(max_concurrent_runs=2, code_location_limits=FAIR)
     for name in (A, B, C):
@@ -109,6 +110,7 @@ def test_starts_follow_the_weights_with_more_slots(
     assert all(abs(shares[name] - 10) <= 2 for name in (A, B, C))
 
 
+@long_enough_on_one_storage
 def test_idling_earns_no_credit_without_a_bound(run_queue: MakeRunQueue, clock: time_machine.Traveller) -> None:
     """A comes back after sixty starts of the others: not all slots are its own now, and its share is."""
     queue = run_queue(max_concurrent_runs=1, code_location_limits=FAIR)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 
 import pytest
@@ -42,7 +43,7 @@ def test_a_writer_amid_the_statements_of_another_doubles_no_row(
     """One is interrupted behind each of its statements while the other writes all of the same."""
     for statement in count(1):
         (run_id,) = queue.put(A, DagsterRunStatus.QUEUED, tag=tag_before)
-        interruption = Interruption(statement, lambda run_id=run_id: write_tags(another, {run_id: A}))
+        interruption = Interruption(statement, partial(write_tags, another, {run_id: A}))
         with interruption.within():
             write_tags(queue.instance, {run_id: A})
         assert queue.tag_rows(run_id) == [A]
@@ -87,7 +88,7 @@ def test_a_run_deleted_amid_the_statements_of_a_writer_leaves_no_row(
     """Behind each of them once."""
     for statement in count(1):
         deleted, kept = queue.put(A, DagsterRunStatus.QUEUED, 2)
-        interruption = Interruption(statement, lambda run_id=deleted: another.delete_run(run_id))
+        interruption = Interruption(statement, partial(another.delete_run, deleted))
         with interruption.within():
             write_tags(queue.instance, {deleted: A, kept: A})
         assert queue.tag_rows(kept) == [A]
