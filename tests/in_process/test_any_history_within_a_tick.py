@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.in_process.test_any_history import LIMITS, NAMES, TOTAL, History
-from tests.run_queue import ephemeral_run_queue, in_the_middle_of_a_tick
+from tests.run_queue import A, B, ephemeral_run_queue, in_the_middle_of_a_tick
 
 Event = tuple[str, str, int]
 
@@ -22,6 +22,16 @@ event = (
     | st.tuples(st.just("pause"), names, st.just(0))
     | st.tuples(st.just("resume"), names, st.just(0))
 )
+PAUSED_AND_ENDS: tuple[list[Event], list[Event]] = ([("pause", B, 0)], [("end", B, 1)])
+"""Led above a limit with `fair`, before the coordinator decided which runs the daemon sees."""
+NEW_BESIDE_A_LARGER_LIMIT: tuple[list[Event], list[Event]] = (
+    [
+        *(("pause", A, 0), ("end", A, 9), ("pause", B, 0), ("end", B, 9), ("end", "code-location-c", 9)),
+        *(("limit", "code-location-c", 1), ("limit", "code-location-newer", 6)),
+    ],
+    [("queue", "code-location-new", 5)],
+)
+"""The same with `fifo`."""
 some_events = st.lists(event, max_size=3)
 
 
@@ -58,8 +68,10 @@ class TickHistory(History):
 
 
 @pytest.mark.parametrize("sharing", ["fifo", "fair"])
-@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(some_events, some_events), min_size=1, max_size=4))
+@example([PAUSED_AND_ENDS])
+@example([NEW_BESIDE_A_LARGER_LIMIT])
 def test_nothing_that_happens_during_a_tick_leads_above_a_limit(
     sharing: str, ticks: list[tuple[list[Event], list[Event]]]
 ) -> None:
