@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.in_process.storages import on_one_storage
 from tests.run_queue import A, B, RunQueue
 
 MakeRunQueue = Callable[..., RunQueue]
@@ -56,6 +57,7 @@ def test_blocked_runs_do_not_use_up_the_limit_of_those_behind(
     assert queue.tick() == {}
 
 
+@on_one_storage
 @by_either
 def test_blocked_runs_do_not_use_up_the_slots_of_those_behind(run_queue: MakeRunQueue, kind: str) -> None:
     """The same where not a limit but the total leaves three slots, which sharing deals."""
@@ -105,6 +107,7 @@ def test_a_run_that_is_no_longer_blocked_starts_though_younger_ones_keep_coming(
     assert blocked & (one_ends_and_another_comes() | one_ends_and_another_comes())
 
 
+@on_one_storage
 @by_either
 def test_other_code_locations_start_past_blocked_runs_of_a_higher_priority(
     run_queue: MakeRunQueue, kind: str
@@ -117,6 +120,7 @@ def test_other_code_locations_start_past_blocked_runs_of_a_higher_priority(
     assert {**queue.tick(), **queue.tick()} == {B: 1}
 
 
+@on_one_storage
 @by_either
 def test_of_blocked_runs_one_starts_for_each_place_that_becomes_free(run_queue: MakeRunQueue, kind: str) -> None:
     """In the order in which they were queued, however often each was passed."""

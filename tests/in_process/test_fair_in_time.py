@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import time_machine
 
+from tests.in_process.storages import on_one_storage
 from tests.run_queue import A, B, RunQueue, postgresql_run_queue
 
 MakeRunQueue = Callable[..., RunQueue]
 C = "code-location-c"
-long_enough_on_one_storage = pytest.mark.parametrize("run_queue", ["ephemeral"], indirect=True)
 FAIR = {"sharing": "fair"}
 RUN_SECONDS = 10
 
@@ -86,7 +86,7 @@ def test_a_late_code_location_gets_in_beside_two_floods(
     assert taken.count(C) == 2
 
 
-@long_enough_on_one_storage
+@on_one_storage
 def test_starts_follow_the_weights_with_one_slot(run_queue: MakeRunQueue, clock: time_machine.Traveller) -> None:
     """3 to 1 to 1: of forty starts they were 40, 0 and 0 before."""
     queue = run_queue(
@@ -100,7 +100,7 @@ def test_starts_follow_the_weights_with_one_slot(run_queue: MakeRunQueue, clock:
     assert abs(shares[C] - 8) <= 2
 
 
-@long_enough_on_one_storage
+@on_one_storage
 def test_starts_follow_the_weights_with_more_slots(run_queue: MakeRunQueue, clock: time_machine.Traveller) -> None:
     """Two slots that become free one by one, and three code locations of equal weight."""
     queue = run_queue(max_concurrent_runs=2, code_location_limits=FAIR)
@@ -110,7 +110,7 @@ def test_starts_follow_the_weights_with_more_slots(run_queue: MakeRunQueue, cloc
     assert all(abs(shares[name] - 10) <= 2 for name in (A, B, C))
 
 
-@long_enough_on_one_storage
+@on_one_storage
 def test_idling_earns_no_credit_without_a_bound(run_queue: MakeRunQueue, clock: time_machine.Traveller) -> None:
     """A comes back after sixty starts of the others: not all slots are its own now, and its share is."""
     queue = run_queue(max_concurrent_runs=1, code_location_limits=FAIR)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.in_process.storages import on_one_storage
 from tests.run_queue import A, B, RunQueue
 
 MakeRunQueue = Callable[..., RunQueue]
@@ -11,6 +12,7 @@ MakeRunQueue = Callable[..., RunQueue]
 in_both_orders = pytest.mark.parametrize("sharing", ["fifo", "fair"])
 
 
+@on_one_storage
 @in_both_orders
 @pytest.mark.parametrize("leave", ["deleted", "canceled"])
 def test_runs_that_left_the_queue_are_forgotten(run_queue: MakeRunQueue, sharing: str, leave: str) -> None:
@@ -53,6 +55,7 @@ def test_a_code_location_whose_server_is_down_does_not_keep_the_only_slot(
     assert started == {B: 1}
 
 
+@on_one_storage
 @in_both_orders
 def test_a_code_location_starts_soon_after_its_server_is_back(run_queue: MakeRunQueue, sharing: str) -> None:
     """However often its runs came back before; others are queued behind them all the time."""

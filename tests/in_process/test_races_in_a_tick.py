@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from clt_queued_run_coordinator.limits import live
 
+from tests.in_process.storages import on_one_storage
 from tests.run_queue import A, B, RunQueue, in_the_middle_of_a_tick
 
 MakeRunQueue = Callable[..., RunQueue]
@@ -35,6 +36,7 @@ def test_a_paused_code_location_gets_nothing_back_for_a_run_that_ends_during_the
     assert queue.tick() == {}
 
 
+@on_one_storage
 @in_both_orders
 @pytest.mark.parametrize("ended", [1, 4])
 def test_a_lowered_limit_is_not_exceeded_where_runs_end_during_the_tick(
@@ -66,6 +68,7 @@ def test_a_pause_of_all_holds_a_code_location_first_seen_during_the_tick(
     assert queue.in_progress(C) == 3
 
 
+@on_one_storage
 def test_a_pause_of_all_holds_a_new_code_location_beside_one_that_was_resumed(run_queue: MakeRunQueue) -> None:
     """The one that may start keeps the tick from being spared."""
     queue = run_queue(max_concurrent_runs=10)
@@ -98,6 +101,7 @@ def test_the_default_holds_a_code_location_first_seen_during_the_tick(
         assert queue.in_progress(C) == 2
 
 
+@on_one_storage
 @in_both_orders
 def test_a_live_limit_on_another_opens_nothing_for_a_code_location_first_seen_during_the_tick(
     run_queue: MakeRunQueue, sharing: str

@@ -7,6 +7,7 @@ import pytest
 from clt_queued_run_coordinator.limits import live
 from clt_queued_run_coordinator.limits.configuration import ConfigurationError
 
+from tests.in_process.storages import on_one_storage
 from tests.run_queue import A, B, RunQueue
 
 MakeRunQueue = Callable[..., RunQueue]
@@ -38,6 +39,7 @@ def test_live_changes_hold_beside_tag_limits_of_the_instance(run_queue: MakeRunQ
     assert queue.tick() == {A: 3}
 
 
+@on_one_storage
 def test_tag_limits_of_the_instance_hold_beside_live_changes(run_queue: MakeRunQueue) -> None:
     """A limit on another tag is none of ours, and is kept from nothing."""
     queue = run_queue({"runs": {"tag_concurrency_limits": [DATABASE]}})
@@ -47,6 +49,7 @@ def test_tag_limits_of_the_instance_hold_beside_live_changes(run_queue: MakeRunQ
     assert queue.tick() == {B: 2, C: 1}
 
 
+@on_one_storage
 @pytest.mark.parametrize("sharing", ["fifo", "fair"])
 def test_the_total_can_be_given_in_concurrency_runs_alone(run_queue: MakeRunQueue, sharing: str) -> None:
     """Where Dagster's own pages put it."""
@@ -61,6 +64,7 @@ def test_the_total_can_be_given_in_concurrency_runs_alone(run_queue: MakeRunQueu
     assert queue.in_progress(A) + queue.in_progress(B) == 3
 
 
+@on_one_storage
 def test_without_a_total_in_concurrency_runs_there_is_none(run_queue: MakeRunQueue) -> None:
     """-1 there replaces the coordinator's own total too."""
     queue = run_queue(
