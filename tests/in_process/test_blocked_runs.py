@@ -83,6 +83,7 @@ def test_a_long_row_of_blocked_runs_is_passed_within_a_few_ticks(run_queue: Make
     assert started == [free]
 
 
+@on_one_storage
 @by_either
 @in_both_orders
 def test_a_run_that_is_no_longer_blocked_starts_though_younger_ones_keep_coming(

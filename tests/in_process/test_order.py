@@ -72,9 +72,9 @@ names = st.sampled_from(NAMES)
 priorities = st.none() | st.integers(-2, 2).map(str) | st.just("high")
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    queued=st.lists(st.tuples(names, priorities), max_size=20),
+    queued=st.lists(st.tuples(names, priorities), max_size=15),
     in_progress=st.lists(names, max_size=4),
     limits=st.dictionaries(names, st.integers(0, 5)),
     total=st.integers(1, 10) | st.just(-1),
