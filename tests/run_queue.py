@@ -5,10 +5,12 @@ Only the launcher is Dagster's own stand-in, which takes a run and leaves it as 
 
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY, CLTQueuedRunCoordinator
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
@@ -16,6 +18,8 @@ from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.run_coordinator.base import SubmitRunContext
 from dagster._core.storage.dagster_run import RunOpConcurrency
+from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
+from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._core.storage.tags import PRIORITY_TAG
 from dagster._core.test_utils import MockedRunLauncher, create_run_for_test, instance_for_test
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
@@ -95,6 +99,33 @@ class RunQueue:
             for _ in range(runs)
         ]
 
+    def copy(self, run_id: str, copies: int) -> list[str]:
+        """Many copies of a run as it is stored, with ids of their own, by two statements; returns their ids."""
+        ids = [str(uuid.uuid4()) for _ in range(copies)]
+        with self.storage.connect() as connection:
+            row = connection.execute(RunsTable.select().where(RunsTable.c.run_id == run_id)).mappings().one()
+            tags = (
+                connection.execute(RunTagsTable.select().where(RunTagsTable.c.run_id == run_id)).mappings().all()
+            )
+            columns = {key: value for key, value in row.items() if key not in {"id", "run_id", "run_body"}}
+            body = str(row["run_body"])
+            connection.execute(
+                RunsTable.insert(),
+                [{**columns, "run_id": copy, "run_body": body.replace(run_id, copy)} for copy in ids],
+            )
+            if tags:
+                connection.execute(
+                    RunTagsTable.insert(),
+                    [{"run_id": copy, "key": tag["key"], "value": tag["value"]} for copy in ids for tag in tags],
+                )
+        return ids
+
+    def tag_rows(self, run_id: str) -> list[str]:
+        """The code locations that the rows of a run's tags name; there should be just one."""
+        query = RunTagsTable.select().where(RunTagsTable.c.run_id == run_id, RunTagsTable.c.key == CLT_TAG_KEY)
+        with self.storage.connect() as connection:
+            return [str(row["value"]) for row in connection.execute(query).mappings()]
+
     def tick(self) -> dict[str, int]:
         """One tick of the daemon; returns how many runs of each code location it started."""
         started: dict[str, int] = {}
@@ -142,6 +173,13 @@ class RunQueue:
         )
 
     @property
+    def storage(self) -> SqlRunStorage:
+        """Where the runs are stored."""
+        storage = self.instance.run_storage
+        assert isinstance(storage, SqlRunStorage)
+        return storage
+
+    @property
     def launcher(self) -> MockedRunLauncher:
         """What takes the started runs."""
         launcher = self.instance.run_launcher
@@ -166,15 +204,45 @@ def ephemeral_run_queue(config: Mapping[str, Any], concurrency: Mapping[str, Any
 
 
 @contextmanager
-def postgresql_run_queue(
-    url: str, config: Mapping[str, Any], concurrency: Mapping[str, Any]
+def stored_run_queue(
+    config: Mapping[str, Any], concurrency: Mapping[str, Any], storage: Mapping[str, Any] | None = None
 ) -> Iterator[RunQueue]:
-    """A queue on PostgreSQL, all of it loaded from a `dagster.yaml`."""
+    """A queue that others can open too, all of it loaded from a `dagster.yaml`; on SQLite without a storage."""
     overrides = {
-        "storage": {"postgres": {"postgres_url": url}},
+        **({"storage": dict(storage)} if storage else {}),
         "run_coordinator": {"module": MODULE, "class": "CLTQueuedRunCoordinator", "config": dict(config)},
         "run_launcher": {"module": "dagster._core.test_utils", "class": "MockedRunLauncher"},
         **({"concurrency": dict(concurrency)} if concurrency else {}),
     }
     with tempfile.TemporaryDirectory() as folder, instance_for_test(overrides, temp_dir=folder) as instance:
         yield RunQueue(instance)
+
+
+@contextmanager
+def postgresql_run_queue(
+    url: str, config: Mapping[str, Any], concurrency: Mapping[str, Any]
+) -> Iterator[RunQueue]:
+    """A queue on PostgreSQL."""
+    with stored_run_queue(config, concurrency, {"postgres": {"postgres_url": url}}) as queue:
+        yield queue
+
+
+@contextmanager
+def in_the_middle_of_a_tick(queue: RunQueue, action: Callable[[], object]) -> Iterator[None]:
+    """Let something happen in the first tick from here on, just before the daemon reads the runs in progress.
+
+    What the coordinator works out at the begin of a tick is older than that; the daemon's look at the queue,
+    and whatever it starts, comes after it.
+    """
+    own = queue.daemon._get_in_progress_run_records
+    happened: list[bool] = []
+
+    def read(instance: DagsterInstance) -> Any:
+        if not happened:
+            happened.append(True)
+            action()
+        return own(instance)
+
+    with mock.patch.object(queue.daemon, "_get_in_progress_run_records", read):
+        yield
+    assert happened, "no tick came so far as to read the runs in progress"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.run_queue import RunQueue, ephemeral_run_queue, postgresql_run_queue
+from tests.run_queue import B, RunQueue, ephemeral_run_queue, postgresql_run_queue, stored_run_queue
 
 MakeRunQueue = Callable[..., RunQueue]
 
@@ -23,3 +23,13 @@ def run_queue(request: pytest.FixtureRequest) -> Iterator[MakeRunQueue]:
             return stack.enter_context(postgresql_run_queue(url, config, concurrency or {}))
 
         yield make
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def stored_queue(request: pytest.FixtureRequest) -> Iterator[RunQueue]:
+    """A queue that others can open too, in files and on PostgreSQL; code location b is held."""
+    storage = None
+    if request.param == "postgresql":
+        storage = {"postgres": {"postgres_url": request.getfixturevalue("new_database")()}}
+    with stored_run_queue({"code_location_limits": {"locations": {B: 0}}}, {}, storage) as queue:
+        yield queue
