@@ -37,7 +37,7 @@ def run(bench: Bench) -> Iterator[Row]:
     for queue in queues.values():
         queue.instance.dispose()
 
-    for first, goal in BLOCKING:
+    for first, goal in BLOCKING[1:2] if bench.quick else BLOCKING:
         what = f"{case}{f' by their first {first} runs' if first else ''}, until every startable run has started"
         ticks = {name: _ticks(bench, what, queued, first, name) for name in (PLAIN, *SHARINGS)}
         for sharing in SHARINGS:
