@@ -12,7 +12,21 @@ import psycopg2
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import idle_slot, memory, page_size, saturated_tick, statements, status, submit, tick
+from benchmarks import (
+    burst,
+    first_tick,
+    history,
+    idle_slot,
+    memory,
+    page_size,
+    pools,
+    saturated_tick,
+    sqlite_counts,
+    statements,
+    status,
+    submit,
+    tick,
+)
 from benchmarks.measure import Bench, Row
 from benchmarks.report import as_data, table
 from tests.postgresql import PostgreSQL, running_postgresql
@@ -22,6 +36,11 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "statements": statements.run,
     "tick": tick.run,
     "saturated_tick": saturated_tick.run,
+    "pools": pools.run,
+    "burst": burst.run,
+    "first_tick": first_tick.run,
+    "history": history.run,
+    "sqlite_counts": sqlite_counts.run,
     "memory": memory.run,
     "idle_slot": idle_slot.run,
     "status": status.run,

@@ -1,22 +1,33 @@
-"""A long queue, made fast: copies of real runs, written by a few statements."""
+"""A database with a long queue, for coordinators to be compared on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
-import sqlalchemy as db
-from clt_queued_run_coordinator._dagster import run_database
+from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
 from clt_queued_run_coordinator.limits import live
-from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
 from dagster import DagsterInstance, DagsterRunStatus
 
+from benchmarks.copies import add_finished_runs, copy_runs
 from benchmarks.instances import open_queue, postgresql_storage, write_home
 from benchmarks.measure import Bench
 from tests.run_queue import RunQueue
 
 LIMIT = 2
-"""The limit of each code location, reached by all that have runs queued but the one with the held run."""
-HELD = {"key": "held", "limit": 0}
+"""The limit of each code location."""
+HELD: dict[str, Any] = {"key": "held", "limit": 0}
 """The tag limit that no run with this tag can pass."""
+
+
+class Slots(Enum):
+    """What is in progress beside the queue; each code location is at its limit but where it is said."""
+
+    FULL = "nothing can start, and the counts show it; slots of the total are free"
+    HELD = (
+        "the last code location has nothing in progress and one run queued, which `HELD` holds: the counts can't"
+    )
+    ONE_FREE = "the last code location has one run less in progress: one slot is free, of the total as well"
 
 
 @dataclass(frozen=True)
@@ -26,15 +37,14 @@ class FilledQueue:
     Attributes:
         url: The database.
         code_locations: The names of its code locations.
+        max_concurrent_runs: The total.
+        concurrency: The setting of that name of every instance on it.
     """
 
     url: str
     code_locations: list[str]
-
-    @property
-    def max_concurrent_runs(self) -> int:
-        """More than can ever be in progress: some slot is always free, so that the daemon must look."""
-        return (LIMIT + 1) * len(self.code_locations)
+    max_concurrent_runs: int
+    concurrency: Mapping[str, Any] | None = None
 
     def plain_config(self) -> dict[str, Any]:
         """Dagster's own coordinator with a static list of tag limits."""
@@ -51,9 +61,11 @@ class FilledQueue:
 
     def open(self, bench: Bench, coordinator: str, config: dict[str, Any]) -> RunQueue:
         """A further opening of the same database."""
-        number = len(list(bench.folder.iterdir()))
-        home = bench.folder / f"home-{number}"
-        return open_queue(write_home(home, coordinator, postgresql_storage(self.url), config))
+        concurrency = self.concurrency
+        if concurrency and coordinator == "plain":  # Dagster refuses limits of its own coordinator beside pools
+            config, concurrency = {}, {**concurrency, "runs": config}
+        home = bench.folder / f"home-{_number(bench)}"
+        return open_queue(write_home(home, coordinator, postgresql_storage(self.url), config, concurrency))
 
     def set_live_limits(self, instance: DagsterInstance) -> None:
         """Change the limit of each code location live, to what it is configured with elsewhere."""
@@ -61,69 +73,62 @@ class FilledQueue:
             live.set_limit(instance, name, LIMIT)
 
 
-def fill(bench: Bench, queued: int, code_locations: int, *, held: bool) -> FilledQueue:
-    """Make a database in which every code location with runs queued is at its limit.
+def names_of(code_locations: int) -> list[str]:
+    """So many names of code locations."""
+    return [f"code-location-{number:03}" for number in range(code_locations)]
+
+
+def create_database(bench: Bench, what: str) -> str:
+    """A new database of the benchmark; returns its name.
+
+    Args:
+        bench: Whose.
+        what: What it is filled with, to be shown.
+    """
+    database = f"{bench.folder.name}_{_number(bench)}"
+    bench.show(f"filling {database} with {what}", 0, 1)
+    bench.server.execute(f"CREATE DATABASE {database}")
+    return database
+
+
+def fill(bench: Bench, queued: int, code_locations: int, slots: Slots, finished: int = 0) -> FilledQueue:
+    """Make a database with a queue.
 
     Args:
         bench: Where to.
         queued: How many runs, taken in turns from the code locations.
         code_locations: How many.
-        held: The last code location has nothing in progress and one run queued, held by `HELD`: the counts
-            can't prove that nothing can start, so that the queue is read, and yet nothing starts.
+        slots: What is in progress.
+        finished: How many runs have ended before, of the same code locations.
     """
-    names = [f"code-location-{number:03}" for number in range(code_locations)]
-    database = f"{bench.folder.name}_{len(list(bench.folder.iterdir()))}"
-    bench.show(f"filling {database} with {queued} runs of {code_locations} code locations", 0, 1)
-    bench.server.execute(f"CREATE DATABASE {database}")
-    filled = FilledQueue(bench.server.url(database), names)
+    names = names_of(code_locations)
+    what = f"{queued:,} runs of {code_locations} code locations"
+    database = create_database(bench, what)
+    total = LIMIT if slots is Slots.ONE_FREE else LIMIT + 1
+    filled = FilledQueue(bench.server.url(database), names, max_concurrent_runs=total * code_locations)
     queue = filled.open(bench, "plain", {})
-    at_limit = names[:-1] if held else names
-    for name in at_limit:
+    if finished:
+        add_finished_runs(
+            queue, names, finished, lambda made, of: bench.show(f"{database}: finished runs", made, of)
+        )
+    for name in names[:-1]:
         queue.put(name, DagsterRunStatus.STARTED, LIMIT, tag=name)
-    if queued and held:
+    last_in_progress = {Slots.FULL: LIMIT, Slots.HELD: 0, Slots.ONE_FREE: LIMIT - 1}[slots]
+    queue.put(names[-1], DagsterRunStatus.STARTED, last_in_progress, tag=names[-1])
+    holding = bool(queued) and slots is Slots.HELD
+    if holding:
         queue.create(names[-1], status=DagsterRunStatus.QUEUED, tags={CLT_TAG_KEY: names[-1], HELD["key"]: "yes"})
-    rest = queued - held
-    if rest > 0:
-        originals = [queue.put(name, DagsterRunStatus.QUEUED, tag=name)[0] for name in at_limit[:rest]]
-        copy_runs(queue.instance, originals, rest - len(originals))
+    put_in_turns(queue, names[:-1] if holding else names, queued - holding)
     queue.instance.dispose()
     bench.server.execute("VACUUM ANALYZE", database)  # as PostgreSQL does by itself a minute later
     return filled
 
 
-def copy_runs(instance: DagsterInstance, run_ids: list[str], copies: int) -> None:
-    """Add copies of runs with ids and rows of their own, taken from the runs in turns.
+def put_in_turns(queue: RunQueue, code_locations: list[str], runs: int) -> None:
+    """Queue runs of some code locations, in turns."""
+    originals = [queue.put(name, DagsterRunStatus.QUEUED, tag=name)[0] for name in code_locations[: max(0, runs)]]
+    copy_runs(queue.instance, originals, runs - len(originals))
 
-    Args:
-        instance: On PostgreSQL.
-        run_ids: The runs to copy.
-        copies: How many in all.
-    """
-    parameters = {"run_ids": run_ids, "copies": copies, "originals": len(run_ids)}
-    with run_database(instance).connect() as connection:
-        connection.execute(
-            db.text(
-                "CREATE TEMPORARY TABLE copy AS"
-                " SELECT turn, runs.run_id AS original, gen_random_uuid()::text AS run_id"
-                " FROM generate_series(0, :copies - 1) AS turn"
-                " JOIN unnest(CAST(:run_ids AS text[])) WITH ORDINALITY AS given (run_id, place)"
-                " ON turn % :originals = given.place - 1"
-                " JOIN runs ON runs.run_id = given.run_id"
-            ),
-            parameters,
-        )
-        connection.execute(
-            db.text(
-                "INSERT INTO runs (run_id, snapshot_id, pipeline_name, mode, status, run_body)"
-                " SELECT copy.run_id, snapshot_id, pipeline_name, mode, status,"
-                " replace(run_body, copy.original, copy.run_id)"
-                " FROM copy JOIN runs ON runs.run_id = copy.original ORDER BY turn"
-            )
-        )
-        connection.execute(
-            db.text(
-                "INSERT INTO run_tags (run_id, key, value) SELECT copy.run_id, key, value"
-                " FROM copy JOIN run_tags ON run_tags.run_id = copy.original"
-            )
-        )
-        connection.execute(db.text("DROP TABLE copy"))
+
+def _number(bench: Bench) -> int:
+    return len(list(bench.folder.iterdir()))

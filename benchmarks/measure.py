@@ -12,6 +12,8 @@ T = TypeVar("T")
 OURS = "ours"
 PLAIN = "plain"
 PUBLISHED = "published 1.10.0"
+NOTHING = ""
+"""What a row is compared with that shows ours alone."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,13 @@ class Goal:
 
     Attributes:
         ratio: At most so many times what it is compared with.
+        least_ratio: At least so many times that.
         more: At most so much more, in the unit of the measurement.
         most: At most so much, in the unit of the measurement.
     """
 
     ratio: float | None = None
+    least_ratio: float | None = None
     more: float | None = None
     most: float | None = None
 
@@ -32,6 +36,7 @@ class Goal:
         """Whether it is."""
         return (
             (self.ratio is None or ours <= self.ratio * other)
+            and (self.least_ratio is None or ours >= self.least_ratio * other)
             and (self.more is None or ours - other <= self.more)
             and (self.most is None or ours <= self.most)
         )
@@ -39,7 +44,8 @@ class Goal:
     def text(self, unit: str) -> str:
         """In words."""
         parts = [
-            f"at most {self.ratio:.2f} times" if self.ratio is not None else "",
+            f"at most {_times(self.ratio)} times" if self.ratio is not None else "",
+            f"at least {_times(self.least_ratio)} times" if self.least_ratio is not None else "",
             f"at most {quantity(self.more, unit)} more" if self.more is not None else "",
             f"at most {quantity(self.most, unit)}" if self.most is not None else "",
         ]
@@ -53,10 +59,10 @@ class Row:
     Attributes:
         benchmark: The command's name for the benchmark.
         case: What was measured.
-        unit: `s`, `MB` or `statements`.
+        unit: What the values are: `s`, `MB`, or the plural of what was counted.
         ours: What was measured, one value a round.
-        other: The same for what it is compared with.
-        against: The name of that.
+        other: The same for what it is compared with; empty where ours is measured alone.
+        against: The name of that, or `NOTHING`.
         goal: What is to be reached; None where the issue names none.
         by_mean: Compared by the mean instead of the median.
     """
@@ -71,7 +77,9 @@ class Row:
     by_mean: bool = False
 
     def typical(self, values: list[float]) -> float:
-        """The median or the mean."""
+        """The median or the mean; 0 of no values."""
+        if not values:
+            return 0.0
         return mean(values) if self.by_mean else median(values)
 
     @property
@@ -151,4 +159,9 @@ def quantity(value: float, unit: str) -> str:
     """A value with its unit, seconds below one as milliseconds."""
     if unit == "s":
         return f"{value:.2f} s" if value >= 1 else f"{value * 1000:.1f} ms"
-    return f"{value:.1f} {unit}" if unit == "MB" else f"{value:g} {unit}"
+    return f"{value:.1f} {unit}" if unit in ("MB", "runs/s") else f"{value:g} {unit}"
+
+
+def _times(ratio: float) -> str:
+    """A goal's ratio with two decimals, three where it has them."""
+    return f"{ratio:.3f}".removesuffix("0")

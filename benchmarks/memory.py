@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmarks.filled_queue import fill
+from benchmarks.filled_queue import Slots, fill
 from benchmarks.instances import postgresql_storage, write_home
 from benchmarks.measure import OURS, PLAIN, Bench, Goal, Row
 from benchmarks.workers import Worker
@@ -15,7 +15,7 @@ TICKS = 3
 def run(bench: Bench) -> Iterator[Row]:
     """A new process each round; the queue is one that has to be read."""
     queued = min(50_000, bench.at_most)
-    filled = fill(bench, queued, 2, held=True)
+    filled = fill(bench, queued, 2, Slots.HELD)
     numbers = itertools.count()
 
     def grown(coordinator: str, config: dict[str, Any]) -> Callable[[], float]:

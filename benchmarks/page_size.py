@@ -10,7 +10,8 @@ from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
 from dagster import DagsterRunStatus
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
-from benchmarks.filled_queue import copy_runs, fill
+from benchmarks.copies import copy_runs
+from benchmarks.filled_queue import Slots, fill
 from benchmarks.instances import open_queue, postgresql_storage, write_home
 from benchmarks.measure import Bench, Row
 from benchmarks.tick import timed_tick
@@ -26,7 +27,7 @@ def run(bench: Bench) -> Iterator[Row]:
     """The seconds of a tick without pools; then, with a full pool, its seconds and how many runs it can start."""
     against = f"pages of {SMALL}"
     queued = min(5_000, bench.at_most)
-    filled = fill(bench, queued, 2, held=True)
+    filled = fill(bench, queued, 2, Slots.HELD)
     ticks = {}
     for size in (SMALL, LARGE):
         queue = filled.open(bench, "plain", filled.plain_config())

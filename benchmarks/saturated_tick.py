@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from benchmarks.filled_queue import fill
+from benchmarks.filled_queue import Slots, fill
 from benchmarks.measure import OURS, PLAIN, Bench, Goal, Row
 from benchmarks.tick import timed_tick
 
-CASES = {500: (None, 5), 5_000: (Goal(ratio=0.1), 5), 30_000: (Goal(ratio=0.03), 2)}
+CASES = {500: (None, 5), 5_000: (Goal(ratio=0.07), 5), 30_000: (Goal(ratio=0.025), 2)}
 """For each number of runs queued the goal and how many rounds are measured."""
 
 
@@ -14,7 +14,7 @@ def run(bench: Bench) -> Iterator[Row]:
     """Each size with few and with many code locations."""
     for queued, (goal, rounds) in bench.sizes(CASES).items():
         for code_locations in (2, 100):
-            filled = fill(bench, queued, code_locations, held=False)
+            filled = fill(bench, queued, code_locations, Slots.FULL)
             queues = {
                 OURS: filled.open(bench, "clt", filled.config()),
                 PLAIN: filled.open(bench, "plain", filled.plain_config()),

@@ -7,14 +7,16 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 
-from clt_queued_run_coordinator._dagster import IN_PROGRESS_STATUSES, DagsterInstance, DagsterRunStatus, RunsFilter
+from clt_queued_run_coordinator._dagster import IN_PROGRESS_STATUSES
+from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
 from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.queue import state as queue_state
-from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.view.status import status
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
-from benchmarks.filled_queue import fill
+from benchmarks.filled_queue import Slots, fill
 from benchmarks.measure import OURS, Bench, Goal, Row
+from tests.run_queue import RunQueue
 
 Counted = dict[str, tuple[int, int]]
 """Runs queued and in progress of each code location."""
@@ -24,7 +26,7 @@ COUNTS = "get_runs_count for each code location"
 def run(bench: Bench) -> Iterator[Row]:
     """One reading of each, which must agree."""
     queued, code_locations = min(50_000, bench.at_most), 100
-    filled = fill(bench, queued, code_locations, held=False)
+    filled = fill(bench, queued, code_locations, Slots.FULL)
     queue = filled.open(bench, "clt", filled.config("fair"))
     readings: dict[str, Callable[[], Counted]] = {
         OURS: lambda: _ours(queue.instance, queue.coordinator.settings),
@@ -47,6 +49,17 @@ def run(bench: Bench) -> Iterator[Row]:
     seconds = bench.interleave(what, 5, {name: timed(reading) for name, reading in readings.items()})
     yield Row("status", what, "s", seconds[OURS], seconds[COUNTS], COUNTS, Goal(ratio=0.05))
     queue.instance.dispose()
+
+
+def timed_reading(queue: RunQueue) -> Callable[[], float]:
+    """What `dagster-clt status` reads; returns its seconds."""
+
+    def read() -> float:
+        begin = time.perf_counter()
+        queue_state.read(queue.instance, queue.coordinator.settings)
+        return time.perf_counter() - begin
+
+    return read
 
 
 def _ours(instance: DagsterInstance, settings: Settings) -> Counted:
