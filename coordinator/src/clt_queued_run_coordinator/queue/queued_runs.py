@@ -33,7 +33,7 @@ CLOCKS_APART = timedelta(minutes=2)
 """How far the clock of whoever changes a queued run may be off from the daemon's, for the change to be seen at the
 next tick."""
 
-LOOKED_UP_ANEW = 100
+LOOKED_UP_ANEW = 20
 """How many known runs are looked up anew at each tick, one after the other, so that a change behind Dagster's
 back is seen sooner or later."""
 
