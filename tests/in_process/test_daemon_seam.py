@@ -12,6 +12,7 @@ from clt_queued_run_coordinator.queue import state as queue_state
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._daemon.run_coordinator import queued_run_coordinator_daemon as daemon_module
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
+from dagster._utils.tags import TagConcurrencyLimitsCounter
 
 from tests.run_queue import A, B, RunQueue
 
@@ -89,6 +90,27 @@ def test_without_any_limit_dagster_reads_the_queue(run_queue: MakeRunQueue, aske
     queue.queue(A, 4)
     assert queue.tick() == {A: 1}
     assert len(asked) == 1
+
+
+def test_the_daemons_own_limits_let_no_more_start(
+    run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second guard: what runs and what was shown, handed over before the daemon looks at it."""
+    handed: list[dict[str, Any]] = []
+
+    class Counter(TagConcurrencyLimitsCounter):
+        def __init__(self, limits: list[dict[str, Any]], items: list[Any]) -> None:
+            handed[:] = limits
+            super().__init__(limits, items)
+
+    monkeypatch.setattr(daemon_module, "TagConcurrencyLimitsCounter", Counter)
+    queue = run_queue(max_concurrent_runs=5, code_location_limits={"default": 4})
+    queue.queue(A, 9)
+    queue.put(B, DagsterRunStatus.STARTED, 2, tag=B)
+    queue.queue(B, 9)
+    assert queue.tick() == {A: 3}
+    of_value = {limit["value"]: limit["limit"] for limit in handed if isinstance(limit["value"], str)}
+    assert of_value == {A: 3, B: 2}
 
 
 def test_a_run_that_leaves_the_queue_within_the_tick_is_not_shown(run_queue: MakeRunQueue) -> None:

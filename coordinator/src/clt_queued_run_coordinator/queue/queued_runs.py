@@ -56,6 +56,7 @@ class QueuedRuns:
         self._lines: dict[str, dict[int, _Line]] = {}
         self._line_of: dict[int, _Line] = {}
         self._changed: dict[int, datetime] = {}
+        self._settled: dict[int, datetime] = {}
         self._read_at: datetime | None = None
         self._looked_up_anew = 0
         self.not_tagged: set[int] = set()
@@ -76,9 +77,11 @@ class QueuedRuns:
         for gone in self._line_of.keys() - set(queued):
             self._remove(gone)
         unknown = {run_id for run_id in queued if run_id not in self._line_of}
-        unknown.update(run_id for run_id, at in changed.items() if self._changed.get(run_id) != at)
+        # Dagster changes a run first and its tags afterwards, so a change is looked up at two ticks.
+        unknown.update(run_id for run_id, at in changed.items() if self._settled.get(run_id) != at)
         unknown.update(self._in_turn(queued))
         self._look_up(connection, sorted(unknown))
+        self._settled = {run_id: at for run_id, at in changed.items() if self._changed.get(run_id) == at}
         self._changed, self._read_at = changed, now
 
     def _in_turn(self, queued: Sequence[int]) -> Sequence[int]:

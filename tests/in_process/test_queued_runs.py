@@ -1,0 +1,115 @@
+"""The order of the queue that the daemon keeps in memory."""
+
+from collections.abc import Callable
+
+import pytest
+from clt_queued_run_coordinator._dagster import run_database
+from clt_queued_run_coordinator.queue.queued_runs import LOOKED_UP_ANEW, QueuedRuns
+from dagster import DagsterRunStatus
+from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
+from dagster._core.storage.tags import PRIORITY_TAG
+
+from tests.in_process.statements import Statements
+from tests.run_queue import A, B, RunQueue
+
+MakeRunQueue = Callable[..., RunQueue]
+
+
+class Kept:
+    """A queue in the database, and what is kept of it."""
+
+    def __init__(self, queue: RunQueue) -> None:
+        self.queue = queue
+        self.queued = QueuedRuns()
+
+    def read(self) -> list[str]:
+        """Bring it up to date; returns the statements."""
+        with Statements() as statements, run_database(self.queue.instance).connect() as connection:
+            self.queued.bring_up_to_date(connection)
+        return statements.executed
+
+    def order(self, code_location: str) -> list[int]:
+        """The runs of a code location in their order, counted from 0 as they were created."""
+        with run_database(self.queue.instance).connect() as connection:
+            all_ids = sorted(connection.execute(RunsTable.select()).scalars())
+        return [all_ids.index(run.id) for run in self.queued.in_order(code_location)]
+
+
+@pytest.fixture
+def kept(run_queue: MakeRunQueue) -> Kept:
+    """An empty queue."""
+    return Kept(run_queue())
+
+
+def test_the_order_is_dagsters_own(kept: Kept) -> None:
+    """Priority, then age, of each code location."""
+    kept.queue.queue(A, 2)
+    kept.queue.queue(B, 1)
+    kept.queue.queue(A, 1, priority=5)
+    kept.queue.queue(A, 1, priority=-1)
+    kept.queue.queue(A, 1)
+    kept.read()
+    assert kept.order(A) == [3, 0, 1, 5, 4]
+    assert kept.order(B) == [2]
+    assert kept.queued.counts() == {A: 5, B: 1}
+
+
+def test_what_is_kept_is_what_a_new_reading_finds(kept: Kept) -> None:
+    """After runs have come, gone, come back and changed."""
+    first = kept.queue.queue(A, 4)
+    kept.read()
+    kept.queue.instance.report_run_canceled(kept.queue.run(first[0]))
+    kept.queue.instance.delete_run(first[1])
+    kept.queue.instance.add_run_tags(first[3], {PRIORITY_TAG: "3"})
+    kept.queue.queue(B, 2)
+    kept.read()
+    assert kept.order(A) == [2, 1]
+    assert kept.queued.counts() == {A: 2, B: 2}
+    new = Kept(kept.queue)
+    new.read()
+    assert (new.order(A), new.order(B)) == (kept.order(A), kept.order(B))
+
+
+def test_a_change_that_is_read_half_written_is_read_again(kept: Kept) -> None:
+    """Dagster writes the run first and its tags afterwards."""
+    _, second = kept.queue.queue(A, 2)
+    kept.queue.instance.add_run_tags(second, {PRIORITY_TAG: "3"})
+    with run_database(kept.queue.instance).connect() as connection:
+        connection.execute(RunTagsTable.update().where(RunTagsTable.c.key == PRIORITY_TAG).values(value="0"))
+    kept.read()
+    assert kept.order(A) == [0, 1]
+    with run_database(kept.queue.instance).connect() as connection:
+        connection.execute(RunTagsTable.update().where(RunTagsTable.c.key == PRIORITY_TAG).values(value="3"))
+    kept.read()
+    assert kept.order(A) == [1, 0]
+
+
+def test_a_change_behind_dagsters_back_is_found_in_turn(kept: Kept) -> None:
+    """A row that somebody wrote into the database is looked up anew sooner or later."""
+    run_ids = kept.queue.queue(A, LOOKED_UP_ANEW + 5)
+    for _ in range(3):
+        kept.read()
+    with run_database(kept.queue.instance).connect() as connection:
+        connection.execute(RunTagsTable.insert(), [{"run_id": run_ids[-1], "key": PRIORITY_TAG, "value": "1"}])
+    for _ in range(3):
+        kept.read()
+    assert kept.order(A)[0] == LOOKED_UP_ANEW + 4
+
+
+def test_known_runs_are_not_looked_up(kept: Kept) -> None:
+    """Two statements, however long the queue is."""
+    kept.queue.copy(kept.queue.queue(A, 1)[0], 1200)
+    for _ in range(3):
+        kept.read()
+    assert len(kept.read()) == 2
+
+
+def test_a_run_without_a_label_is_placed_by_its_body(kept: Kept) -> None:
+    """A Dagster that does not label runs, or rows that somebody deleted."""
+    kept.queue.queue(A, 2)
+    kept.queue.put(None, DagsterRunStatus.QUEUED)
+    with run_database(kept.queue.instance).connect() as connection:
+        connection.execute(RunTagsTable.delete())
+    kept.read()
+    assert kept.queued.counts() == {A: 2, "": 1}
+    assert len(kept.queued.not_tagged) == 2
