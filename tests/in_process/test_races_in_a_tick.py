@@ -69,6 +69,15 @@ def test_a_pause_of_all_holds_a_code_location_first_seen_during_the_tick(
 
 
 @on_one_storage
+def test_a_pause_of_all_holds_where_nothing_else_limits(run_queue: MakeRunQueue) -> None:
+    """Without a total and without limits Dagster would read the whole queue."""
+    queue = run_queue(max_concurrent_runs=-1)
+    live.pause(queue.instance, live.EVERY_CODE_LOCATION)
+    with in_the_middle_of_a_tick(queue, lambda: queue.queue(C, 3)):
+        assert queue.tick() == {}
+
+
+@on_one_storage
 def test_a_pause_of_all_holds_a_new_code_location_beside_one_that_was_resumed(run_queue: MakeRunQueue) -> None:
     """The one that may start keeps the tick from being spared."""
     queue = run_queue(max_concurrent_runs=10)

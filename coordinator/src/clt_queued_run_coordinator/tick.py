@@ -39,7 +39,7 @@ class Tick:
     def __post_init__(self) -> None:
         self.tag_limits[:] = as_tag_limits(
             {name: in_force.limit for name, in_force in self.limits.items()},
-            default_limit(self.settings, self.live),
+            self.default_limit,
             self.settings.tag_concurrency_limits,
         )
 
@@ -59,10 +59,17 @@ class Tick:
         return None if code_location == NO_CODE_LOCATION else self.limits[code_location].limit
 
     @property
+    def default_limit(self) -> int | None:
+        """The limit of a code location that nobody has named or seen."""
+        return default_limit(self.settings, self.live)
+
+    @property
     def has_limits(self) -> bool:
         """Whether anything limits what may start."""
-        return self.settings.max_concurrent_runs != -1 or any(
-            in_force.limit is not None for in_force in self.limits.values()
+        return (
+            self.settings.max_concurrent_runs != -1
+            or self.default_limit is not None
+            or any(in_force.limit is not None for in_force in self.limits.values())
         )
 
     @cached_property
@@ -119,14 +126,16 @@ class Tick:
         """
         tagged = Counter(run.dagster_run.tags.get(CLT_TAG_KEY) for run in self.in_progress or ())
         limits = {name: _plus(tagged[name], may_start.get(name, 0)) for name in {*self.limits, *may_start}}
-        self.tag_limits[:] = as_tag_limits(
-            limits, default_limit(self.settings, self.live), self.settings.tag_concurrency_limits
-        )
+        self.tag_limits[:] = as_tag_limits(limits, self.default_limit, self.settings.tag_concurrency_limits)
 
     def saturated(self) -> Iterable[str]:
         """Each code location with runs queued, with its runs in progress and its limit, for a line in the log."""
         for name in sorted(self.queued):
-            yield f"{name or 'no code location'} {self.in_progress_of[name]}/{self.limit(name)}"
+            limit = self.limit(name)
+            yield (
+                f"{name or 'without a code location'} {self.in_progress_of[name]}"
+                f"/{'no limit' if limit is None else limit}"
+            )
 
 
 def _plus(tagged: int, may_start: int | None) -> int | None:
