@@ -15,9 +15,10 @@ def test_one_start_is_enough() -> None:
     assert after_a_tick({"a": Stuck(4, 2)}, {"a": [1, 2]}, {2, 3}) == {}
 
 
-def test_where_nothing_was_offered_nothing_was_learned() -> None:
-    """What was known stays."""
-    assert after_a_tick({"a": Stuck(4, 2)}, {}, {1}) == {"a": Stuck(4, 2)}
+def test_a_tick_that_leaves_it_nothing_counts() -> None:
+    """Where the others use up every slot its turn comes all the same, and waits for it where there is none."""
+    assert after_a_tick({"a": Stuck(4, 2)}, {}, {1}) == {"a": Stuck(4, 1)}
+    assert after_a_tick({"a": Stuck(4, 0)}, {}, {1}) == {"a": Stuck(4, 0)}
 
 
 def test_each_time_that_nothing_starts_it_waits_twice_as_long() -> None:

@@ -2,16 +2,16 @@
 
 What holds a run is known before it is offered, but for one thing: whether its code server answers. The daemon
 tries, puts the run back and leaves its code location alone for a while, without a word to anybody. Such a code
-location must not go on taking the slots that others could use. So it is offered behind them, and beyond the free
-slots. It would never be tried again where the others use up every slot; so after some ticks it is offered like
-any other for one tick, and each time that nothing starts it waits twice as long.
+location must not go on taking the slots that others could use. So it gets what the others leave. Where they use up
+every slot it would never be tried again; so after some ticks it is offered like any other for one tick, and each
+time that nothing starts it waits twice as long.
 """
 
 from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass
 
 MOST_TICKS = 16
-"""The most ticks that a code location is offered behind the others."""
+"""The most ticks that a code location gets only what the others leave."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Stuck:
     """A code location whose offered runs did not start.
 
     Attributes:
-        ticks: For how many ticks it is offered behind the others.
+        ticks: For how many ticks it gets only what the others leave.
         left: How many of them are left; with 0 it is offered like any other.
     """
 
@@ -39,19 +39,16 @@ def after_a_tick(
     """
     coming = {}
     for name in {*before, *offered}:
-        runs = offered.get(name)
-        if not runs:
-            if name in before:  # nothing was offered, so nothing was learned
-                coming[name] = before[name]
-        elif all(run in queued for run in runs):
-            coming[name] = _again(before.get(name))
+        runs = offered.get(name, ())
+        if all(run in queued for run in runs):
+            coming[name] = _again(before.get(name), tried=bool(runs))
     return coming
 
 
-def _again(stuck: Stuck | None) -> Stuck:
+def _again(stuck: Stuck | None, *, tried: bool) -> Stuck:
     if stuck is None:
         return Stuck()
-    if stuck.left:
-        return Stuck(stuck.ticks, stuck.left - 1)
+    if stuck.left or not tried:
+        return Stuck(stuck.ticks, max(0, stuck.left - 1))
     ticks = min(2 * stuck.ticks, MOST_TICKS)
     return Stuck(ticks, ticks)

@@ -125,8 +125,17 @@ class Tick:
             may_start: How many runs may start of each code location that has runs queued; None for no limit.
         """
         tagged = Counter(run.dagster_run.tags.get(CLT_TAG_KEY) for run in self.in_progress or ())
-        limits = {name: _plus(tagged[name], may_start.get(name, 0)) for name in {*self.limits, *may_start}}
+        names = {*self.limits, *may_start} - {NO_CODE_LOCATION}
+        limits = {name: self._as_dagster_counts(name, tagged[name], may_start.get(name, 0)) for name in names}
         self.tag_limits[:] = as_tag_limits(limits, self.default_limit, self.settings.tag_concurrency_limits)
+
+    def _as_dagster_counts(self, name: str, tagged: int, may_start: int | None) -> int | None:
+        limit = self.limit(name)
+        if may_start is None:
+            return None
+        # Above its limit nothing may start in place of a run that ends.
+        above = 0 if limit is None else max(0, self.in_progress_of[name] - limit)
+        return max(0, tagged + may_start - above)
 
     def saturated(self) -> Iterable[str]:
         """Each code location with runs queued, with its runs in progress and its limit, for a line in the log."""
@@ -136,7 +145,3 @@ class Tick:
                 f"{name or 'without a code location'} {self.in_progress_of[name]}"
                 f"/{'no limit' if limit is None else limit}"
             )
-
-
-def _plus(tagged: int, may_start: int | None) -> int | None:
-    return None if may_start is None else tagged + may_start

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from clt_queued_run_coordinator import daemon_state, stuck
 from clt_queued_run_coordinator._dagster import (
@@ -70,6 +70,8 @@ class Ticks:
         self._stuck = stuck.after_a_tick(self._stuck, self._offered, self._queued)
         self._usage = self._usage.charged(
             {name: -sum(run in self._queued for run in runs) for name, runs in self._offered.items()}
+            if self._stored.narrowed
+            else self._queued.left
         )
         self._offered = {}
         settings = self._settings.as_replaced_by(instance_concurrency_settings(instance))
@@ -94,7 +96,7 @@ class Ticks:
             allowed = allow(claims, tick.slots + sum(claim.in_progress for claim in claims.values()))
             may_start = {name: allowed[name] - claim.in_progress for name, claim in claims.items()}
         tick.sharpen(may_start)
-        self._store(instance, narrowed=False)
+        self._store(instance, narrowed=False, starts=any(most != 0 for most in may_start.values()))
 
     def saw_in_progress(self, tick: Tick, records: Sequence[RunRecord]) -> None:
         """Take the reading of the runs in progress, which slots are in use from it on."""
@@ -120,7 +122,8 @@ class Ticks:
                     instance, on_other_tags(tick.settings.tag_concurrency_limits), tick.in_progress or ()
                 )
                 for names in self._in_two_ranks(with_room):
-                    shown += self._admit(tick, candidates, checks, names)
+                    left = None if tick.slots is None else tick.slots - len(shown)
+                    shown += self._admit(tick, candidates, checks, {name: tick.room[name] for name in names}, left)
                 self._queued.move_all(candidates.elsewhere)
         runs = self._tagged(instance, shown)
         starts = Counter(name for name, _, _ in shown)
@@ -129,7 +132,7 @@ class Ticks:
         tick.sharpen(starts)
         if tick.settings.is_fair:
             self._usage = self._usage.charged(starts)
-        self._store(instance, narrowed=True)
+        self._store(instance, narrowed=True, starts=bool(shown))
         self._tell_what_holds(tick, bool(runs))
         return runs
 
@@ -139,9 +142,13 @@ class Ticks:
         return [name for name in names if name not in behind], [name for name in names if name in behind]
 
     def _admit(
-        self, tick: Tick, candidates: Candidates, checks: OwnChecks, names: Sequence[str]
+        self,
+        tick: Tick,
+        candidates: Candidates,
+        checks: OwnChecks,
+        room: Mapping[str, int | None],
+        slots: int | None,
     ) -> list[tuple[str, QueuedRun, DagsterRun]]:
-        room = {name: tick.room[name] for name in names}
         turn = self._turn(tick)
 
         def starts(name: str, run: QueuedRun) -> bool:
@@ -150,11 +157,11 @@ class Ticks:
             return body is not None and candidates.belongs(name, run, body) and checks.starts(body)
 
         # First as if nothing were held, so that one statement loads all runs that are likely to start.
-        queues = {name: candidates.likely(name) for name in names}
-        likely = admit(queues, room, tick.slots, turn, lambda _name, _run: True)
+        queues = {name: candidates.likely(name) for name in room}
+        likely = admit(queues, room, slots, turn, lambda _name, _run: True)
         checks.learn_of(candidates.load(run for _, run in likely))
-        queues = {name: candidates.of(name, _least(room[name], tick.slots)) for name in names}
-        admitted = admit(queues, room, tick.slots, turn, starts)
+        queues = {name: candidates.of(name, _least(most, slots)) for name, most in room.items()}
+        admitted = admit(queues, room, slots, turn, starts)
         return [(name, run, candidates.loaded(run)) for name, run in admitted]
 
     def _turn(self, tick: Tick) -> Turn:
@@ -200,12 +207,11 @@ class Ticks:
         )
         self._queued.not_tagged.difference_update(queued)
 
-    def _store(self, instance: DagsterInstance, *, narrowed: bool) -> None:
-        """Keep what is needed after a restart, where a start or the way of reading has changed it."""
-        state = DaemonState(narrowed, self._usage)
-        if self._stored is None or self._stored.narrowed != narrowed or (self._offered and self._settings.is_fair):
-            daemon_state.write(instance, state)
-            self._stored = state
+    def _store(self, instance: DagsterInstance, *, narrowed: bool, starts: bool) -> None:
+        """Keep what is needed after a restart, where a start or the way of reading may have changed it."""
+        if self._stored is None or self._stored.narrowed != narrowed or (starts and self._settings.is_fair):
+            self._stored = DaemonState(narrowed, self._usage)
+            daemon_state.write(instance, self._stored)
 
     def _tell_what_holds(self, tick: Tick, something_starts: bool) -> None:
         if something_starts or not tick.queued or tick.slots == 0:

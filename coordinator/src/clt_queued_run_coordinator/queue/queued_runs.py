@@ -7,6 +7,7 @@ of those that are new or were changed.
 """
 
 from bisect import bisect_left, bisect_right, insort
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -59,6 +60,8 @@ class QueuedRuns:
         self._settled: dict[int, datetime] = {}
         self._read_at: datetime | None = None
         self._looked_up_anew = 0
+        self.left: Counter[str] = Counter()
+        """How many runs of each code location have left the queue between the last two readings."""
         self.not_tagged: set[int] = set()
         """The runs whose rows don't carry just the one tag that they should."""
 
@@ -74,8 +77,10 @@ class QueuedRuns:
         rows = connection.execute(_queued_ids(since.replace(tzinfo=None))).all()
         queued = [run_id for run_id, _ in rows]
         changed = {run_id: at for run_id, at in rows if at is not None}
-        for gone in self._line_of.keys() - set(queued):
-            self._remove(gone)
+        gone = self._line_of.keys() - set(queued)
+        self.left = Counter(self._line_of[run_id].code_location for run_id in gone)
+        for run_id in gone:
+            self._remove(run_id)
         unknown = {run_id for run_id in queued if run_id not in self._line_of}
         # Dagster changes a run first and its tags afterwards, so a change is looked up at two ticks.
         unknown.update(run_id for run_id, at in changed.items() if self._settled.get(run_id) != at)
