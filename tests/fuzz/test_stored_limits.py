@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from clt_queued_run_coordinator.limits.live import PREFIX
-from clt_queued_run_coordinator.queue import state as queue_state
+from clt_queued_run_coordinator.view import queue_state
 from clt_queued_run_coordinator.view.metrics import QueueCollector
 from clt_queued_run_coordinator.view.status import status
 from clt_queued_run_coordinator.view.table import status_table

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from clt_queued_run_coordinator.admission import QueuedRun, admit
+from clt_queued_run_coordinator.daemon.admission import admit
+from clt_queued_run_coordinator.queue.queued_run import QueuedRun
 from hypothesis import given
 from hypothesis import strategies as st
 

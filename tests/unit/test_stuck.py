@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from clt_queued_run_coordinator.stuck import MOST_TICKS, Stuck, after_a_tick
+from clt_queued_run_coordinator.daemon.stuck import MOST_TICKS, Stuck, after_a_tick
 
 
 def test_nothing_offered_started() -> None:

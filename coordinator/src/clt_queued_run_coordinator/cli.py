@@ -23,10 +23,9 @@ from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.limits import live
 from clt_queued_run_coordinator.opening import OpeningError, load_coordinator, one_line, opened_instance
 from clt_queued_run_coordinator.queue import counts
-from clt_queued_run_coordinator.queue import state as queue_state
 from clt_queued_run_coordinator.queue.queued_runs import untagged_queued_runs
 from clt_queued_run_coordinator.tagging.writing import write_tags
-from clt_queued_run_coordinator.view import checks
+from clt_queued_run_coordinator.view import checks, queue_state
 from clt_queued_run_coordinator.view.findings import Finding
 from clt_queued_run_coordinator.view.names import nearest
 from clt_queued_run_coordinator.view.status import Status, status

@@ -16,16 +16,16 @@ from clt_queued_run_coordinator._dagster import (
     daemon_step,
     instance_concurrency_settings,
 )
-from clt_queued_run_coordinator.daemon_seam import DaemonSeam
+from clt_queued_run_coordinator.daemon.seam import DaemonSeam
+from clt_queued_run_coordinator.daemon.ticks import Ticks
 from clt_queued_run_coordinator.limits import configuration
 from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits, ConfigurationError, QueueReading
 from clt_queued_run_coordinator.limits.lazy_tag_limits import LazyTagLimits
 from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
-from clt_queued_run_coordinator.queue import state as queue_state
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, missing_tag
 from clt_queued_run_coordinator.tagging.writing import write_tags
-from clt_queued_run_coordinator.ticks import Ticks
+from clt_queued_run_coordinator.view import queue_state
 
 __all__ = ["CLT_TAG_KEY", "CLTQueuedRunCoordinator", "CodeLocationTaggingQueuedRunCoordinator"]
 

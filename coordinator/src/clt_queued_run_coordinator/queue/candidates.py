@@ -13,7 +13,7 @@ from itertools import chain, islice
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import DagsterRun
-from clt_queued_run_coordinator.admission import QueuedRun
+from clt_queued_run_coordinator.queue.queued_run import QueuedRun
 from clt_queued_run_coordinator.queue.queued_runs import QueuedRuns, load_runs
 from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
 

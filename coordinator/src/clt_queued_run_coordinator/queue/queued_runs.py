@@ -24,7 +24,7 @@ from clt_queued_run_coordinator._dagster import (
     RunTagsTable,
     deserialize_value,
 )
-from clt_queued_run_coordinator.admission import QueuedRun
+from clt_queued_run_coordinator.queue.queued_run import QueuedRun
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, code_location_of
 
 NO_CODE_LOCATION = ""

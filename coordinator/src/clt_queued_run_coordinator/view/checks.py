@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterator, Mapping
 
 from clt_queued_run_coordinator.limits.in_force import Source
-from clt_queued_run_coordinator.queue.state import QueueState
 from clt_queued_run_coordinator.view.findings import Finding
 from clt_queued_run_coordinator.view.names import nearest
+from clt_queued_run_coordinator.view.queue_state import QueueState
 
 COORDINATOR = "dagster.yaml: run_coordinator"
 CONCURRENCY = "dagster.yaml: concurrency.runs"

@@ -6,7 +6,7 @@ from typing import Any
 
 from clt_queued_run_coordinator.limits.configuration import QueueReading
 from clt_queued_run_coordinator.limits.in_force import Source
-from clt_queued_run_coordinator.queue.state import QueueState
+from clt_queued_run_coordinator.view.queue_state import QueueState
 
 READINGS = {True: QueueReading.NARROWED, False: QueueReading.WHOLE}
 

@@ -20,8 +20,8 @@ from clt_queued_run_coordinator._dagster import (
     RunsFilter,
     daemon_step,
 )
-from clt_queued_run_coordinator.tick import Tick
-from clt_queued_run_coordinator.ticks import Ticks
+from clt_queued_run_coordinator.daemon.tick import Tick
+from clt_queued_run_coordinator.daemon.ticks import Ticks
 
 TICKS_UNASKED = 3
 """After how many ticks in a row in which the daemon did not ask it is taken to read the queue in another way.

@@ -5,7 +5,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from clt_queued_run_coordinator import daemon_state, stuck
 from clt_queued_run_coordinator._dagster import (
     IN_PROGRESS_STATUSES,
     DagsterInstance,
@@ -15,8 +14,12 @@ from clt_queued_run_coordinator._dagster import (
     instance_concurrency_settings,
     run_database,
 )
-from clt_queued_run_coordinator.admission import QueuedRun, Turn, admit
-from clt_queued_run_coordinator.daemon_state import DaemonState
+from clt_queued_run_coordinator.daemon import state as daemon_state
+from clt_queued_run_coordinator.daemon import stuck
+from clt_queued_run_coordinator.daemon.admission import Turn, admit
+from clt_queued_run_coordinator.daemon.state import DaemonState
+from clt_queued_run_coordinator.daemon.stuck import Stuck
+from clt_queued_run_coordinator.daemon.tick import Tick
 from clt_queued_run_coordinator.limits import live
 from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.sharing import allow, turn_of
@@ -24,11 +27,10 @@ from clt_queued_run_coordinator.limits.tag_limits import on_other_tags
 from clt_queued_run_coordinator.limits.usage import Usage
 from clt_queued_run_coordinator.queue.candidates import Candidates
 from clt_queued_run_coordinator.queue.own_checks import OwnChecks
+from clt_queued_run_coordinator.queue.queued_run import QueuedRun
 from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION, QueuedRuns, run_ids
-from clt_queued_run_coordinator.stuck import Stuck
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.tagging.writing import write_tags
-from clt_queued_run_coordinator.tick import Tick
 
 TAGGED_A_TICK = 500
 """How many queued runs that lack their tag are tagged at each tick, so that a long queue of them doesn't hold it

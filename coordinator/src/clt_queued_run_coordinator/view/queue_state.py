@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from clt_queued_run_coordinator import daemon_state
 from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings
-from clt_queued_run_coordinator.daemon_state import DaemonState
+from clt_queued_run_coordinator.daemon import state as daemon_state
+from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.limits.in_force import LimitInForce, default_limit, limits_of, named_in
 from clt_queued_run_coordinator.limits.live import LiveChanges
 from clt_queued_run_coordinator.limits.live import read as read_live_changes

@@ -8,25 +8,8 @@ limit: the next run is tried instead.
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
 
-
-class QueuedRun(NamedTuple):
-    """A run in the queue, as far as its place depends on it.
-
-    Attributes:
-        priority: Dagster's priority; the larger goes first.
-        id: The storage's number of the run; of two with the same priority the smaller, older one goes first.
-    """
-
-    priority: int
-    id: int
-
-    @property
-    def place(self) -> tuple[int, int]:
-        """Dagster's order: the smallest goes first."""
-        return -self.priority, self.id
-
+from clt_queued_run_coordinator.queue.queued_run import QueuedRun
 
 Turn = Callable[[str, QueuedRun, int], tuple[float, ...]]
 """Says whose turn it is, from a code location, its next run, and how many of its runs were admitted before: the
