@@ -1,11 +1,11 @@
 """The order of the queue that the daemon keeps in memory."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from clt_queued_run_coordinator._dagster import run_database
-from clt_queued_run_coordinator.queue.queued_runs import LOOKED_UP_ANEW, QueuedRuns
-from dagster import DagsterRunStatus
+from clt_queued_run_coordinator.queue.queued_runs import LOOKED_UP_ANEW, WHOLE_READING, QueuedRuns
 from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 from dagster._core.storage.tags import PRIORITY_TAG
 
@@ -22,10 +22,11 @@ class Kept:
         self.queue = queue
         self.queued = QueuedRuns()
 
-    def read(self) -> list[str]:
-        """Bring it up to date; returns the statements."""
+    def read(self, later: timedelta = timedelta(0)) -> list[str]:
+        """Bring it up to date, now or later; returns the statements."""
+        now = datetime.now(timezone.utc) + later
         with Statements() as statements, run_database(self.queue.instance).connect() as connection:
-            self.queued.bring_up_to_date(connection)
+            self.queued.bring_up_to_date(connection, now=now)
         return statements.executed
 
     def order(self, code_location: str) -> list[int]:
@@ -97,19 +98,51 @@ def test_a_change_behind_dagsters_back_is_found_in_turn(kept: Kept) -> None:
 
 
 def test_known_runs_are_not_looked_up(kept: Kept) -> None:
-    """Two statements, however long the queue is."""
+    """Three statements, however long the queue is: what was changed, how many there are, and some tags in turn."""
     kept.queue.copy(kept.queue.queue(A, 1)[0], 1200)
     for _ in range(3):
         kept.read()
-    assert len(kept.read()) == 2
+    assert len(kept.read()) == 3
+
+
+def test_a_run_that_nobody_saw_coming_or_going_is_noticed(kept: Kept) -> None:
+    """Its time of change is an old one, as where clocks are far apart; the number of runs tells."""
+    first, *_ = kept.queue.queue(A, 3)
+    kept.read()
+    old = datetime(2020, 1, 1)
+    with run_database(kept.queue.instance).connect() as connection:
+        connection.execute(RunsTable.update().values(update_timestamp=old))
+    kept.queue.copy(first, 1)
+    kept.read()
+    assert kept.queued.counts() == {A: 4}
+    kept.queue.instance.delete_run(first)
+    kept.read()
+    assert kept.order(A) == [0, 1, 2]
+    assert kept.queued.left == {A: 1}
+
+
+def test_now_and_then_the_whole_queue_is_read(kept: Kept) -> None:
+    """One that came and one that went unseen at the same time leave the number as it was."""
+    first, *_ = kept.queue.queue(A, 3)
+    kept.read()
+    (copy,) = kept.queue.copy(first, 1)
+    kept.queue.instance.delete_run(first)
+    with run_database(kept.queue.instance).connect() as connection:
+        connection.execute(
+            RunsTable.update().where(RunsTable.c.run_id == copy).values(update_timestamp=datetime(2020, 1, 1))
+        )
+    before = list(kept.queued.in_order(A))
+    kept.read()
+    assert list(kept.queued.in_order(A)) == before
+    kept.read(later=WHOLE_READING)
+    assert kept.order(A) == [0, 1, 2]
 
 
 def test_a_run_without_a_label_is_placed_by_its_body(kept: Kept) -> None:
     """A Dagster that does not label runs, or rows that somebody deleted."""
     kept.queue.queue(A, 2)
-    kept.queue.put(None, DagsterRunStatus.QUEUED)
     with run_database(kept.queue.instance).connect() as connection:
         connection.execute(RunTagsTable.delete())
     kept.read()
-    assert kept.queued.counts() == {A: 2, "": 1}
+    assert kept.queued.counts() == {A: 2}
     assert len(kept.queued.not_tagged) == 2

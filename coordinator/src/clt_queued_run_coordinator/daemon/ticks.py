@@ -4,6 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 from clt_queued_run_coordinator._dagster import (
     IN_PROGRESS_STATUSES,
@@ -63,7 +64,7 @@ class Ticks:
         """
         with run_database(instance).connect() as connection:
             changes = live.read(connection)
-            self._queued.bring_up_to_date(connection)
+            self._queued.bring_up_to_date(connection, chain.from_iterable(self._offered.values()))
             if self._stored is None:
                 self._stored = daemon_state.read(connection)
                 self._usage = self._stored.usage

@@ -2,8 +2,9 @@
 
 The order needs each run's code location and priority, and these lie in `run_tags`, one row a tag. To read them
 of the whole queue at each tick would take longer the longer the queue is, and with a long history of runs longer
-still. So a tick reads the numbers of the queued runs only, from the index on the status, and looks up the tags
-of those that are new or were changed.
+still. So a tick reads which runs were changed lately, asks after those that were offered, and counts: only where
+the number isn't what it should be, and now and then in any case, it reads which runs are queued. It looks up the
+tags of runs that are new or were changed.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -30,9 +31,11 @@ from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, co
 NO_CODE_LOCATION = ""
 """Stands for the code location of a run that does not tell where it comes from; no limit of ours holds for it."""
 
-CLOCKS_APART = timedelta(minutes=2)
-"""How far the clock of whoever changes a queued run may be off from the daemon's, for the change to be seen at the
-next tick."""
+CLOCKS_APART = timedelta(seconds=15)
+"""How far the clocks of those who queue and change runs may be apart, for a change to be seen at the next tick."""
+
+WHOLE_READING = timedelta(seconds=30)
+"""How often the numbers of all queued runs are read, whatever their count says."""
 
 LOOKED_UP_ANEW = 20
 """How many known runs are looked up anew at each tick, one after the other, so that a change behind Dagster's
@@ -58,40 +61,71 @@ class QueuedRuns:
         self._line_of: dict[int, _Line] = {}
         self._changed: dict[int, datetime] = {}
         self._settled: dict[int, datetime] = {}
-        self._read_at: datetime | None = None
+        self._newest: datetime | None = None
+        self._read_whole_at: datetime | None = None
+        self._numbers: list[int] = []
         self._looked_up_anew = 0
         self.left: Counter[str] = Counter()
-        """How many runs of each code location have left the queue between the last two readings."""
+        """How many runs of each code location had left the queue at the last reading."""
         self.not_tagged: set[int] = set()
         """The runs whose rows don't carry just the one tag that they should."""
 
-    def bring_up_to_date(self, connection: db.Connection, now: datetime | None = None) -> None:
+    def bring_up_to_date(
+        self, connection: db.Connection, offered: Iterable[int] = (), now: datetime | None = None
+    ) -> None:
         """Read which runs are queued, and look up those that are new or were changed.
 
         Args:
             connection: To the instance's run database.
+            offered: The runs that have most likely left the queue.
             now: The daemon's clock, in UTC.
         """
         now = now or datetime.now(timezone.utc)
-        since = (self._read_at or now) - CLOCKS_APART
-        rows = connection.execute(_queued_ids(since.replace(tzinfo=None))).all()
-        queued = [run_id for run_id, _ in rows]
-        changed = {run_id: at for run_id, at in rows if at is not None}
-        gone = self._line_of.keys() - set(queued)
-        self.left = Counter(self._line_of[run_id].code_location for run_id in gone)
-        for run_id in gone:
-            self._remove(run_id)
-        unknown = {run_id for run_id in queued if run_id not in self._line_of}
+        self.left = Counter()
+        changed = self._read_changes(connection, offered) if self._knows_all(now) else None
+        if changed is None:
+            changed = self._read_whole(connection, now)
         # Dagster changes a run first and its tags afterwards, so a change is looked up at two ticks.
-        unknown.update(run_id for run_id, at in changed.items() if self._settled.get(run_id) != at)
-        unknown.update(self._in_turn(queued))
+        unknown = {run_id for run_id, at in changed.items() if self._settled.get(run_id) != at}
+        unknown.update(run_id for run_id in self._numbers_in_turn() if run_id in self._line_of)
         self._look_up(connection, sorted(unknown))
         self._settled = {run_id: at for run_id, at in changed.items() if self._changed.get(run_id) == at}
-        self._changed, self._read_at = changed, now
+        self._changed = changed
+        self._newest = max((at for at in (self._newest, *changed.values()) if at), default=None)
 
-    def _in_turn(self, queued: Sequence[int]) -> Sequence[int]:
-        start = bisect_right(queued, self._looked_up_anew)
-        in_turn = queued[start : start + LOOKED_UP_ANEW]
+    def _knows_all(self, now: datetime) -> bool:
+        read = self._read_whole_at
+        return read is not None and self._newest is not None and timedelta(0) <= now - read < WHOLE_READING
+
+    def _read_changes(self, connection: db.Connection, offered: Iterable[int]) -> dict[int, datetime] | None:
+        """The runs that were changed lately, with when; None where others have come or gone as well."""
+        assert self._newest is not None  # noqa: S101 - see _knows_all
+        rows = connection.execute(_changed_since(self._newest - CLOCKS_APART)).all()
+        changed: dict[int, datetime] = {run_id: at for run_id, at in rows}  # noqa: C416 - rows are no pairs to mypy
+        asked = [run_id for run_id in offered if run_id in self._line_of]
+        for chunk in in_chunks(asked):
+            self._leave(set(chunk) - set(connection.execute(_queued_of(chunk)).scalars()))
+        new = sum(run_id not in self._line_of for run_id in changed)
+        return changed if connection.execute(_COUNT).scalar() == len(self._line_of) + new else None
+
+    def _read_whole(self, connection: db.Connection, now: datetime) -> dict[int, datetime]:
+        """Which runs are queued; returns those that were changed lately, with when, and looks up unknown ones."""
+        self._newest = connection.execute(_NEWEST).scalar()
+        rows = connection.execute(_queued_ids(self._newest - CLOCKS_APART if self._newest else None)).all()
+        self._numbers = [run_id for run_id, _ in rows]
+        self._leave(self._line_of.keys() - set(self._numbers))
+        self._look_up(connection, [run_id for run_id in self._numbers if run_id not in self._line_of])
+        self._read_whole_at = now
+        return {run_id: at for run_id, at in rows if at is not None}
+
+    def _leave(self, run_ids: Iterable[int]) -> None:
+        for run_id in run_ids:
+            self.left[self._line_of[run_id].code_location] += 1
+            self._remove(run_id)
+
+    def _numbers_in_turn(self) -> Sequence[int]:
+        start = bisect_right(self._numbers, self._looked_up_anew)
+        in_turn = self._numbers[start : start + LOOKED_UP_ANEW]
         self._looked_up_anew = in_turn[-1] if in_turn else 0
         return in_turn
 
@@ -212,14 +246,29 @@ def load_runs(connection: db.Connection, run_ids: Iterable[int]) -> dict[int, Da
     return runs
 
 
-def _queued_ids(since: datetime) -> db.Select[tuple[int, datetime | None]]:
+_IS_QUEUED = RunsTable.c.status == DagsterRunStatus.QUEUED.value
+_COUNT = db.select(db.func.count()).select_from(RunsTable).where(_IS_QUEUED)
+_NEWEST = db.select(db.func.max(RunsTable.c.update_timestamp)).where(_IS_QUEUED)
+
+
+def _queued_ids(since: datetime | None) -> db.Select[tuple[int, datetime | None]]:
     """The number of each queued run, and when it was last changed if that was lately."""
     changed = RunsTable.c.update_timestamp
+    is_late = db.false() if since is None else changed > since
     return (
-        db.select(RunsTable.c.id, db.case((changed > since, changed), else_=None))
-        .where(RunsTable.c.status == DagsterRunStatus.QUEUED.value)
+        db.select(RunsTable.c.id, db.case((is_late, changed), else_=None))
+        .where(_IS_QUEUED)
         .order_by(RunsTable.c.id)
     )
+
+
+def _changed_since(since: datetime) -> db.Select[tuple[int, datetime]]:
+    changed = RunsTable.c.update_timestamp
+    return db.select(RunsTable.c.id, changed).where(_IS_QUEUED, changed > since)
+
+
+def _queued_of(run_ids: Sequence[int]) -> db.Select[tuple[int]]:
+    return db.select(RunsTable.c.id).where(RunsTable.c.id.in_(run_ids), _IS_QUEUED)
 
 
 def _tags_of(run_ids: Sequence[int]) -> db.Select[tuple[int, str, str]]:
