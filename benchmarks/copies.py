@@ -34,7 +34,7 @@ def connection(instance: DagsterInstance) -> Iterator[db.engine.Connection]:
 
 
 def copy_runs(instance: DagsterInstance, run_ids: list[str], copies: int) -> None:
-    """Add copies of runs with ids and rows of their own, taken from the runs in turns.
+    """Add copies of runs with ids and rows of their own, taken from the runs in turns, as if queued 50 a second.
 
     Args:
         instance: On PostgreSQL.
@@ -47,11 +47,14 @@ def copy_runs(instance: DagsterInstance, run_ids: list[str], copies: int) -> Non
         _begin_copying(opened, run_ids, first=0, copies=copies)
         opened.execute(
             db.text(
-                f"INSERT INTO runs ({_COLUMNS})"  # noqa: S608 - a constant
+                f"INSERT INTO runs ({_COLUMNS}, create_timestamp, update_timestamp)"  # noqa: S608 - a constant
                 " SELECT copy.run_id, snapshot_id, pipeline_name, mode, status,"
-                " replace(run_body, copy.original, copy.run_id)"
-                " FROM copy JOIN runs ON runs.run_id = copy.original ORDER BY turn"
-            )
+                " replace(run_body, copy.original, copy.run_id), queued, queued FROM"
+                " (SELECT *, timezone('utc', now()) - (:copies - turn) * interval '0.02 s' AS queued FROM copy)"
+                " AS copy"
+                " JOIN runs ON runs.run_id = copy.original ORDER BY turn"
+            ),
+            {"copies": copies},
         )
         _copy_tags(opened)
 

@@ -62,6 +62,7 @@ class QueuedRuns:
         self._changed: dict[int, datetime] = {}
         self._settled: dict[int, datetime] = {}
         self._newest: datetime | None = None
+        self._newest_since: datetime | None = None
         self._read_whole_at: datetime | None = None
         self._numbers: list[int] = []
         self._looked_up_anew = 0
@@ -82,7 +83,7 @@ class QueuedRuns:
         """
         now = now or datetime.now(timezone.utc)
         self.left = Counter()
-        changed = self._read_changes(connection, offered) if self._knows_all(now) else None
+        changed = self._read_changes(connection, offered, now) if self._knows_all(now) else None
         if changed is None:
             changed = self._read_whole(connection, now)
         # Dagster changes a run first and its tags afterwards, so a change is looked up at two ticks.
@@ -91,16 +92,22 @@ class QueuedRuns:
         self._look_up(connection, sorted(unknown))
         self._settled = {run_id: at for run_id, at in changed.items() if self._changed.get(run_id) == at}
         self._changed = changed
-        self._newest = max((at for at in (self._newest, *changed.values()) if at), default=None)
+        newest = max((at for at in (self._newest, *changed.values()) if at), default=None)
+        if newest != self._newest:
+            self._newest, self._newest_since = newest, now
 
     def _knows_all(self, now: datetime) -> bool:
         read = self._read_whole_at
         return read is not None and self._newest is not None and timedelta(0) <= now - read < WHOLE_READING
 
-    def _read_changes(self, connection: db.Connection, offered: Iterable[int]) -> dict[int, datetime] | None:
+    def _read_changes(
+        self, connection: db.Connection, offered: Iterable[int], now: datetime
+    ) -> dict[int, datetime] | None:
         """The runs that were changed lately, with when; None where others have come or gone as well."""
         assert self._newest is not None  # noqa: S101 - see _knows_all
-        rows = connection.execute(_changed_since(self._newest - CLOCKS_APART)).all()
+        # By the writers' clocks, which are the database's or their own, in whatever time zone it keeps.
+        passed = max(timedelta(0), now - (self._newest_since or now))
+        rows = connection.execute(_changed_since(self._newest - CLOCKS_APART + passed)).all()
         changed: dict[int, datetime] = {run_id: at for run_id, at in rows}  # noqa: C416 - rows are no pairs to mypy
         asked = [run_id for run_id in offered if run_id in self._line_of]
         for chunk in in_chunks(asked):
@@ -110,7 +117,9 @@ class QueuedRuns:
 
     def _read_whole(self, connection: db.Connection, now: datetime) -> dict[int, datetime]:
         """Which runs are queued; returns those that were changed lately, with when, and looks up unknown ones."""
-        self._newest = connection.execute(_NEWEST).scalar()
+        newest = connection.execute(_NEWEST).scalar()
+        if newest != self._newest:
+            self._newest, self._newest_since = newest, now
         rows = connection.execute(_queued_ids(self._newest - CLOCKS_APART if self._newest else None)).all()
         self._numbers = [run_id for run_id, _ in rows]
         self._leave(self._line_of.keys() - set(self._numbers))
