@@ -20,6 +20,7 @@ TESTS = (
     "pytest-timeout",
     "pytest-xdist",
     "tenacity",
+    "time-machine>=3",
 )
 IN_PROCESS = ("tests/unit", "tests/in_process", "tests/command_line")
 
