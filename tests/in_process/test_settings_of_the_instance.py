@@ -1,11 +1,10 @@
-"""What `concurrency.runs` of the instance replaces, present keys that hold nothing included."""
+"""What holds in ticks beside `concurrency.runs` of the instance; `test_concurrency_runs` has what is refused."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from clt_queued_run_coordinator.limits import live
-from clt_queued_run_coordinator.limits.configuration import ConfigurationError
 
 from tests.in_process.storages import on_one_storage
 from tests.run_queue import A, B, RunQueue
@@ -13,17 +12,6 @@ from tests.run_queue import A, B, RunQueue
 MakeRunQueue = Callable[..., RunQueue]
 C = "code-location-c"
 DATABASE = {"key": "database", "limit": 1}
-
-
-@pytest.mark.parametrize("tag_limits", [[], None])
-def test_tag_limits_of_the_instance_that_hold_nothing_are_refused_too(
-    run_queue: MakeRunQueue, tag_limits: Any
-) -> None:
-    """Dagster replaces the coordinator's limits wherever the key is present, whatever stands behind it."""
-    with pytest.raises(ConfigurationError, match="replaces the coordinator's code_location_limits"):
-        _ = run_queue(
-            {"runs": {"tag_concurrency_limits": tag_limits}}, code_location_limits={"default": 2}
-        ).coordinator
 
 
 @pytest.mark.parametrize("tag_limits", [[], None, [DATABASE]])
