@@ -1,7 +1,7 @@
 """A database with a long queue, for coordinators to be compared on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -66,6 +66,18 @@ class FilledQueue:
             config, concurrency = {}, {**concurrency, "runs": config}
         home = bench.folder / f"home-{_number(bench)}"
         return open_queue(write_home(home, coordinator, postgresql_storage(self.url), config, concurrency))
+
+    def copied(self, bench: Bench, suffix: str) -> "FilledQueue":
+        """The same queue in a database of its own, so that what one coordinator starts is no news to another.
+
+        Args:
+            bench: Whose.
+            suffix: Of the database's name.
+        """
+        original = self.url.rpartition("/")[2]
+        database = f"{original}_{suffix}"
+        bench.server.execute(f"CREATE DATABASE {database} TEMPLATE {original}")
+        return replace(self, url=bench.server.url(database))
 
     def set_live_limits(self, instance: DagsterInstance) -> None:
         """Change the limit of each code location live, to what it is configured with elsewhere."""

@@ -51,14 +51,20 @@ def run(bench: Bench) -> Iterator[Row]:
 def _rows(bench: Bench, queued: int, case: Case) -> Iterator[Row]:
     for code_locations, slots in [(number, slots) for number in (2, 100) for slots in case.slots]:
         filled = fill(bench, queued, code_locations, slots)
+        of_ours = {sharing: filled.copied(bench, sharing) for sharing in SHARINGS}
         plain = filled.open(bench, "plain", filled.plain_config())
         starts = bool(queued) and slots is Slots.ONE_FREE
         for limits in case.limits:
             configured = LIMIT
             if limits == "live":
-                filled.set_live_limits(plain.instance)
                 configured = LIMIT + 1
-            ours = open_ours(bench, filled, configured)
+            ours = {
+                sharing: copy.open(bench, "clt", copy.config(sharing, configured))
+                for sharing, copy in of_ours.items()
+            }
+            if limits == "live":
+                for queue in ours.values():
+                    filled.set_live_limits(queue.instance)
             what = f"{queued:,} queued, {code_locations} code locations, {limits}, {NAMES[slots]}"
             timed = timed_start if starts else timed_tick
             seconds = bench.interleave(

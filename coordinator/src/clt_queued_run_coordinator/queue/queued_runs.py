@@ -34,7 +34,7 @@ NO_CODE_LOCATION = ""
 CLOCKS_APART = timedelta(seconds=15)
 """How far the clocks of those who queue and change runs may be apart, for a change to be seen at the next tick."""
 
-WHOLE_READING = timedelta(seconds=30)
+WHOLE_READING = timedelta(seconds=60)
 """How often the numbers of all queued runs are read, whatever their count says."""
 
 LOOKED_UP_ANEW = 20
