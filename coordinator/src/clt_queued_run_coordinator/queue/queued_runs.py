@@ -120,12 +120,16 @@ class QueuedRuns:
         newest = connection.execute(_NEWEST).scalar()
         if newest != self._newest:
             self._newest, self._newest_since = newest, now
-        rows = connection.execute(_queued_ids(self._newest - CLOCKS_APART if self._newest else None)).all()
-        self._numbers = [run_id for run_id, _ in rows]
+        query = _queued_ids(self._newest - CLOCKS_APART if self._newest else None)
+        self._numbers = []
+        changed: dict[int, datetime] = {}
+        for rows in connection.execute(query).partitions(ROWS_A_STATEMENT):
+            self._numbers += [run_id for run_id, _ in rows]
+            changed.update((run_id, at) for run_id, at in rows if at is not None)
         self._leave(self._line_of.keys() - set(self._numbers))
         self._look_up(connection, [run_id for run_id in self._numbers if run_id not in self._line_of])
         self._read_whole_at = now
-        return {run_id: at for run_id, at in rows if at is not None}
+        return changed
 
     def _leave(self, run_ids: Iterable[int]) -> None:
         for run_id in run_ids:
