@@ -95,7 +95,7 @@ def read(connection: db.Connection) -> Counts:
     counts = Counts()
     rows = connection.execute(_query(db.func.count())).mappings().all()
     if sum(row["runs"] for row in rows) != connection.execute(_total()).scalar():
-        # A label is there twice, or a run has come or gone since. Counting runs instead of rows takes twice as long.
+        # A label is there twice, or a run has come or gone since. To count runs instead of rows takes longer.
         rows = connection.execute(_query(db.func.count(RunsTable.c.id.distinct()))).mappings().all()
     for row in rows:
         if row["label"] is not None:
