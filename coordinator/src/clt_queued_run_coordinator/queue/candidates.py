@@ -24,6 +24,7 @@ LOOKED_AT_AT_LEAST = 50
 """... but so many of each."""
 
 LOADED_AT_ONCE = 100
+"""How many bodies are loaded with one statement, at most."""
 
 
 class Candidates:
@@ -92,7 +93,7 @@ class Candidates:
         if run.id in self._bodies:
             return []
         behind = self._queued.in_order(code_location, run)
-        return self.load(chain([run], islice(behind, LOADED_AT_ONCE - 1)))
+        return self.load(chain([run], islice(behind, min(LOADED_AT_ONCE, 2 * self._half) - 1)))
 
     def body(self, run: QueuedRun) -> DagsterRun | None:
         """The loaded body of a run; None where the run has left the queue."""
