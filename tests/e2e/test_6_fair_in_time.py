@@ -23,7 +23,8 @@ def late_code_location(deployment: Deployment, tmp_path: Path) -> None:
     """Deploys the image of `code-location-b` once more under another name, with two slots for all three."""
     deployments = yaml.safe_load(VALUES.read_text())["dagster-user-deployments"]["deployments"]
     repository, tag = deployment.image("code-location-b")
-    late = {**deployments[1], "name": LATE, "image": {"repository": repository, "tag": tag}}
+    image = {**deployments[1]["image"], "repository": repository, "tag": tag}
+    late = {**deployments[1], "name": LATE, "image": image}
     values = {
         "dagster-user-deployments": {"deployments": [*deployments, late]},
         "dagsterDaemon": {
