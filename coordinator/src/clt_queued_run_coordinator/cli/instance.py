@@ -1,0 +1,44 @@
+"""What every command that works on an instance needs: the instance, and its queue."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+
+import click
+
+from clt_queued_run_coordinator._dagster import DagsterInstance
+from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
+from clt_queued_run_coordinator.opening import OpeningError, one_line, opened_instance
+from clt_queued_run_coordinator.view import queue_state
+from clt_queued_run_coordinator.view.status import Status, status
+
+
+@contextmanager
+def the_instance() -> Iterator[tuple[DagsterInstance, CLTQueuedRunCoordinator]]:
+    """The instance that DAGSTER_HOME names, and its coordinator.
+
+    Raises:
+        click.ClickException: It can't be opened or used; the message is one line with the cause and the cure.
+    """
+    try:
+        with opened_instance() as opened:
+            yield opened
+    except OpeningError as error:
+        raise click.ClickException(str(error)) from error
+    except click.ClickException:
+        raise
+    except Exception as error:
+        raise click.ClickException(f"The instance's database can't be used: {one_line(error)}") from error
+
+
+def read_queue(instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator) -> queue_state.QueueState:
+    """The queue; live changes that can't be read are told on standard error."""
+    state = queue_state.read(instance, coordinator.settings)
+    for line in state.live.unreadable:
+        click.echo(line, err=True)
+    return state
+
+
+def read_status(instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator) -> Status:
+    """The queue as `dagster-clt status` shows it."""
+    return status(read_queue(instance, coordinator), datetime.now(timezone.utc))
