@@ -43,7 +43,7 @@ def test_the_whole_option() -> None:
     )
     assert coordinator.settings.max_concurrent_runs == 30
     assert coordinator.settings.code_location_limits == CodeLocationLimits(
-        default=5, entries={"a": Entry(10), "b": Entry(20, 2.0), "c": Entry(5, 0.5)}, sharing=Sharing.FAIR
+        default=Entry(5), entries={"a": Entry(10), "b": Entry(20, 2.0), "c": Entry(5, 0.5)}, sharing=Sharing.FAIR
     )
 
 

@@ -12,7 +12,7 @@ from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
 
 A = "code-location-a"
 PER_VALUE = {"applyLimitPerUniqueValue": True}
-CONFIGURED = CodeLocationLimits(default=5, entries={A: Entry(10, weight=2.0)})
+CONFIGURED = CodeLocationLimits(default=Entry(5), entries={A: Entry(10, weight=2.0)})
 
 
 def change(value: int, minute: int = 0) -> Change:

@@ -17,6 +17,7 @@ from dagster._core.storage.runs.schema import KeyValueStoreTable, RunsTable, Run
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._core.storage.tags import PRIORITY_TAG, REPOSITORY_LABEL_TAG
 from dagster._serdes import ConfigurableClassData, deserialize_value, serialize_value
+from dagster._utils.schedules import is_valid_cron_string
 from dagster._utils.tags import TagConcurrencyLimitsCounter
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "daemon_step",
     "deserialize_value",
     "instance_concurrency_settings",
+    "is_valid_cron_string",
     "new_pools_counter",
     "resolve_to_config_type",
     "run_database",

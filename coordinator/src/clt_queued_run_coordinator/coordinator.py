@@ -21,6 +21,7 @@ from clt_queued_run_coordinator.daemon.ticks import Ticks
 from clt_queued_run_coordinator.limits import configuration
 from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits, ConfigurationError, QueueReading
 from clt_queued_run_coordinator.limits.lazy_tag_limits import LazyTagLimits
+from clt_queued_run_coordinator.limits.schema import schema
 from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, missing_tag
@@ -36,7 +37,7 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
     Takes every option of Dagster's `QueuedRunCoordinator`, and `code_location_limits`.
 
     Args:
-        code_location_limits: The limits; see `configuration.schema`.
+        code_location_limits: The limits; see `limits.schema`.
         inst_data: Where Dagster found the configuration.
         options: Those of `QueuedRunCoordinator`.
 
@@ -72,7 +73,7 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
     def config_type(cls) -> dict[str, Any]:
         """Dagster's own options, as this version of it has them, and ours."""
         own = cast("dict[str, Any]", super().config_type())
-        return {**own, configuration.OPTION: configuration.schema()}
+        return {**own, configuration.OPTION: schema()}
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]) -> Self:

@@ -1,14 +1,15 @@
-"""The option `code_location_limits`: its schema, and the value that the rest of the package works with."""
+"""The value of the option `code_location_limits` that the rest of the package works with. Pure."""
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, TypeVar
 
-from dagster import Enum as ConfigEnum
-from dagster import EnumValue as ConfigEnumValue
-from dagster import Field, Map, Noneable, ScalarUnion, Shape
+from clt_queued_run_coordinator.limits import windows
+from clt_queued_run_coordinator.limits.duration import seconds_of
+from clt_queued_run_coordinator.limits.windows import Window
 
 OPTION = "code_location_limits"
 
@@ -36,11 +37,82 @@ class QueueReading(str, Enum):
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What the configuration says of one code location."""
+class PerJob:
+    """The most runs in progress at once of each job of a code location; None for no limit.
 
-    limit: int | None
+    Attributes:
+        default: Of each job that isn't named.
+        jobs: Of those that are.
+    """
+
+    default: int | None = None
+    jobs: Mapping[str, int] = field(default_factory=dict)
+
+    def of(self, job: str) -> int | None:
+        """The limit of a job."""
+        return self.jobs.get(job, self.default)
+
+
+@dataclass(frozen=True)
+class Breaker:
+    """When failed runs pause their code location.
+
+    Attributes:
+        failures: How many failed runs it takes.
+        within: The seconds in which they end; None where it counts them in a row.
+        pause_for: The seconds that the pause lasts; None until it is resumed.
+        manual_launches: Whether runs that somebody launched by hand start nevertheless.
+    """
+
+    failures: int
+    within: float | None = None
+    pause_for: float | None = None
+    manual_launches: bool = False
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the configuration says of one code location.
+
+    Attributes:
+        limit: The most runs in progress at once; None for no limit.
+        weight: How large its share is beside the others'.
+        min: The slots that are kept for it while it has runs queued.
+        windows: Times with another limit.
+        max_per_job: The most runs in progress at once of each of its jobs.
+        max_per_backfill: The most runs in progress at once of each of its backfills; None for no limit.
+        backfill_share: The part of its starts, above 0 and below 1, that goes to runs of backfills while other
+            runs wait too; None where Dagster's order decides.
+        max_queued: The most queued runs; None for no limit.
+        breaker: Its circuit breaker, if it has one.
+    """
+
+    limit: int | None = None
     weight: float = 1.0
+    min: int = 0
+    windows: tuple[Window, ...] = ()
+    max_per_job: PerJob = PerJob()
+    max_per_backfill: int | None = None
+    backfill_share: float | None = None
+    max_queued: int | None = None
+    breaker: Breaker | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Code locations that share a limit, a weight or a minimum.
+
+    Attributes:
+        locations: Their names.
+        limit: The most runs of all of them in progress at once; None for no limit.
+        weight: How large the group's share is beside those of other groups and of code locations in none.
+        min: The slots that are kept for the group while it has runs queued.
+    """
+
+    locations: tuple[str, ...]
+    limit: int | None = None
+    weight: float = 1.0
+    min: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,137 +120,178 @@ class CodeLocationLimits:
     """The configured limits.
 
     Attributes:
-        default: The limit, in runs in progress, of each code location without an entry; None for no limit.
-        entries: The code locations that are named, with what is said of them.
+        default: What holds for each code location without an entry.
+        entries: The code locations that are named, with what holds for each.
+        groups: The groups by name; no code location is in two.
         sharing: Who gets a free slot.
         half_life: Seconds in which what a code location has used counts half; only for fair sharing.
         queue_reading: Which queued runs the daemon reads at a tick.
     """
 
-    default: int | None = None
+    default: Entry = Entry()
     entries: Mapping[str, Entry] = field(default_factory=dict)
+    groups: Mapping[str, Group] = field(default_factory=dict)
     sharing: Sharing = Sharing.FIFO
     half_life: float = HALF_LIFE_SECONDS
     queue_reading: QueueReading = QueueReading.NARROWED
 
     def entry(self, code_location: str) -> Entry:
         """What holds for a code location, named or not."""
-        return self.entries.get(code_location, Entry(self.default))
+        return self.entries.get(code_location, self.default)
 
 
 class ConfigurationError(Exception):
     """The configuration can't be applied; the message names the key, the value and the cure."""
 
 
-def schema() -> Field:
-    """The option as Dagster's configuration system checks it when the coordinator is loaded."""
-    return Field(
-        Noneable(
-            Shape(
-                {
-                    "default": Field(
-                        Noneable(int),
-                        is_required=False,
-                        description=(
-                            "The most runs in progress at once of each code location that has no entry under"
-                            " `locations`, also of one that nobody knew when the daemon started. Left out: no"
-                            " limit. 0 holds them."
-                        ),
-                    ),
-                    "locations": Field(
-                        Map(
-                            str,
-                            ScalarUnion(
-                                scalar_type=int,
-                                non_scalar_schema=Shape(
-                                    {
-                                        "limit": Field(
-                                            Noneable(int),
-                                            is_required=False,
-                                            description="The most runs in progress at once; 0 holds the"
-                                            " code location. Left out: the default.",
-                                        ),
-                                        "weight": Field(
-                                            float,
-                                            is_required=False,
-                                            description="How large this code location's share is beside the"
-                                            " others', 1 if left out; only for `sharing: fair`.",
-                                        ),
-                                    }
-                                ),
-                            ),
-                            key_label_name="code_location",
-                        ),
-                        is_required=False,
-                        description=(
-                            "The exceptions from the default, upwards and downwards: a number, or a limit and"
-                            " a weight."
-                        ),
-                    ),
-                    "sharing": Field(
-                        ScalarUnion(
-                            scalar_type=str,
-                            non_scalar_schema=Shape(
-                                {
-                                    "kind": Field(str, description="`fifo` or `fair`."),
-                                    "half_life": Field(
-                                        float,
-                                        is_required=False,
-                                        description="Seconds in which what a code location has used counts"
-                                        f" half; {HALF_LIFE_SECONDS:g} if left out; only for `fair`.",
-                                    ),
-                                }
-                            ),
-                        ),
-                        is_required=False,
-                        description=(
-                            "`fifo`, the default: Dagster's own order, priority and then age. `fair`: free"
-                            " slots of max_concurrent_runs go first to the code location that is furthest"
-                            " below its share, and among equals to the one that has used the least lately."
-                        ),
-                    ),
-                    "queue_reading": Field(
-                        ConfigEnum("QueueReading", [ConfigEnumValue(choice.value) for choice in QueueReading]),
-                        is_required=False,
-                        description=(
-                            "`narrowed`, the default: the daemon reads the queued runs that may start now."
-                            " `whole`: it reads the whole queue, as without this package, and the limits are"
-                            " handed to it as tag limits."
-                        ),
-                    ),
-                }
-            )
-        ),
-        is_required=False,
-        description="Limits on the runs in progress of each code location.",
-    )
-
-
 def parse(option: Mapping[str, Any] | None) -> CodeLocationLimits | None:
     """Turn the option's value, as the schema let it pass, into the package's own.
 
     Raises:
-        ConfigurationError: A limit is negative, a weight isn't above 0, or (where no schema stood before) a
-            key is unknown or a value has the wrong type.
+        ConfigurationError: A value can't be applied, or (where no schema stood before) a key is unknown or a
+            value has the wrong type.
     """
     if option is None:
         return None
-    _refuse_unknown(option, {"default", "locations", "sharing", "queue_reading"}, OPTION)
-    default = option.get("default")
-    entries = option.get("locations") or {}
-    if not isinstance(entries, Mapping):
-        raise _wrong(f"{OPTION}.locations", entries, "a mapping of code locations to limits")
+    _refuse_unknown(option, {"default", "groups", "locations", "sharing", "queue_reading"}, OPTION)
+    default = _entry(f"{OPTION}.default", option.get("default"), Entry(), _OF_ANY)
+    locations = _mapping(f"{OPTION}.locations", option.get("locations"), "code locations to limits")
+    entries = {}
+    for name, value in locations.items():
+        key = f"{OPTION}.locations.{name}"
+        if value is None:
+            raise _wrong(key, value, "a whole number of runs, 0 or more, or a mapping such as {limit, weight}")
+        entries[name] = _entry(key, value, default, {*_OF_ANY, "min"})
     sharing, half_life = _sharing(f"{OPTION}.sharing", option.get("sharing"))
     reading = option.get("queue_reading") or QueueReading.NARROWED
-    checked_default = _limit(f"{OPTION}.default", default)
     return CodeLocationLimits(
-        default=checked_default,
-        entries={
-            name: _entry(f"{OPTION}.locations.{name}", value, checked_default) for name, value in entries.items()
-        },
+        default=default,
+        entries=entries,
+        groups=_groups(f"{OPTION}.groups", option.get("groups")),
         sharing=sharing,
         half_life=half_life,
         queue_reading=_choice(f"{OPTION}.queue_reading", reading, QueueReading),
+    )
+
+
+_OF_ANY = {
+    "backfill_share",
+    "breaker",
+    "limit",
+    "max_per_backfill",
+    "max_per_job",
+    "max_queued",
+    "weight",
+    "windows",
+}
+"""The keys that a code location and the default have in common."""
+
+
+def _entry(key: str, value: object, inherited: Entry, known: set[str]) -> Entry:
+    """An entry; what it leaves out, or is null, is inherited."""
+    if value is None:
+        return inherited
+    if not isinstance(value, Mapping):
+        return replace(inherited, limit=_whole(key, value))
+    _refuse_unknown(value, known, key)
+    said = {name: of_it for name, of_it in value.items() if of_it is not None}
+    parsers: dict[str, Callable[[str, Any], Any]] = {
+        "limit": _whole,
+        "weight": _above_zero,
+        "min": _whole,
+        "windows": _windows,
+        "max_per_job": _per_job,
+        "max_per_backfill": _whole,
+        "backfill_share": _part,
+        "max_queued": _whole,
+        "breaker": _breaker,
+    }
+    return replace(inherited, **{name: parsers[name](f"{key}.{name}", of_it) for name, of_it in said.items()})
+
+
+def _groups(key: str, value: object) -> dict[str, Group]:
+    groups = {}
+    for name, of_it in _mapping(key, value, "groups to their code locations").items():
+        groups[name] = _group(f"{key}.{name}", of_it)
+    members = Counter(location for group in groups.values() for location in group.locations)
+    for name, group in groups.items():
+        for location in group.locations:
+            if members[location] > 1:
+                raise _wrong(
+                    f"{key}.{name}.locations", list(group.locations), f"without {location!r} a second time"
+                )
+    return groups
+
+
+def _group(key: str, value: object) -> Group:
+    if not isinstance(value, Mapping):
+        raise _wrong(key, value, "a mapping such as {locations, limit, weight, min}")
+    _refuse_unknown(value, {"locations", "limit", "weight", "min"}, key)
+    locations = value.get("locations")
+    if not isinstance(locations, Sequence) or isinstance(locations, str) or not locations:
+        raise _wrong(f"{key}.locations", locations, "a list of at least one code location")
+    for location in locations:
+        if not isinstance(location, str) or not location.strip():
+            raise _wrong(f"{key}.locations", locations, "a list of the names of code locations")
+    limit, weight, least = value.get("limit"), value.get("weight"), value.get("min")
+    return Group(
+        locations=tuple(locations),
+        limit=None if limit is None else _whole(f"{key}.limit", limit),
+        weight=1.0 if weight is None else _above_zero(f"{key}.weight", weight),
+        min=0 if least is None else _whole(f"{key}.min", least),
+    )
+
+
+def _windows(key: str, value: object) -> tuple[Window, ...]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise _wrong(key, value, "a list of windows such as {cron, for, limit}")
+    return tuple(_window(f"{key}[{number}]", window) for number, window in enumerate(value))
+
+
+def _window(key: str, value: object) -> Window:
+    if not isinstance(value, Mapping):
+        raise _wrong(key, value, "a mapping such as {cron, for, limit}")
+    _refuse_unknown(value, {"cron", "for", "limit", "timezone"}, key)
+    cron, timezone = value.get("cron"), value.get("timezone")
+    if not isinstance(cron, str) or not windows.is_cron(cron):
+        raise _wrong(f"{key}.cron", cron, "a cron expression with five fields, such as '0 8 * * 1-5'")
+    if timezone is not None and (not isinstance(timezone, str) or not windows.is_timezone(timezone)):
+        raise _wrong(f"{key}.timezone", timezone, "the name of a time zone, such as 'Europe/Berlin'")
+    return Window(
+        cron=cron,
+        seconds=_duration(f"{key}.for", value.get("for")),
+        limit=_whole(f"{key}.limit", value.get("limit")),
+        timezone=timezone or "UTC",
+    )
+
+
+def _per_job(key: str, value: object) -> PerJob:
+    if not isinstance(value, Mapping):
+        return PerJob(_whole(key, value))
+    _refuse_unknown(value, {"default", "jobs"}, key)
+    default = value.get("default")
+    jobs = _mapping(f"{key}.jobs", value.get("jobs"), "jobs to limits")
+    return PerJob(
+        default=None if default is None else _whole(f"{key}.default", default),
+        jobs={job: _whole(f"{key}.jobs.{job}", limit) for job, limit in jobs.items()},
+    )
+
+
+def _breaker(key: str, value: object) -> Breaker:
+    if not isinstance(value, Mapping):
+        raise _wrong(key, value, "a mapping such as {failures, within, pause_for}")
+    _refuse_unknown(value, {"failures", "manual_launches", "pause_for", "within"}, key)
+    failures, manual = value.get("failures"), value.get("manual_launches")
+    if isinstance(failures, bool) or not isinstance(failures, int) or failures < 1:
+        raise _wrong(f"{key}.failures", failures, "a whole number of runs, 1 or more")
+    if manual is not None and not isinstance(manual, bool):
+        raise _wrong(f"{key}.manual_launches", manual, "true or false")
+    within, pause_for = value.get("within"), value.get("pause_for")
+    return Breaker(
+        failures=failures,
+        within=None if within is None else _duration(f"{key}.within", within),
+        pause_for=None if pause_for is None else _duration(f"{key}.pause_for", pause_for),
+        manual_launches=bool(manual),
     )
 
 
@@ -203,22 +316,7 @@ def _choice(key: str, value: object, choices: type[Choice]) -> Choice:
         raise _wrong(key, value, " or ".join(choice.value for choice in choices)) from None
 
 
-def _entry(key: str, value: object, default: int | None) -> Entry:
-    if not isinstance(value, Mapping):
-        if value is None:
-            raise _wrong(key, value, "a whole number of runs, 0 or more, or {limit, weight}")
-        return Entry(_limit(key, value))
-    _refuse_unknown(value, {"limit", "weight"}, key)
-    limit = value.get("limit")
-    return Entry(
-        limit=default if limit is None else _limit(f"{key}.limit", limit),
-        weight=_above_zero(f"{key}.weight", value.get("weight", 1.0)),
-    )
-
-
-def _limit(key: str, value: object) -> int | None:
-    if value is None:
-        return None
+def _whole(key: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise _wrong(key, value, "a whole number of runs, 0 or more")
     return value
@@ -228,6 +326,27 @@ def _above_zero(key: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < MOST:
         raise _wrong(key, value, "a number above 0")
     return float(value)
+
+
+def _part(key: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise _wrong(key, value, "a number above 0 and below 1")
+    return float(value)
+
+
+def _duration(key: str, value: object) -> int:
+    try:
+        return seconds_of(value if isinstance(value, str) else repr(value))
+    except ValueError:
+        raise _wrong(key, value, "a length of time, such as 45s, 30m, 2h, 1d or 1h30m") from None
+
+
+def _mapping(key: str, value: object, of_what: str) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise _wrong(key, value, f"a mapping of {of_what}")
+    return value
 
 
 def _refuse_unknown(value: Mapping[str, Any], known: set[str], key: str) -> None:

@@ -1,0 +1,29 @@
+"""Lengths of time as people write them, such as `90s`, `30m`, `2h`, `1d` or `1h30m`. Pure."""
+
+import re
+
+_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_FORM = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9})s)?")
+
+EXAMPLES = "such as 45s, 30m, 2h, 1d or 1h30m"
+"""What to write, for messages."""
+
+
+def seconds_of(text: str) -> int:
+    """The seconds of a length of time.
+
+    Args:
+        text: Whole numbers with d, h, m or s behind them, in this order.
+
+    Raises:
+        ValueError: It is no such text, or no time at all.
+    """
+    match = _FORM.fullmatch(text.strip())
+    seconds = (
+        sum(int(number or 0) * _SECONDS[unit] for number, unit in zip(match.groups(), "dhms", strict=True))
+        if match
+        else 0
+    )
+    if not seconds:
+        raise ValueError(f"{text!r} is no length of time; write one {EXAMPLES}")
+    return seconds
