@@ -20,6 +20,19 @@ def test_a_limit_is_set_and_cleared(home: Home) -> None:
     assert home.run("clear-limit", A).out == f"{A}: limit 3 (configuration) from the next tick on\n"
 
 
+def test_the_answer_holds_for_a_code_location_without_a_line_of_its_own(home: Home) -> None:
+    """The default holds for one whose runs are all gone, and which nothing names any more."""
+    home.run("set-limit", B, "7", "--force")
+    assert home.run("clear-limit", B).out == f"{B}: limit 5 (default) from the next tick on\n"
+    assert home.run("resume", B, "--force").out == f"{B}: limit 5 (default) from the next tick on\n"
+
+
+def test_no_limit_is_said_where_none_holds(home: Home) -> None:
+    """Without a default."""
+    home.configure({})
+    assert home.run("clear-limit", B, "--force").out == f"{B}: no limit from the next tick on\n"
+
+
 def test_resume_brings_the_limit_from_before_the_pause_back(home: Home) -> None:
     """A live one here."""
     home.run("set-limit", A, "7")

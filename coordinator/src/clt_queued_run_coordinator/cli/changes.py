@@ -37,10 +37,9 @@ def change(
         write(name)
     state = read_queue(instance, coordinator)
     for name in names:
-        in_force = state.limits.get(name)
-        limit = "no limit" if in_force is None or in_force.limit is None else f"limit {in_force.limit}"
-        source = f" ({in_force.source.value})" if in_force else ""
-        click.echo(f"{name}: {limit}{source} from the next tick on")
+        in_force = state.in_force(name)
+        limit = "no limit" if in_force.limit is None else f"limit {in_force.limit} ({in_force.source.value})"
+        click.echo(f"{name}: {limit} from the next tick on")
     if checks.TAG_LIMITS in instance_concurrency_settings(instance):
         click.echo(f"Beware: {checks.shadowed_by_tag_limits()}", err=True)
 

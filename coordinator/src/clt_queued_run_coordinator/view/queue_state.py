@@ -44,6 +44,10 @@ class QueueState:
         """The runs of a code location."""
         return self.counts.by_code_location.get(code_location, Count())
 
+    def in_force(self, code_location: str) -> LimitInForce:
+        """The limit in force of a code location, whether it has a line in `limits` or not."""
+        return limits_of([code_location], self.settings, self.live)[code_location]
+
     @property
     def default_limit(self) -> int | None:
         """The limit of a code location that nobody has named or seen."""
