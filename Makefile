@@ -38,12 +38,13 @@ $(VENV)/.made: requirements/build.txt requirements/dev.txt coordinator/pyproject
 setup: $(VENV)/.made ## Prepare the environment in .venv
 
 # It starts inside its DAGSTER_HOME, where Dagster looks for dagster.yaml and warns of another one elsewhere.
+# The sensor of code-location-b is on, so that new orders bring their invoices.
 .PHONY: dev
 dev: setup ## Start Dagster with both code locations; PORT=3000
 	@mkdir -p "$(STATE)"
 	@ln -sf "$(CURDIR)/dagster.yaml" "$(STATE)/dagster.yaml"
 	@echo "Dagster will be at http://127.0.0.1:$(PORT); Ctrl-C stops it. Its state is in $(STATE)."
-	@cd "$(STATE)" && DAGSTER_HOME="$(STATE)" PYTHONWARNINGS='ignore:Function `dev_command`' \
+	@cd "$(STATE)" && DAGSTER_HOME="$(STATE)" NEW_ORDERS=on PYTHONWARNINGS='ignore:Function `dev_command`' \
 		exec "$(CURDIR)/$(RUN)/dagster" dev --workspace "$(CURDIR)/workspace.yaml" --host 127.0.0.1 --port $(PORT)
 
 .PHONY: demo

@@ -3,14 +3,14 @@
 import os
 from pathlib import Path
 
-from demo.graphql import GraphQL
+from demo.graphql import GraphQL, Launch
 from demo.process import Process, free_port, listens
 from demo.system import CODE_LOCATIONS, LOGS, ROOT
 from demo.waiting import wait_until
 
 
-def test_make_dev_serves_both_code_locations(home: Path) -> None:
-    """The webserver has both code locations and the trial's limits; nothing is warned of at the start."""
+def test_make_dev_serves_both_code_locations_and_plays_the_readmes_story(home: Path) -> None:
+    """Both are loaded, with the trial's limits and no warning; new orders bring their invoices by themselves."""
     port = free_port()
     log = home / LOGS / "make-dev.log"
     log.parent.mkdir(parents=True)
@@ -30,5 +30,20 @@ def test_make_dev_serves_both_code_locations(home: Path) -> None:
         }
         assert "dagster.yaml" not in trial.output()
         assert f"http://127.0.0.1:{port}" in trial.output()
+        _new_orders_bring_their_invoices(graphql)
     finally:
         trial.stop()
+
+
+def _new_orders_bring_their_invoices(graphql: GraphQL) -> None:
+    """What the README tells: one click on the orders, and runs of the other code location start beside them."""
+    graphql.launch(
+        Launch("code-location-a", "orders_job", tags={"dagster/partition": "2026-01-01"}),
+    )
+    invoices = '{runsOrError(filter: {pipelineName: "invoices_job"}) {... on Runs {results {status tags {key}}}}}'
+
+    def succeeded() -> bool:
+        runs = graphql.ask(invoices)["results"]
+        return bool(runs) and all(run["status"] == "SUCCESS" for run in runs)
+
+    wait_until("the sensor launched the invoices of the new orders", succeeded)
