@@ -76,10 +76,10 @@ lint: setup ## Check the style, the types and the Helm values
 
 .PHONY: test
 test: setup ## Run every test that needs no cluster
-	$(RUN)/pytest --ignore tests/e2e --ignore tests/faults --ignore tests/dagsters_own --ignore tests/migration --ignore tests/images
+	$(RUN)/pytest --numprocesses 2 --dist loadfile --ignore tests/e2e --ignore tests/faults --ignore tests/dagsters_own --ignore tests/migration --ignore tests/images
 
 .PHONY: versions
-versions: setup ## Run the tests on every supported version of Dagster, and Dagster's own with our coordinator
+versions: setup ## Run the tests on the older supported versions of Dagster, and Dagster's own with our coordinator
 	$(RUN)/nox
 
 .PHONY: bench

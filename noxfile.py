@@ -1,4 +1,7 @@
-"""The tests on each supported version of Dagster; `make versions` runs all of them, `nox --list` names them."""
+"""The tests on each supported version of Dagster; `nox --list` names them.
+
+`make versions` runs all but the in-process tests on the newest version, which `make test` runs on the locked one.
+"""
 
 from pathlib import Path
 
@@ -10,6 +13,8 @@ nox.options.error_on_missing_interpreters = True
 VERSIONS = ("1.10", "1.11", "1.12", "1.13")
 """The supported versions of Dagster, the newest one last; of each the newest patch is taken."""
 OLDEST, NEWEST = VERSIONS[0], VERSIONS[-1]
+
+nox.options.sessions = [*(f"versions-{older}" for older in VERSIONS[:-1]), "dagsters_own", "migration"]
 
 TESTS = (
     "hypothesis",

@@ -3,10 +3,12 @@
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.fuzz.tried import TRIED
 from tests.postgresql import PostgreSQL, running_postgresql
 from tests.run_queue import postgresql_run_queue
 
@@ -40,3 +42,24 @@ def new_database(postgresql: PostgreSQL) -> Callable[[], str]:
         return postgresql.url(name)
 
     return make
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand the number of inputs that a worker of pytest-xdist tried to whoever prints it."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["tried"] = dict(TRIED)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take that number."""
+    TRIED.update(getattr(node, "workeroutput", {}).get("tried", {}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many inputs the fuzz tests tried."""
+    if TRIED:
+        terminalreporter.section("inputs tried")
+        for door, inputs in sorted(TRIED.items()):
+            terminalreporter.line(f"{inputs:6} {door}")
+        terminalreporter.line(f"{TRIED.total():6} in all")
