@@ -8,6 +8,9 @@ from clt_queued_run_coordinator.limits.configuration import QueueReading
 from clt_queued_run_coordinator.limits.in_force import Source
 from clt_queued_run_coordinator.view.queue_state import QueueState
 
+A_WHILE = 60.0
+"""Seconds after which a run that could start by the counts most likely waits for something that they don't show."""
+
 READINGS = {True: QueueReading.NARROWED, False: QueueReading.WHOLE}
 
 
@@ -104,6 +107,7 @@ def _of_code_location(
     count = state.count(name)
     in_force = state.limits[name]
     change = in_force.change
+    oldest = max(0.0, (now - count.oldest).total_seconds()) if count.oldest else None
     return CodeLocationStatus(
         code_location=name,
         queued=count.queued,
@@ -114,14 +118,14 @@ def _of_code_location(
         changed_at=change.at.isoformat() if change else None,
         weight=in_force.weight,
         share=share,
-        oldest_queued_seconds=max(0.0, (now - count.oldest).total_seconds()) if count.oldest else None,
-        waits_for=_waits_for(state, name, share) if count.queued else "",
+        oldest_queued_seconds=oldest,
+        waits_for=_waits_for(state, name, share, oldest or 0.0) if count.queued else "",
         used_slot_seconds=None if used is None else round(used, 1),
     )
 
 
-def _waits_for(state: QueueState, name: str, share: int | None) -> str:
-    """What the counts tell; what they don't is left to the page "Why is my run still queued?"."""
+def _waits_for(state: QueueState, name: str, share: int | None, oldest: float) -> str:
+    """What the counts tell; what they don't is left to `dagster-clt explain`."""
     count = state.count(name)
     in_force = state.limits[name]
     if in_force.source is Source.PAUSED:
@@ -132,4 +136,4 @@ def _waits_for(state: QueueState, name: str, share: int | None) -> str:
         return "a free slot"
     if share is not None and count.in_progress >= share:
         return "its share"
-    return "the next tick, or a tag limit, a pool or its code server"
+    return "the next tick" if oldest < A_WHILE else "the next tick; if it stays so, see `dagster-clt explain`"
