@@ -73,7 +73,7 @@ def test_json_has_the_documented_fields(home: Home) -> None:
 
 
 def test_what_has_waited_a_while_though_it_could_start_is_left_to_explain(home: Home) -> None:
-    """A tag limit or a pool may hold it, which the counts don't show; the likely thing stands first all the same."""
+    """A tag limit or a pool may hold it; the likely thing stands first all the same."""
     queue = home.queue()
     queue.queue(A, 1)
     with queue.storage.connect() as connection:

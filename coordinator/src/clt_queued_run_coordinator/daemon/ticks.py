@@ -3,8 +3,9 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 from clt_queued_run_coordinator._dagster import (
     IN_PROGRESS_STATUSES,
@@ -36,6 +37,13 @@ from clt_queued_run_coordinator.tagging.writing import write_tags
 TAGGED_A_TICK = 500
 """How many queued runs that lack their tag are tagged at each tick, so that a long queue of them doesn't hold it
 up."""
+
+
+Shown = tuple[str, QueuedRun, DagsterRun]
+"""A run that the daemon is shown, with its code location and its place in the order."""
+
+NewChecks = Callable[[DagsterInstance, Sequence[Mapping[str, Any]], Sequence[RunRecord]], OwnChecks]
+"""Makes Dagster's own checks of a tick: `OwnChecks`, or what checks without writing anything."""
 
 
 class Ticks:
@@ -109,6 +117,46 @@ class Ticks:
             used = self._usage.advanced(time.time(), tick.in_progress_of, half_life)
             self._usage = used.joined_by(tick.competing())
 
+    def preview(
+        self,
+        instance: DagsterInstance,
+        tick: Tick,
+        queued: QueuedRuns,
+        state: DaemonState,
+        new_checks: NewChecks,
+    ) -> list[Shown]:
+        """What the next tick would show the daemon, worked out as a tick does; nothing is written.
+
+        What only the daemon's process knows is left out: which code locations are stuck, and where the last tick
+        stopped in a queue of runs that are held.
+
+        Args:
+            instance: Whose queue.
+            tick: With the runs in progress.
+            queued: The queue, or what is at the front of it.
+            state: What the daemon has stored.
+            new_checks: Makes Dagster's own checks.
+        """
+        self._queued, self._usage = queued, state.usage
+        self.saw_in_progress(tick, tick.in_progress or ())
+        return self._choose(instance, tick, new_checks)
+
+    def _choose(self, instance: DagsterInstance, tick: Tick, new_checks: NewChecks) -> list[Shown]:
+        """The queued runs that may start, in the order in which the daemon shall try them."""
+        with_room = [name for name, room in tick.room.items() if room != 0] if tick.slots != 0 else []
+        shown: list[Shown] = []
+        if with_room:
+            with run_database(instance).connect() as connection:
+                candidates = Candidates(connection, self._queued, self._stopped_at, len(with_room))
+                checks = new_checks(
+                    instance, on_other_tags(tick.settings.tag_concurrency_limits), tick.in_progress or ()
+                )
+                for names in self._in_two_ranks(with_room):
+                    left = None if tick.slots is None else tick.slots - len(shown)
+                    shown += self._admit(tick, candidates, checks, {name: tick.room[name] for name in names}, left)
+                self._queued.move_all(candidates.elsewhere)
+        return shown
+
     def runs_to_start(self, instance: DagsterInstance, tick: Tick) -> list[DagsterRun]:
         """The queued runs that the daemon is shown, in the order in which it shall try them.
 
@@ -116,18 +164,7 @@ class Ticks:
             instance: Whose queue.
             tick: With the runs in progress.
         """
-        with_room = [name for name, room in tick.room.items() if room != 0] if tick.slots != 0 else []
-        shown: list[tuple[str, QueuedRun, DagsterRun]] = []
-        if with_room:
-            with run_database(instance).connect() as connection:
-                candidates = Candidates(connection, self._queued, self._stopped_at, len(with_room))
-                checks = OwnChecks(
-                    instance, on_other_tags(tick.settings.tag_concurrency_limits), tick.in_progress or ()
-                )
-                for names in self._in_two_ranks(with_room):
-                    left = None if tick.slots is None else tick.slots - len(shown)
-                    shown += self._admit(tick, candidates, checks, {name: tick.room[name] for name in names}, left)
-                self._queued.move_all(candidates.elsewhere)
+        shown = self._choose(instance, tick, OwnChecks)
         runs = self._tagged(instance, shown)
         starts = Counter(name for name, _, _ in shown)
         for name, queued, _ in shown:

@@ -9,7 +9,7 @@ from clt_queued_run_coordinator.limits.in_force import Source
 from clt_queued_run_coordinator.view.queue_state import QueueState
 
 A_WHILE = 60.0
-"""Seconds after which a run that could start by the counts most likely waits for something that they don't show."""
+"""Seconds after which a run that could start by the counts most likely waits for what they don't show."""
 
 READINGS = {True: QueueReading.NARROWED, False: QueueReading.WHOLE}
 
