@@ -26,7 +26,7 @@ def change(
     coordinator: CLTQueuedRunCoordinator,
     names: list[str],
     force: bool,
-    write: Callable[[str], None],
+    write: Callable[[str], object],
 ) -> None:
     """Write a live change for each code location and say what is in force from then on."""
     for name in names:

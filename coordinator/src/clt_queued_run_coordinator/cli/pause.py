@@ -29,7 +29,7 @@ def resume(code_location: str | None, all_of_them: bool, force: bool) -> None:
 
 
 def _pause_or_resume(
-    write: Callable[[DagsterInstance, str], None], code_location: str | None, all_of_them: bool, force: bool
+    write: Callable[[DagsterInstance, str], object], code_location: str | None, all_of_them: bool, force: bool
 ) -> None:
     if (code_location is None) != all_of_them:
         raise click.UsageError("Name one LOCATION, or give --all.")

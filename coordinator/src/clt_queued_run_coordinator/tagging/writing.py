@@ -1,7 +1,6 @@
 """Writes the tag to runs, through one connection: with PostgreSQL connecting costs most of a submit."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from itertools import islice
 
 import sqlalchemy as db
@@ -13,10 +12,10 @@ from clt_queued_run_coordinator._dagster import (
     RunsTable,
     RunTagsTable,
     deserialize_value,
-    run_database,
     serialize_value,
 )
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
+from clt_queued_run_coordinator.transaction import transaction
 
 RUNS_A_TRANSACTION = 500
 """How many runs are written at once: so few that nobody waits long for their locks."""
@@ -40,22 +39,8 @@ def write_tags(instance: DagsterInstance, code_locations: Mapping[str, str]) -> 
     """
     rest = iter(code_locations.items())
     while some := dict(islice(rest, RUNS_A_TRANSACTION)):
-        with _transaction(instance) as connection:
+        with transaction(instance) as connection:
             _write(connection, some)
-
-
-@contextmanager
-def _transaction(instance: DagsterInstance) -> Iterator[db.Connection]:
-    """A connection whose first read keeps other writers out until all is written."""
-    with run_database(instance).connect() as connection:
-        if connection.dialect.name == "sqlite":
-            # Dagster has begun a transaction, but for SQLite it begins at the first write.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            yield connection
-        else:
-            # Dagster commits each statement by itself.
-            with connection.execution_options(isolation_level="READ COMMITTED").begin():
-                yield connection
 
 
 def _write(connection: db.Connection, code_locations: Mapping[str, str]) -> None:
