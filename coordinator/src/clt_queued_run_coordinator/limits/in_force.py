@@ -21,7 +21,9 @@ class Source(str, Enum):
     DEFAULT = "default"
     CONFIGURATION = "configuration"
     TAG_LIMIT = "tag_concurrency_limits"
+    WINDOW = "window"
     LIVE = "live"
+    BREAKER = "breaker"
     PAUSED = "paused"
 
 
@@ -48,7 +50,7 @@ def resolve(
     live: LiveChanges,
     tag_limits: Sequence[Mapping[str, Any]] = (),
 ) -> LimitInForce:
-    """The limit in force: a pause before a live limit before an entry before the default.
+    """The limit in force: a pause before an open breaker, a live limit, an entry and the default.
 
     Args:
         code_location: Its name.
@@ -61,6 +63,9 @@ def resolve(
     pause = live.pause(code_location)
     if pause:
         return LimitInForce(0, Source.PAUSED, weight, pause)
+    breaker = live.breaker(code_location)
+    if breaker:
+        return LimitInForce(0, Source.BREAKER, weight, breaker)
     change = live.limit(code_location)
     if change:
         limit: int | None = change.value
