@@ -53,10 +53,10 @@ class DaemonSeam:
         self._notice_silence()
         self._tick = self._answer = None
         tick = self._ticks.begin(instance)
+        self._listen_to(instance)
         if not self._narrowed or not tick.has_limits:
             self._ticks.hand_over_limits(instance, tick)
             return tick.tag_limits
-        self._listen_to(instance)
         if self._fits:
             self._ticks.tag_some(instance)
         else:
@@ -78,14 +78,19 @@ class DaemonSeam:
             setattr(instance, name, answering)
 
     def _runs_in_progress(
-        self, _instance: DagsterInstance, ask: Callable[..., Sequence[RunRecord]], *args: Any, **kwargs: Any
+        self, instance: DagsterInstance, ask: Callable[..., Sequence[RunRecord]], *args: Any, **kwargs: Any
     ) -> Sequence[RunRecord]:
         """The daemon's reading of the runs in progress, passed on."""
         records = ask(*args, **kwargs)
-        if self._tick and self._fits and daemon_step() == "_get_in_progress_run_records":
+        if daemon_step() != "_get_in_progress_run_records":
+            return records
+        self._ticks.learn_outcomes(instance, records)
+        if self._tick and self._fits:
             self._ticks.saw_in_progress(self._tick, records)
             if self._tick.slots == 0:  # the daemon does not read the queue
                 self._tick, self._unasked = None, 0
+        if not (self._tick and self._fits):  # else they are stored with the runs that are offered
+            self._ticks.store_outcomes(instance)
         return records
 
     def _queued_runs(

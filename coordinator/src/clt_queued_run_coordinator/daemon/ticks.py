@@ -19,6 +19,7 @@ from clt_queued_run_coordinator._dagster import (
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.daemon import stuck
 from clt_queued_run_coordinator.daemon.admission import Turn, admit
+from clt_queued_run_coordinator.daemon.outcomes import Outcomes, SinceLastTick
 from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.daemon.stuck import Stuck
 from clt_queued_run_coordinator.daemon.tick import Tick
@@ -64,6 +65,8 @@ class Ticks:
         self._usage = Usage()
         self._stored: DaemonState | None = None
         self._told: dict[str, object] = {}
+        self._outcomes = Outcomes()
+        self._since_last_tick = SinceLastTick()
 
     def begin(self, instance: DagsterInstance) -> Tick:
         """Read the live changes and the queue, and learn what became of the runs that were offered last.
@@ -76,6 +79,7 @@ class Ticks:
             if self._stored is None:
                 self._stored = daemon_state.read(connection)
                 self._usage = self._stored.usage
+            self._outcomes.read(connection)
         for line in changes.unreadable:
             self._tell_once(line, True, logging.WARNING, line)
         self._stuck = stuck.after_a_tick(self._stuck, self._offered, self._queued)
@@ -108,6 +112,15 @@ class Ticks:
             may_start = {name: allowed[name] - claim.in_progress for name, claim in claims.items()}
         tick.sharpen(may_start)
         self._store(instance, narrowed=False, starts=any(most != 0 for most in may_start.values()))
+
+    def learn_outcomes(self, instance: DagsterInstance, records: Sequence[RunRecord]) -> None:
+        """Learn from the daemon's reading of the runs in progress which runs started and ended since the last one."""
+        self._since_last_tick = self._outcomes.learn(instance, records, self._queued.gone, self._queued)
+        self._queued.gone.clear()
+
+    def store_outcomes(self, instance: DagsterInstance) -> None:
+        """Keep what was learnt, where no runs are offered."""
+        self._outcomes.store(instance)
 
     def saw_in_progress(self, tick: Tick, records: Sequence[RunRecord]) -> None:
         """Take the reading of the runs in progress, which slots are in use from it on."""
@@ -173,6 +186,8 @@ class Ticks:
         if tick.settings.is_fair:
             self._usage = self._usage.charged(starts)
         self._store(instance, narrowed=True, starts=bool(shown))
+        self._outcomes.offer(self._offered)
+        self._outcomes.store(instance)
         self._tell_what_holds(tick, bool(runs))
         return runs
 

@@ -68,6 +68,8 @@ class QueuedRuns:
         self._looked_up_anew = 0
         self.left: Counter[str] = Counter()
         """How many runs of each code location had left the queue at the last reading."""
+        self.gone: dict[int, str] = {}
+        """The code locations of runs that have left the queue; whoever asks what became of them empties it."""
         self.not_tagged: set[int] = set()
         """The runs whose rows don't carry just the one tag that they should."""
 
@@ -133,7 +135,9 @@ class QueuedRuns:
 
     def _leave(self, run_ids: Iterable[int]) -> None:
         for run_id in run_ids:
-            self.left[self._line_of[run_id].code_location] += 1
+            code_location = self._line_of[run_id].code_location
+            self.left[code_location] += 1
+            self.gone[run_id] = code_location
             self._remove(run_id)
 
     def _numbers_in_turn(self) -> Sequence[int]:
