@@ -66,7 +66,8 @@ class Ticks:
         self._stored: DaemonState | None = None
         self._told: dict[str, object] = {}
         self._outcomes = Outcomes()
-        self._since_last_tick = SinceLastTick()
+        self.since_last_tick = SinceLastTick()
+        """Which runs started and ended, known from the daemon's reading of the runs in progress on."""
 
     def begin(self, instance: DagsterInstance) -> Tick:
         """Read the live changes and the queue, and learn what became of the runs that were offered last.
@@ -114,8 +115,8 @@ class Ticks:
         self._store(instance, narrowed=False, starts=any(most != 0 for most in may_start.values()))
 
     def learn_outcomes(self, instance: DagsterInstance, records: Sequence[RunRecord]) -> None:
-        """Learn from the daemon's reading of the runs in progress which runs started and ended since the last one."""
-        self._since_last_tick = self._outcomes.learn(instance, records, self._queued.gone, self._queued)
+        """Learn from the daemon's reading of the runs in progress which runs started and ended since the last."""
+        self.since_last_tick = self._outcomes.learn(instance, records, self._queued.gone, self._queued)
         self._queued.gone.clear()
 
     def store_outcomes(self, instance: DagsterInstance) -> None:
