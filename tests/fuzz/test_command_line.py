@@ -24,7 +24,7 @@ COORDINATOR = {
     "telemetry": {"enabled": False},
 }
 # `metrics` and `status --watch` are to run for ever, so they get no arguments that let them begin.
-COMMANDS = ["status", "set-limit", "clear-limit", "pause", "resume", "check", "probe", ""]
+COMMANDS = ["status", "set-limit", "clear-limit", "pause", "resume", "prioritize", "check", "probe", ""]
 OPTIONS = [
     "--force",
     "--all",
@@ -34,6 +34,9 @@ OPTIONS = [
     "--output",
     "json",
     "--interval",
+    "--backfill",
+    "--job",
+    "--location",
     "--help",
     "--",
     "-1",

@@ -13,17 +13,19 @@ from dagster._core.op_concurrency_limits_counter import GlobalOpConcurrencyLimit
 from dagster._core.run_coordinator.base import RunCoordinator, SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
 from dagster._core.storage import dagster_run as _dagster_run
-from dagster._core.storage.runs.schema import KeyValueStoreTable, RunsTable, RunTagsTable
+from dagster._core.storage.runs.schema import BulkActionsTable, KeyValueStoreTable, RunsTable, RunTagsTable
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
-from dagster._core.storage.tags import PRIORITY_TAG, REPOSITORY_LABEL_TAG
+from dagster._core.storage.tags import BACKFILL_ID_TAG, PRIORITY_TAG, REPOSITORY_LABEL_TAG
 from dagster._serdes import ConfigurableClassData, deserialize_value, serialize_value
 from dagster._utils.schedules import is_valid_cron_string
 from dagster._utils.tags import TagConcurrencyLimitsCounter
 
 __all__ = [
+    "BACKFILL_ID_TAG",
     "IN_PROGRESS_STATUSES",
     "PRIORITY_TAG",
     "REPOSITORY_LABEL_TAG",
+    "BulkActionsTable",
     "ConfigurableClassData",
     "DagsterInstance",
     "DagsterRun",

@@ -13,6 +13,7 @@ COMMANDS = {
     "clear-limit": "limit",
     "metrics": "metrics",
     "pause": "pause",
+    "prioritize": "prioritize",
     "probe": "probe",
     "resume": "pause",
     "set-limit": "limit",

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from itertools import islice
+from typing import TypeVar
 
 import sqlalchemy as db
 
@@ -232,9 +233,12 @@ def untagged_queued_runs(connection: db.Connection) -> dict[str, str]:
     return {run_id: queued.code_location(number) for number, run_id in ids.items()}
 
 
-def in_chunks(run_ids: Iterable[int]) -> Iterator[list[int]]:
+Id = TypeVar("Id", int, str)
+
+
+def in_chunks(ids: Iterable[Id]) -> Iterator[list[Id]]:
     """As many as one statement takes, so that PostgreSQL always goes by the index."""
-    rest = iter(run_ids)
+    rest = iter(ids)
     while chunk := list(islice(rest, ROWS_A_STATEMENT)):
         yield chunk
 

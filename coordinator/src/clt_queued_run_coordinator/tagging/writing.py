@@ -1,11 +1,14 @@
-"""Writes the tag to runs, through one connection: with PostgreSQL connecting costs most of a submit."""
+"""Writes a tag to runs, through one connection: with PostgreSQL connecting costs most of a submit."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import datetime, timezone
 from itertools import islice
+from typing import TypeVar
 
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import (
+    PRIORITY_TAG,
     DagsterInstance,
     DagsterRun,
     DagsterRunStatus,
@@ -20,7 +23,8 @@ from clt_queued_run_coordinator.transaction import transaction
 RUNS_A_TRANSACTION = 500
 """How many runs are written at once: so few that nobody waits long for their locks."""
 
-_NOT_STARTED = (DagsterRunStatus.NOT_STARTED.value, DagsterRunStatus.QUEUED.value)
+_QUEUED = (DagsterRunStatus.QUEUED.value,)
+_NOT_STARTED = (DagsterRunStatus.NOT_STARTED.value, *_QUEUED)
 
 
 def write_tags(instance: DagsterInstance, code_locations: Mapping[str, str]) -> None:
@@ -37,50 +41,79 @@ def write_tags(instance: DagsterInstance, code_locations: Mapping[str, str]) -> 
         instance: Whose runs.
         code_locations: The name of each run's code location, by run id.
     """
-    rest = iter(code_locations.items())
-    while some := dict(islice(rest, RUNS_A_TRANSACTION)):
+    for some in _in_chunks(code_locations.items()):
         with transaction(instance) as connection:
-            _write(connection, some)
+            _write(connection, CLT_TAG_KEY, dict(some), _NOT_STARTED)
 
 
-def _write(connection: db.Connection, code_locations: Mapping[str, str]) -> None:
+def write_priority(instance: DagsterInstance, run_ids: Iterable[str], priority: int) -> int:
+    """Give queued runs a priority, in Dagster's own tag; runs that have left the queue are passed over.
+
+    As `write_tags` does it, so that no tag that another writer adds is lost, and a run that the daemon takes at
+    this moment is either given its priority before, or not touched.
+
+    Args:
+        instance: Whose runs.
+        run_ids: Their ids.
+        priority: The larger goes first.
+
+    Returns:
+        How many runs were written.
+    """
+    written = 0
+    for some in _in_chunks(run_ids):
+        with transaction(instance) as connection:
+            ids = _write(connection, PRIORITY_TAG, dict.fromkeys(some, str(priority)), _QUEUED)
+            if ids:
+                # As Dagster does it where tags are added. The daemon learns by it that the order has changed.
+                now = datetime.now(timezone.utc)
+                connection.execute(
+                    RunsTable.update().where(RunsTable.c.run_id.in_(ids)).values(update_timestamp=now)
+                )
+        written += len(ids)
+    return written
+
+
+Item = TypeVar("Item")
+
+
+def _in_chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while some := list(islice(rest, RUNS_A_TRANSACTION)):
+        yield some
+
+
+def _write(connection: db.Connection, key: str, values: Mapping[str, str], statuses: Collection[str]) -> list[str]:
+    """Write one tag, with a value for each run id, to runs in some statuses; returns the ids of those."""
+    in_status = RunsTable.c.status.in_(statuses)
     stored = [
         (run_id, deserialize_value(body, DagsterRun), status)
         for run_id, body, status in connection.execute(
             db.select(RunsTable.c.run_id, RunsTable.c.run_body, RunsTable.c.status)
-            .where(RunsTable.c.run_id.in_(list(code_locations)), RunsTable.c.status.in_(_NOT_STARTED))
+            .where(RunsTable.c.run_id.in_(list(values)), in_status)
             .order_by(RunsTable.c.id)  # every writer locks in the same order, so that no two wait for each other
             .with_for_update()
         ).all()
     ]
     if not stored:
-        return
-    bodies = [
-        {
-            "written_run": run_id,
-            "body": serialize_value(run.with_tags({**run.tags, CLT_TAG_KEY: code_locations[run_id]})),
-        }
-        for run_id, run, _ in stored
-    ]
+        return []
+    bodies = {
+        run_id: serialize_value(run.with_tags({**run.tags, key: values[run_id]})) for run_id, run, _ in stored
+    }
     connection.execute(
         RunsTable.update()
-        .where(RunsTable.c.run_id == db.bindparam("written_run"))
-        .values(run_body=db.bindparam("body")),
-        bodies,
+        .where(RunsTable.c.run_id.in_(list(bodies)), in_status)
+        .values(run_body=db.case(bodies, value=RunsTable.c.run_id))
     )
     # A run about to be queued has its rows from its body; a queued one may have had any writer.
     with_rows = [
-        run_id
-        for run_id, run, status in stored
-        if CLT_TAG_KEY in run.tags or status == DagsterRunStatus.QUEUED.value
+        run_id for run_id, run, status in stored if key in run.tags or status == DagsterRunStatus.QUEUED.value
     ]
     if with_rows:
         connection.execute(
-            RunTagsTable.delete().where(
-                RunTagsTable.c.run_id.in_(with_rows), RunTagsTable.c.key.concat("") == CLT_TAG_KEY
-            )
+            RunTagsTable.delete().where(RunTagsTable.c.run_id.in_(with_rows), RunTagsTable.c.key.concat("") == key)
         )
     connection.execute(
-        RunTagsTable.insert(),
-        [{"run_id": run_id, "key": CLT_TAG_KEY, "value": code_locations[run_id]} for run_id, _, _ in stored],
+        RunTagsTable.insert(), [{"run_id": run_id, "key": key, "value": values[run_id]} for run_id in bodies]
     )
+    return list(bodies)
