@@ -52,23 +52,20 @@ def test_the_daemon_takes_runs_amid_the_statements_of_a_writer(
 def test_runs_are_given_a_priority_amid_the_statements_of_a_tick(
     stored_queue: RunQueue, another: DagsterInstance
 ) -> None:
-    """Each run starts at this tick, whether it was still queued or not, and is written to only if it was."""
+    """Behind each of them until the run has left the queue: it starts at this tick, and is written to before only."""
     queue = stored_queue
+    written = [1]
     for statement in count(1):
-        run_ids = queue.queue(A, 2)
-        written: list[int] = []
-
-        def write(run_ids: list[str] = run_ids, written: list[int] = written) -> None:
-            written.append(write_priority(another, run_ids, 5))
-
-        interruption = Interruption(statement, write)
-        with interruption.within():
-            assert sorted(queue.tick_ids()) == sorted(run_ids)
-        with_priority = [run_id for run_id in run_ids if rows(queue, run_id) == ["5"]]
-        assert [len(with_priority)] == (written or [0])
-        queue.end(A, 2)
-        if not interruption.happened:
+        (run_id,) = queue.queue(A)
+        with Interruption(
+            statement, lambda run_id=run_id: written.append(write_priority(another, [run_id], 5))
+        ).within():
+            assert queue.tick_ids() == [run_id]
+        assert rows(queue, run_id) == ["5"] * written[-1]
+        queue.end(A)
+        if written[-1] == 0:
             break
+    assert len(written) == statement + 1
 
 
 def test_a_run_that_is_canceled_amid_the_statements_stays_canceled(
