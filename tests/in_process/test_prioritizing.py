@@ -52,14 +52,16 @@ def test_the_daemon_takes_runs_amid_the_statements_of_a_writer(
 def test_runs_are_given_a_priority_amid_the_statements_of_a_tick(
     stored_queue: RunQueue, another: DagsterInstance
 ) -> None:
-    """Behind each of them until the run has left the queue: it starts at this tick, and is written to before only."""
+    """Behind each of them until the run has left the queue: it starts at this tick in any case."""
     queue = stored_queue
     written = [1]
     for statement in count(1):
         (run_id,) = queue.queue(A)
-        with Interruption(
-            statement, lambda run_id=run_id: written.append(write_priority(another, [run_id], 5))
-        ).within():
+
+        def write(run_id: str = run_id) -> None:
+            written.append(write_priority(another, [run_id], 5))
+
+        with Interruption(statement, write).within():
             assert queue.tick_ids() == [run_id]
         assert rows(queue, run_id) == ["5"] * written[-1]
         queue.end(A)
