@@ -3,11 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from clt_queued_run_coordinator.daemon.admission import admit
+from clt_queued_run_coordinator.limits.claims import Claim, Claims
 from clt_queued_run_coordinator.queue.queued_run import QueuedRun
 from hypothesis import given
 from hypothesis import strategies as st
 
 Queues = Mapping[str, Sequence[QueuedRun]]
+
+
+def claims(queues: Queues, room: Mapping[str, int | None]) -> Claims:
+    """The claims of code locations with nothing in progress."""
+    return Claims.of({name: Claim(queued=len(runs), limit=room[name]) for name, runs in queues.items()})
 
 
 def admitted(
@@ -17,9 +23,7 @@ def admitted(
     waiting: dict[str, Iterator[QueuedRun]] = {
         name: iter(sorted(runs, key=lambda run: run.place)) for name, runs in queues.items()
     }
-    chosen = admit(
-        waiting, room, slots, lambda _name, run, _taken: run.place, lambda _name, run: run.id not in held
-    )
+    chosen = admit(waiting, claims(queues, room), slots, lambda _name, run: run.id not in held, fair=False)
     return [run.id for _, run in chosen]
 
 
@@ -58,10 +62,10 @@ def test_limits_and_slots_hold_and_nothing_idles(queues: Queues, data: st.DataOb
     chosen: dict[str, list[int]] = {name: [] for name in queues}
     for name, run in admit(
         {name: iter(sorted(of_it, key=lambda run: run.place)) for name, of_it in queues.items()},
-        room,
+        claims(queues, room),
         slots,
-        lambda _name, run, _taken: run.place,
         lambda _name, run: run.id not in held,
+        fair=False,
     ):
         chosen[name].append(run.id)
     total = sum(map(len, chosen.values()))

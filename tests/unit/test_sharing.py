@@ -1,6 +1,7 @@
 """Shares: examples, and what holds for every queue."""
 
-from clt_queued_run_coordinator.limits.sharing import Claim, allow, share
+from clt_queued_run_coordinator.limits.claims import Claim, Claims
+from clt_queued_run_coordinator.limits.sharing import allow, share
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +23,7 @@ totals = st.integers(0, 80)
 @given(claims_of_everybody, totals)
 def test_nobody_is_dealt_anything_above_his_limit(claims: dict[str, Claim], slots: int) -> None:
     """Above its limit a code location keeps what runs and is dealt nothing."""
-    for name, allowed in allow(claims, slots).items():
+    for name, allowed in allow(Claims.of(claims), slots).items():
         claim = claims[name]
         assert allowed >= claim.in_progress
         if allowed > claim.in_progress:
@@ -34,13 +35,13 @@ def test_nobody_is_dealt_anything_above_his_limit(claims: dict[str, Claim], slot
 def test_the_total_is_never_exceeded_by_what_is_dealt(claims: dict[str, Claim], slots: int) -> None:
     """At most the free slots are dealt."""
     in_progress = sum(claim.in_progress for claim in claims.values())
-    assert sum(allow(claims, slots).values()) <= max(slots, in_progress)
+    assert sum(allow(Claims.of(claims), slots).values()) <= max(slots, in_progress)
 
 
 @given(claims_of_everybody, totals)
 def test_no_slot_stays_free_that_somebody_could_use(claims: dict[str, Claim], slots: int) -> None:
     """Sharing is work-conserving."""
-    allowed = allow(claims, slots)
+    allowed = allow(Claims.of(claims), slots)
     if sum(allowed.values()) < slots:
         assert all(allowed[name] == claim.most for name, claim in claims.items())
 
@@ -48,7 +49,7 @@ def test_no_slot_stays_free_that_somebody_could_use(claims: dict[str, Claim], sl
 @given(claims_of_everybody, totals)
 def test_shares_are_max_min_fair(claims: dict[str, Claim], slots: int) -> None:
     """Whoever could use one more has no less for his weight than another had before his last slot."""
-    dealt = allow(claims, slots)
+    dealt = allow(Claims.of(claims), slots)
     for poor, poor_claim in claims.items():
         if dealt[poor] >= poor_claim.most:
             continue
@@ -61,7 +62,7 @@ def test_shares_are_max_min_fair(claims: dict[str, Claim], slots: int) -> None:
 @given(claims_of_everybody, totals)
 def test_nothing_changes_when_nothing_changes(claims: dict[str, Claim], slots: int) -> None:
     """Once what was dealt runs, nothing more is dealt."""
-    allowed = allow(claims, slots)
+    allowed = allow(Claims.of(claims), slots)
     started = {
         name: Claim(
             queued=claim.queued - (allowed[name] - claim.in_progress),
@@ -72,13 +73,13 @@ def test_nothing_changes_when_nothing_changes(claims: dict[str, Claim], slots: i
         )
         for name, claim in claims.items()
     }
-    assert allow(started, slots) == allowed
+    assert allow(Claims.of(started), slots) == allowed
 
 
 @given(claims_of_everybody, totals)
 def test_shares_do_not_depend_on_what_runs(claims: dict[str, Claim], slots: int) -> None:
     """A share is what would be dealt if every slot were free: within limits and the total."""
-    shares = share(claims, slots)
+    shares = share(Claims.of(claims), slots)
     assert sum(shares.values()) <= slots
     for name, claim in claims.items():
         assert claim.limit is None or shares[name] <= claim.limit
@@ -87,16 +88,16 @@ def test_shares_do_not_depend_on_what_runs(claims: dict[str, Claim], slots: int)
 def test_of_two_that_have_as_many_slots_the_less_used_goes_first() -> None:
     """Not the name."""
     claims = {"a": Claim(queued=3, used=20.0), "b": Claim(queued=3, used=10.0)}
-    assert allow(claims, 1) == {"a": 0, "b": 1}
+    assert allow(Claims.of(claims), 1) == {"a": 0, "b": 1}
 
 
 def test_what_was_used_counts_for_the_weight() -> None:
     """Twice as much is as much with twice the weight, and a start more decides."""
     claims = {"a": Claim(queued=3, used=19.0, weight=2.0), "b": Claim(queued=3, used=10.0)}
-    assert allow(claims, 1) == {"a": 1, "b": 0}
+    assert allow(Claims.of(claims), 1) == {"a": 1, "b": 0}
 
 
 def test_weights_share_in_proportion() -> None:
     """2 to 1."""
     claims = {"a": Claim(queued=50, weight=2), "b": Claim(queued=50)}
-    assert share(claims, 30) == {"a": 20, "b": 10}
+    assert share(Claims.of(claims), 30) == {"a": 20, "b": 10}

@@ -4,7 +4,8 @@ import heapq
 import math
 
 import pytest
-from clt_queued_run_coordinator.limits.sharing import Claim, allow
+from clt_queued_run_coordinator.limits.claims import Claim, Claims
+from clt_queued_run_coordinator.limits.sharing import allow
 from clt_queued_run_coordinator.limits.usage import START_SECONDS, Usage
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,13 +71,13 @@ def test_a_start_is_charged_and_taken_back() -> None:
 def test_who_comes_back_is_set_level_with_the_others(used: float, level: float) -> None:
     """Neither idling nor having used slots that nobody else wanted decides over many turns."""
     there = Usage(NOW, {"a": 100.0, "b": 200.0, "c": used}, frozenset({"a", "b"}))
-    assert there.joined_by({"a": 1.0, "b": 1.0, "c": 1.0}).of("c") == level
+    assert there.joined_by([{"a": 1.0, "b": 1.0, "c": 1.0}]).of("c") == level
 
 
 def test_who_was_there_all_the_time_keeps_what_it_has() -> None:
     """Only coming back changes anything."""
     usage = Usage(NOW, {"a": 100.0, "b": 3.0}, frozenset({"a", "b"}))
-    assert usage.joined_by({"a": 1.0, "b": 1.0}).of("b") == 3.0
+    assert usage.joined_by([{"a": 1.0, "b": 1.0}]).of("b") == 3.0
 
 
 @pytest.mark.parametrize(
@@ -133,12 +134,12 @@ class Simulation:
             self.usage = self.usage.advanced(at, self.in_progress, HALF_LIFE * 24)
             self.now = at
             self.in_progress[name] -= 1
-        self.usage = self.usage.joined_by({name: self.weights[name] for name in self._competing()})
+        self.usage = self.usage.joined_by([{name: self.weights[name] for name in self._competing()}])
         claims = {
             name: Claim(self.queued[name], self.in_progress[name], None, self.weights[name], self.usage.of(name))
             for name in self.weights
         }
-        for name, allowed in allow(claims, self.slots).items():
+        for name, allowed in allow(Claims.of(claims), self.slots).items():
             for _ in range(allowed - self.in_progress[name]):
                 heapq.heappush(self._ends, (self.now + self.seconds[name], name))
                 self.starts.append(name)

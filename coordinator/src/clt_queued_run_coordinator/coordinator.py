@@ -20,6 +20,7 @@ from clt_queued_run_coordinator.daemon.seam import DaemonSeam
 from clt_queued_run_coordinator.daemon.ticks import Ticks
 from clt_queued_run_coordinator.limits import configuration
 from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits, ConfigurationError, QueueReading
+from clt_queued_run_coordinator.limits.in_force import limits_within_groups
 from clt_queued_run_coordinator.limits.lazy_tag_limits import LazyTagLimits
 from clt_queued_run_coordinator.limits.schema import schema
 from clt_queued_run_coordinator.limits.settings import Settings
@@ -119,7 +120,7 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
     def _limits_in_force(self) -> list[dict[str, Any]]:
         state = queue_state.read(self._instance, self.settings)
         return as_tag_limits(
-            {name: in_force.limit for name, in_force in state.limits.items()},
+            limits_within_groups(state.limits, state.settings),
             state.default_limit,
             state.settings.tag_concurrency_limits,
         )

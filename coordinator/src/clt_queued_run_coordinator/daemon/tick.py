@@ -1,18 +1,27 @@
 """One tick of the daemon: the limits in force, the runs in progress, and what follows from the two. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from clt_queued_run_coordinator._dagster import RunRecord
-from clt_queued_run_coordinator.limits.in_force import LimitInForce, default_limit, limits_of, named_in
+from clt_queued_run_coordinator.daemon.admission import admit
+from clt_queued_run_coordinator.limits.claims import Claim, Claims, levels
+from clt_queued_run_coordinator.limits.in_force import (
+    LimitInForce,
+    default_limit,
+    limits_of,
+    limits_within_groups,
+    named_in,
+)
 from clt_queued_run_coordinator.limits.live import LiveChanges
 from clt_queued_run_coordinator.limits.settings import Settings
-from clt_queued_run_coordinator.limits.sharing import Claim
+from clt_queued_run_coordinator.limits.sharing import allow
 from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
 from clt_queued_run_coordinator.limits.usage import Usage
+from clt_queued_run_coordinator.queue.queued_run import QueuedRun
 from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, code_location_of
 
@@ -38,7 +47,7 @@ class Tick:
 
     def __post_init__(self) -> None:
         self.tag_limits[:] = as_tag_limits(
-            {name: in_force.limit for name, in_force in self.limits.items()},
+            limits_within_groups(self.limits, self.settings),
             self.default_limit,
             self.settings.tag_concurrency_limits,
         )
@@ -47,7 +56,7 @@ class Tick:
     def limits(self) -> dict[str, LimitInForce]:
         """The limit in force of each code location that is named anywhere or has runs queued."""
         names = {
-            *self.settings.code_location_limits.entries,
+            *self.settings.code_location_limits.named,
             *self.live.code_locations,
             *named_in(self.settings.tag_concurrency_limits),
             *self.queued,
@@ -70,7 +79,17 @@ class Tick:
             self.settings.max_concurrent_runs != -1
             or self.default_limit is not None
             or any(in_force.limit is not None for in_force in self.limits.values())
+            or self._has_limited_groups
         )
+
+    @property
+    def is_fair(self) -> bool:
+        """Whether there are slots to share out: those of the total, or those of a group's limit."""
+        return self.settings.is_fair and (self.settings.max_concurrent_runs != -1 or self._has_limited_groups)
+
+    @cached_property
+    def _has_limited_groups(self) -> bool:
+        return any(group.limit is not None for group in self.settings.code_location_limits.groups.values())
 
     @cached_property
     def in_progress_of(self) -> Counter[str]:
@@ -84,37 +103,63 @@ class Tick:
             return None
         return max(0, self.settings.max_concurrent_runs - len(self.in_progress or ()))
 
-    @cached_property
-    def room(self) -> dict[str, int | None]:
-        """How many more runs may be in progress of each code location that has runs queued; None for no limit."""
-        room: dict[str, int | None] = {}
-        for name in self.queued:
-            limit = self.limit(name)
-            room[name] = None if limit is None else max(0, limit - self.in_progress_of[name])
-        return room
+    def competing(self) -> list[dict[str, float]]:
+        """The weight of each code location that has runs in progress, or queued ones that its limit lets start.
 
-    def competing(self) -> dict[str, float]:
-        """The weight of each code location that has runs in progress, or queued ones that its limit lets start."""
+        With those of their groups, by who competes with whom; see `levels`.
+        """
         names = {name for name in self.queued if self.limit(name) != 0} | set(self.in_progress_of)
-        return {name: self.weight(name) for name in names}
+        return levels({name: self.weight(name) for name in names}, self.settings.code_location_limits.groups)
 
     def weight(self, code_location: str) -> float:
         """How large a code location's share is beside the others'."""
         in_force = self.limits.get(code_location)
         return in_force.weight if in_force else self.settings.code_location_limits.entry(code_location).weight
 
-    def claims(self, usage: Usage) -> dict[str, Claim]:
-        """What each code location that has runs queued could use."""
-        return {
+    def claims(self, usage: Usage) -> Claims:
+        """What each code location that has runs queued, or is in a group, could use."""
+        limits = self.settings.code_location_limits
+        of_each = {
             name: Claim(
-                queued=queued,
+                queued=self.queued.get(name, 0),
                 in_progress=self.in_progress_of[name],
                 limit=self.limit(name),
                 weight=self.weight(name),
                 used=usage.of(name),
+                min=limits.entry(name).min,
             )
-            for name, queued in self.queued.items()
+            for name in {**self.queued, **limits.group_of}
         }
+        return Claims.of(of_each, limits.groups, usage)
+
+    def may_start(self, usage: Usage, queue: Callable[[str], Iterator[QueuedRun]]) -> dict[str, int | None]:
+        """How many runs of each code location with runs queued may start, worked out from counts and order alone.
+
+        For a daemon that reads the whole queue: what else holds a run isn't known.
+
+        Args:
+            usage: What each has used of the slots.
+            queue: The queued runs of a code location, in Dagster's order.
+
+        Returns:
+            By code location; None for no limit.
+        """
+        claims = self.claims(usage)
+        if self.settings.is_fair and self.slots is not None:
+            allowed = allow(claims, self.slots + claims.in_progress)
+            return {name: allowed[name] - claims.code_locations[name].in_progress for name in self.queued}
+        # Within their room Dagster's order decides, but for the slots that are kept and for a group's room.
+        kept = self.slots is not None and claims.have_minimums
+        names = {name for name in self.queued if kept or _is_limited(claims.group(name))}
+        admitted = admit(
+            {name: queue(name) for name in names},
+            claims,
+            self.slots if kept else None,
+            lambda _name, _run: True,
+            fair=self.is_fair,
+        )
+        starts = Counter(name for name, _ in admitted)
+        return {name: starts[name] if name in names else claims.room(name) for name in self.queued}
 
     def sharpen(self, may_start: Mapping[str, int | None]) -> None:
         """Hand over tag limits that let just so many runs of each code location start: Dagster's own guard.
@@ -133,9 +178,15 @@ class Tick:
         limit = self.limit(name)
         if may_start is None:
             return None
-        # Above its limit nothing may start in place of a run that ends.
+        # Above its limit, or its group's, nothing may start in place of a run that ends.
         above = 0 if limit is None else max(0, self.in_progress_of[name] - limit)
-        return max(0, tagged + may_start - above)
+        return max(0, tagged + may_start - max(above, self._above_in_its_group(name)))
+
+    def _above_in_its_group(self, name: str) -> int:
+        group = self.settings.code_location_limits.group(name)
+        if group is None or group.limit is None:
+            return 0
+        return max(0, sum(self.in_progress_of[of_it] for of_it in group.locations) - group.limit)
 
     def saturated(self) -> Iterable[str]:
         """Each code location with runs queued, with its runs in progress and its limit, for a line in the log."""
@@ -145,3 +196,7 @@ class Tick:
                 f"{name or 'without a code location'} {self.in_progress_of[name]}"
                 f"/{'no limit' if limit is None else limit}"
             )
+
+
+def _is_limited(group: Claim | None) -> bool:
+    return group is not None and group.limit is not None

@@ -18,14 +18,14 @@ from clt_queued_run_coordinator._dagster import (
 )
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.daemon import stuck
-from clt_queued_run_coordinator.daemon.admission import Turn, admit
+from clt_queued_run_coordinator.daemon.admission import admit
 from clt_queued_run_coordinator.daemon.outcomes import Outcomes, SinceLastTick
 from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.daemon.stuck import Stuck
 from clt_queued_run_coordinator.daemon.tick import Tick
 from clt_queued_run_coordinator.limits import live
+from clt_queued_run_coordinator.limits.claims import Claims, least, with_groups
 from clt_queued_run_coordinator.limits.settings import Settings
-from clt_queued_run_coordinator.limits.sharing import allow, turn_of
 from clt_queued_run_coordinator.limits.tag_limits import on_other_tags
 from clt_queued_run_coordinator.limits.usage import Usage
 from clt_queued_run_coordinator.queue.candidates import Candidates
@@ -84,7 +84,7 @@ class Ticks:
         for line in changes.unreadable:
             self._tell_once(line, True, logging.WARNING, line)
         self._stuck = stuck.after_a_tick(self._stuck, self._offered, self._queued)
-        self._usage = self._usage.charged(
+        self._charge(
             {name: -sum(run in self._queued for run in runs) for name, runs in self._offered.items()}
             if self._stored.narrowed
             else self._queued.left
@@ -106,11 +106,7 @@ class Ticks:
         if not tick.has_limits:
             return
         self.saw_in_progress(tick, instance.get_run_records(RunsFilter(statuses=IN_PROGRESS_STATUSES)))
-        may_start = tick.room
-        if tick.settings.is_fair and tick.slots is not None:
-            claims = tick.claims(self._usage)
-            allowed = allow(claims, tick.slots + sum(claim.in_progress for claim in claims.values()))
-            may_start = {name: allowed[name] - claim.in_progress for name, claim in claims.items()}
+        may_start = tick.may_start(self._usage, self._queued.in_order)
         tick.sharpen(may_start)
         self._store(instance, narrowed=False, starts=any(most != 0 for most in may_start.values()))
 
@@ -128,7 +124,8 @@ class Ticks:
         tick.in_progress = records
         if tick.settings.is_fair:
             half_life = tick.settings.code_location_limits.half_life
-            used = self._usage.advanced(time.time(), tick.in_progress_of, half_life)
+            in_progress = with_groups(tick.in_progress_of, tick.settings.code_location_limits.groups)
+            used = self._usage.advanced(time.time(), in_progress, half_life)
             self._usage = used.joined_by(tick.competing())
 
     def preview(
@@ -157,7 +154,8 @@ class Ticks:
 
     def _choose(self, instance: DagsterInstance, tick: Tick, new_checks: NewChecks) -> list[Shown]:
         """The queued runs that may start, in the order in which the daemon shall try them."""
-        with_room = [name for name, room in tick.room.items() if room != 0] if tick.slots != 0 else []
+        claims = tick.claims(self._usage)
+        with_room = [name for name in tick.queued if claims.room(name) != 0] if tick.slots != 0 else []
         shown: list[Shown] = []
         if with_room:
             with run_database(instance).connect() as connection:
@@ -167,7 +165,9 @@ class Ticks:
                 )
                 for names in self._in_two_ranks(with_room):
                     left = None if tick.slots is None else tick.slots - len(shown)
-                    shown += self._admit(tick, candidates, checks, {name: tick.room[name] for name in names}, left)
+                    admitted = self._admit(candidates, checks, names, claims, left, fair=tick.is_fair)
+                    claims = claims.after(Counter(name for name, _, _ in admitted))
+                    shown += admitted
                 self._queued.move_all(candidates.elsewhere)
         return shown
 
@@ -185,7 +185,7 @@ class Ticks:
             self._offered.setdefault(name, []).append(queued.id)
         tick.sharpen(starts)
         if tick.settings.is_fair:
-            self._usage = self._usage.charged(starts)
+            self._charge(starts)
         self._store(instance, narrowed=True, starts=bool(shown))
         self._outcomes.offer(self._offered)
         self._outcomes.store(instance)
@@ -199,36 +199,29 @@ class Ticks:
 
     def _admit(
         self,
-        tick: Tick,
         candidates: Candidates,
         checks: OwnChecks,
-        room: Mapping[str, int | None],
+        names: Sequence[str],
+        claims: Claims,
         slots: int | None,
-    ) -> list[tuple[str, QueuedRun, DagsterRun]]:
-        turn = self._turn(tick)
-
+        *,
+        fair: bool,
+    ) -> list[Shown]:
         def starts(name: str, run: QueuedRun) -> bool:
             checks.learn_of(candidates.load_from(name, run))
             body = candidates.body(run)
             return body is not None and candidates.belongs(name, run, body) and checks.starts(body)
 
         # First as if nothing were held, so that one statement loads all runs that are likely to start.
-        queues = {name: candidates.likely(name) for name in room}
-        likely = admit(queues, room, slots, turn, lambda _name, _run: True)
+        queues = {name: candidates.likely(name) for name in names}
+        likely = admit(queues, claims, slots, lambda _name, _run: True, fair=fair)
         checks.learn_of(candidates.load(run for _, run in likely))
-        queues = {name: candidates.of(name, _least(most, slots)) for name, most in room.items()}
-        admitted = admit(queues, room, slots, turn, starts)
+        queues = {name: candidates.of(name, least(claims.room(name), slots)) for name in names}
+        admitted = admit(queues, claims, slots, starts, fair=fair)
         return [(name, run, candidates.loaded(run)) for name, run in admitted]
 
-    def _turn(self, tick: Tick) -> Turn:
-        if not tick.settings.is_fair or tick.slots is None:
-            return lambda _name, run, _taken: run.place
-        claims = tick.claims(self._usage)
-
-        def fair(name: str, run: QueuedRun, taken: int) -> tuple[float, ...]:
-            return (*turn_of(claims[name], tick.in_progress_of[name] + taken, taken), run.id)
-
-        return fair
+    def _charge(self, starts: Mapping[str, int]) -> None:
+        self._usage = self._usage.charged(with_groups(starts, self._settings.code_location_limits.groups))
 
     def _tagged(
         self, instance: DagsterInstance, shown: Sequence[tuple[str, QueuedRun, DagsterRun]]
@@ -287,7 +280,3 @@ class Ticks:
         if self._told.get(subject) != state:
             self._told[subject] = state
             self._log.log(level, line)
-
-
-def _least(room: int | None, slots: int | None) -> int | None:
-    return min((number for number in (room, slots) if number is not None), default=None)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
 from typing import Any, TypeVar
 
 from clt_queued_run_coordinator.limits import windows
@@ -138,6 +139,21 @@ class CodeLocationLimits:
     def entry(self, code_location: str) -> Entry:
         """What holds for a code location, named or not."""
         return self.entries.get(code_location, self.default)
+
+    @cached_property
+    def group_of(self) -> Mapping[str, str]:
+        """The name of the group of each code location that is in one."""
+        return {location: name for name, group in self.groups.items() for location in group.locations}
+
+    def group(self, code_location: str) -> Group | None:
+        """The group of a code location, if it is in one."""
+        name = self.group_of.get(code_location)
+        return None if name is None else self.groups[name]
+
+    @property
+    def named(self) -> set[str]:
+        """The code locations that have an entry or are in a group."""
+        return {*self.entries, *self.group_of}
 
 
 class ConfigurationError(Exception):

@@ -86,6 +86,17 @@ def limits_of(names: Iterable[str], settings: Settings, live: LiveChanges) -> di
     return {name: resolve(name, configured, live, tag_limits) for name in names}
 
 
+def limits_within_groups(limits: Mapping[str, LimitInForce], settings: Settings) -> dict[str, int | None]:
+    """The most runs of each code location that may be in progress, which may be those of its whole group."""
+    configured = settings.code_location_limits
+    most: dict[str, int | None] = {}
+    for name, in_force in limits.items():
+        group = configured.group(name)
+        of_both = [limit for limit in (in_force.limit, group and group.limit) if isinstance(limit, int)]
+        most[name] = min(of_both, default=None)
+    return most
+
+
 def default_limit(settings: Settings, live: LiveChanges) -> int | None:
     """The limit of a code location that nobody has named or seen; 0 while all are paused."""
     return limits_of([_NOBODY], settings, live)[_NOBODY].limit

@@ -13,7 +13,7 @@ reason it owes no more than the others.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,8 +30,8 @@ class Usage:
 
     Attributes:
         at: The moment, in seconds of the epoch.
-        slot_seconds: What each code location has used, decayed.
-        competing: The code locations that had runs queued or in progress then.
+        slot_seconds: What each code location has used, decayed; and each group, by its `claims.group_key`.
+        competing: The code locations and groups that had runs queued or in progress then.
     """
 
     at: float = 0.0
@@ -39,7 +39,7 @@ class Usage:
     competing: frozenset[str] = frozenset()
 
     def of(self, code_location: str) -> float:
-        """The slot-seconds of one code location."""
+        """The slot-seconds of one code location or group."""
         return self.slot_seconds.get(code_location, 0.0)
 
     def advanced(self, now: float, in_progress: Mapping[str, int], half_life: float) -> "Usage":
@@ -69,20 +69,22 @@ class Usage:
         }
         return replace(self, slot_seconds=used)
 
-    def joined_by(self, competing: Mapping[str, float]) -> "Usage":
+    def joined_by(self, levels: Iterable[Mapping[str, float]]) -> "Usage":
         """With those that come back set level with those that were there, a start ahead of the least used.
 
         Args:
-            competing: The weight of each code location that has runs queued or in progress now.
+            levels: Of those who compete with one another, the weight of each that has runs queued or in progress
+                now: groups and code locations that are in none, and the code locations of each group.
         """
-        there = [self.of(name) / weight for name, weight in competing.items() if name in self.competing]
+        levels = list(levels)
         used = dict(self.slot_seconds)
-        if there:
+        for competing in levels:
+            there = [self.of(name) / weight for name, weight in competing.items() if name in self.competing]
             for name, weight in competing.items():
-                if name not in self.competing:
+                if there and name not in self.competing:
                     ahead = max(0.0, min(there) - START_SECONDS / weight)
                     used[name] = weight * min(max(self.of(name) / weight, ahead), max(there))
-        return replace(self, slot_seconds=used, competing=frozenset(competing))
+        return replace(self, slot_seconds=used, competing=frozenset().union(*levels))
 
     def as_data(self) -> dict[str, Any]:
         """Plain data for `from_data`."""

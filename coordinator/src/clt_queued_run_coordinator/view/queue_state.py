@@ -7,11 +7,12 @@ from datetime import datetime
 from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.daemon.state import DaemonState
+from clt_queued_run_coordinator.limits.claims import Claim, Claims, with_groups
 from clt_queued_run_coordinator.limits.in_force import LimitInForce, default_limit, limits_of, named_in
 from clt_queued_run_coordinator.limits.live import LiveChanges
 from clt_queued_run_coordinator.limits.live import read as read_live_changes
 from clt_queued_run_coordinator.limits.settings import Settings
-from clt_queued_run_coordinator.limits.sharing import Claim, share
+from clt_queued_run_coordinator.limits.sharing import share
 from clt_queued_run_coordinator.limits.usage import Usage
 from clt_queued_run_coordinator.queue import counts as run_counts
 from clt_queued_run_coordinator.queue.counts import Count, Counts
@@ -60,18 +61,21 @@ class QueueState:
             return None
         return max(0, self.max_concurrent_runs - self.counts.without_code_location)
 
-    def claims(self) -> dict[str, Claim]:
-        """What each code location that has runs could use."""
-        return {
+    def claims(self) -> Claims:
+        """What each code location that has runs, or is in a group, could use, and each group."""
+        configured = self.settings.code_location_limits
+        of_each = {
             name: Claim(
-                queued=count.queued,
-                in_progress=count.in_progress,
+                queued=self.count(name).queued,
+                in_progress=self.count(name).in_progress,
                 limit=self.limits[name].limit,
                 weight=self.limits[name].weight,
                 used=self.daemon.usage.of(name),
+                min=configured.entry(name).min,
             )
-            for name, count in self.counts.by_code_location.items()
+            for name in {**self.counts.by_code_location, **configured.group_of}
         }
+        return Claims.of(of_each, configured.groups, self.daemon.usage)
 
     def used(self, now: datetime) -> Usage | None:
         """What each code location has used of the slots by now; None where nothing is shared.
@@ -81,9 +85,11 @@ class QueueState:
         """
         if not self.settings.is_fair or self.slots is None:
             return None
+        configured = self.settings.code_location_limits
         in_progress = {name: count.in_progress for name, count in self.counts.by_code_location.items()}
-        half_life = self.settings.code_location_limits.half_life
-        return self.daemon.usage.advanced(now.timestamp(), in_progress, half_life)
+        return self.daemon.usage.advanced(
+            now.timestamp(), with_groups(in_progress, configured.groups), configured.half_life
+        )
 
     def shares(self) -> dict[str, int]:
         """Each code location's share, empty where nothing is shared."""
@@ -104,6 +110,6 @@ def read(instance: DagsterInstance, settings: Settings) -> QueueState:
         counts = run_counts.read(connection)
         live = read_live_changes(connection)
         daemon = daemon_state.read(connection)
-    names = {*settings.code_location_limits.entries, *live.code_locations, *counts.by_code_location}
+    names = {*settings.code_location_limits.named, *live.code_locations, *counts.by_code_location}
     names |= named_in(settings.tag_concurrency_limits)
     return QueueState(settings, counts, live, limits_of(names, settings, live), daemon)
