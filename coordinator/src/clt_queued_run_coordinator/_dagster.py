@@ -17,7 +17,7 @@ from dagster._core.storage.runs.schema import BulkActionsTable, KeyValueStoreTab
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._core.storage.tags import BACKFILL_ID_TAG, PRIORITY_TAG, REPOSITORY_LABEL_TAG
 from dagster._serdes import ConfigurableClassData, deserialize_value, serialize_value
-from dagster._utils.schedules import is_valid_cron_string
+from dagster._utils.schedules import cron_string_iterator, is_valid_cron_string
 from dagster._utils.tags import TagConcurrencyLimitsCounter
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "RunsTable",
     "SubmitRunContext",
     "TagConcurrencyLimitsCounter",
+    "cron_string_iterator",
     "daemon_step",
     "deserialize_value",
     "instance_concurrency_settings",

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
 from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits
 from clt_queued_run_coordinator.limits.live import Change, LiveChanges
 from clt_queued_run_coordinator.limits.settings import Settings
+from clt_queued_run_coordinator.limits.windows import open_window
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
 
 _NOBODY = "\0"
@@ -36,12 +38,14 @@ class LimitInForce:
         source: Where the limit comes from.
         weight: How large the code location's share is beside the others'.
         change: The live change behind the limit, if one is.
+        until: When it ends by itself, in UTC; None if it doesn't.
     """
 
     limit: int | None
     source: Source
     weight: float = 1.0
     change: Change | None = None
+    until: datetime | None = None
 
 
 def resolve(
@@ -50,7 +54,7 @@ def resolve(
     live: LiveChanges,
     tag_limits: Sequence[Mapping[str, Any]] = (),
 ) -> LimitInForce:
-    """The limit in force: a pause before an open breaker, a live limit, an entry and the default.
+    """The limit in force: a pause before an open breaker, a live limit, an open window, an entry and the default.
 
     Args:
         code_location: Its name.
@@ -59,25 +63,28 @@ def resolve(
         tag_limits: Dagster's own `tag_concurrency_limits`. Where one of them limits this code location too the
             smaller limit holds; Dagster itself would let the last of two equal entries win.
     """
-    weight = configured.entry(code_location).weight
-    pause = live.pause(code_location)
-    if pause:
-        return LimitInForce(0, Source.PAUSED, weight, pause)
-    breaker = live.breaker(code_location)
-    if breaker:
-        return LimitInForce(0, Source.BREAKER, weight, breaker)
+    entry = configured.entry(code_location)
+    for source, hold in (
+        (Source.PAUSED, live.pause(code_location)),
+        (Source.BREAKER, live.breaker(code_location)),
+    ):
+        if hold:
+            return LimitInForce(0, source, entry.weight, hold, hold.until)
     change = live.limit(code_location)
+    window = None if change else open_window(entry.windows, live.read_at)
     if change:
-        limit: int | None = change.value
-        source = Source.LIVE
+        in_force = LimitInForce(change.value, Source.LIVE, entry.weight, change, change.until)
+    elif window:
+        in_force = LimitInForce(window.limit, Source.WINDOW, entry.weight, until=window.until)
     else:
-        limit = configured.entry(code_location).limit
-        named = code_location in configured.entries
-        source = Source.NONE if limit is None else Source.CONFIGURATION if named else Source.DEFAULT
+        named = Source.CONFIGURATION if code_location in configured.entries else Source.DEFAULT
+        in_force = LimitInForce(entry.limit, Source.NONE if entry.limit is None else named, entry.weight)
     for tag_limit in tag_limits:
-        if limits_code_location(tag_limit, code_location) and (limit is None or tag_limit["limit"] < limit):
-            limit, source, change = tag_limit["limit"], Source.TAG_LIMIT, None
-    return LimitInForce(limit, source, weight, change)
+        if limits_code_location(tag_limit, code_location) and (
+            in_force.limit is None or tag_limit["limit"] < in_force.limit
+        ):
+            in_force = LimitInForce(tag_limit["limit"], Source.TAG_LIMIT, entry.weight)
+    return in_force
 
 
 def limits_of(names: Iterable[str], settings: Settings, live: LiveChanges) -> dict[str, LimitInForce]:
