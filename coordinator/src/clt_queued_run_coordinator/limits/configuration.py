@@ -270,7 +270,9 @@ def _window(key: str, value: object) -> Window:
     _refuse_unknown(value, {"cron", "for", "limit", "timezone"}, key)
     cron, timezone = value.get("cron"), value.get("timezone")
     if not isinstance(cron, str) or not windows.is_cron(cron):
-        raise _wrong(f"{key}.cron", cron, "a cron expression with five fields for a time that comes, such as '0 8 * * 1-5'")
+        raise _wrong(
+            f"{key}.cron", cron, "a cron expression with five fields for a time that comes, such as '0 8 * * 1-5'"
+        )
     if timezone is not None and (not isinstance(timezone, str) or not windows.is_timezone(timezone)):
         raise _wrong(f"{key}.timezone", timezone, "the name of a time zone, such as 'Europe/Berlin'")
     seconds = _duration(f"{key}.for", value.get("for"))
