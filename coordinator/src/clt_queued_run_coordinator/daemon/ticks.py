@@ -16,9 +16,10 @@ from clt_queued_run_coordinator._dagster import (
     instance_concurrency_settings,
     run_database,
 )
+from clt_queued_run_coordinator.daemon import last_tick, stuck
 from clt_queued_run_coordinator.daemon import state as daemon_state
-from clt_queued_run_coordinator.daemon import stuck
 from clt_queued_run_coordinator.daemon.admission import admit
+from clt_queued_run_coordinator.daemon.last_tick import LastTick
 from clt_queued_run_coordinator.daemon.outcomes import Outcomes, SinceLastTick
 from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.daemon.stuck import Stuck
@@ -68,6 +69,7 @@ class Ticks:
         self._outcomes = Outcomes()
         self.since_last_tick = SinceLastTick()
         """Which runs started and ended, known from the daemon's reading of the runs in progress on."""
+        self._has_read_at: float | None = None
 
     def begin(self, instance: DagsterInstance) -> Tick:
         """Read the live changes and the queue, and learn what became of the runs that were offered last.
@@ -118,6 +120,18 @@ class Ticks:
     def store_outcomes(self, instance: DagsterInstance) -> None:
         """Keep what was learnt, where no runs are offered."""
         self._outcomes.store(instance)
+
+    def has_read(self, instance: DagsterInstance, seconds: float) -> None:
+        """Let others see now and then that the queue is read.
+
+        Args:
+            instance: Whose queue.
+            seconds: How long this package's part of the tick took.
+        """
+        now = time.monotonic()
+        if self._has_read_at is None or now - self._has_read_at >= last_tick.STORED_EVERY:
+            last_tick.write(instance, LastTick(time.time(), seconds))
+            self._has_read_at = now
 
     def saw_in_progress(self, tick: Tick, records: Sequence[RunRecord]) -> None:
         """Take the reading of the runs in progress, which slots are in use from it on."""
