@@ -17,6 +17,7 @@ from benchmarks import (
     first_tick,
     history,
     idle_slot,
+    max_queued,
     memory,
     page_size,
     pools,
@@ -33,6 +34,7 @@ from tests.postgresql import PostgreSQL, running_postgresql
 
 BENCHMARKS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "submit": submit.run,
+    "max_queued": max_queued.run,
     "statements": statements.run,
     "tick": tick.run,
     "saturated_tick": saturated_tick.run,

@@ -10,6 +10,7 @@ from typing_extensions import Self
 from clt_queued_run_coordinator._dagster import (
     ConfigurableClassData,
     DagsterRun,
+    DagsterRunStatus,
     QueuedRunCoordinator,
     RunQueueConfig,
     SubmitRunContext,
@@ -25,7 +26,8 @@ from clt_queued_run_coordinator.limits.lazy_tag_limits import LazyTagLimits
 from clt_queued_run_coordinator.limits.schema import schema
 from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
-from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, missing_tag
+from clt_queued_run_coordinator.queue.max_queued import QueueRoom
+from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, code_location_of, missing_tag
 from clt_queued_run_coordinator.tagging.writing import write_tags
 from clt_queued_run_coordinator.view import queue_state
 
@@ -63,6 +65,7 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
             tag_concurrency_limits=own.tag_concurrency_limits,
         )
         self.is_limiting = limits is not None
+        self._room = QueueRoom(self._log)
         reading = self.settings.code_location_limits.queue_reading
         self._daemon_seam = DaemonSeam(
             Ticks(self.settings, self._log), self._log, narrowed=reading is QueueReading.NARROWED
@@ -102,13 +105,19 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
 
         Raises:
             RunWithoutCodeLocationError: The run has no code location origin.
+            QueueFullError: Its code location has as many runs queued as it may.
         """
         run = context.dagster_run
         tag = missing_tag(run, run.tags, self._log)
         if tag:
             # Through the own instance: DagsterInstance.get() would open another one for each submit.
             write_tags(self._instance, {run.run_id: tag[CLT_TAG_KEY]})
-        return super().submit_run(context)
+        code_location = code_location_of(run) or ""
+        max_queued = self.settings.code_location_limits.entry(code_location).max_queued
+        if max_queued is None or run.status is not DagsterRunStatus.NOT_STARTED:
+            return super().submit_run(context)
+        with self._room.taken(self._instance, run.run_id, code_location, max_queued):
+            return super().submit_run(context)
 
     def get_run_queue_config(self) -> RunQueueConfig:
         """The queue's configuration. The daemon's tick begins here; everybody else gets the limits in force."""

@@ -29,8 +29,10 @@ from clt_queued_run_coordinator.limits.claims import Claims, least, with_groups
 from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.tag_limits import on_other_tags
 from clt_queued_run_coordinator.limits.usage import Usage
+from clt_queued_run_coordinator.queue import published_counts
 from clt_queued_run_coordinator.queue.candidates import Candidates
 from clt_queued_run_coordinator.queue.own_checks import OwnChecks
+from clt_queued_run_coordinator.queue.published_counts import PublishedCounts
 from clt_queued_run_coordinator.queue.queued_run import QueuedRun
 from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION, QueuedRuns, run_ids
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
@@ -65,6 +67,7 @@ class Ticks:
         self._stuck: dict[str, Stuck] = {}
         self._usage = Usage()
         self._stored: DaemonState | None = None
+        self._published: PublishedCounts | None = None
         self._told: dict[str, object] = {}
         self._outcomes = Outcomes()
         self.since_last_tick = SinceLastTick()
@@ -92,8 +95,27 @@ class Ticks:
             else self._queued.left
         )
         self._offered = {}
+        self._publish_counts(instance)
         settings = self._settings.as_replaced_by(instance_concurrency_settings(instance))
         return Tick(settings, changes, self._queued.counts())
+
+    def _publish_counts(self, instance: DagsterInstance) -> None:
+        """Leave the number of queued runs to those who submit runs that `max_queued` holds for."""
+        limits = self._settings.code_location_limits
+        newest = self._queued.newest
+        if not limits.limits_queues or newest is None:
+            return
+        counts = PublishedCounts(
+            newest,
+            {
+                name: queued
+                for name, queued in self._queued.counts().items()
+                if limits.entry(name).max_queued is not None
+            },
+        )
+        if counts != self._published:
+            published_counts.publish(instance, counts)
+            self._published = counts
 
     def tag_some(self, instance: DagsterInstance) -> None:
         """Tag some of the queued runs that another coordinator or an old webserver left untagged."""

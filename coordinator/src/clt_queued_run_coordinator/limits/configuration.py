@@ -155,6 +155,11 @@ class CodeLocationLimits:
         """The code locations that have an entry or are in a group."""
         return {*self.entries, *self.group_of}
 
+    @property
+    def limits_queues(self) -> bool:
+        """Whether `max_queued` holds for any code location."""
+        return any(entry.max_queued is not None for entry in (self.default, *self.entries.values()))
+
 
 class ConfigurationError(Exception):
     """The configuration can't be applied; the message names the key, the value and the cure."""

@@ -153,6 +153,11 @@ class QueuedRuns:
     def __contains__(self, run_id: object) -> bool:
         return run_id in self._line_of
 
+    @property
+    def newest(self) -> datetime | None:
+        """When the run that was changed last was changed, as the database has it; None while none was seen."""
+        return self._newest
+
     def counts(self) -> dict[str, int]:
         """How many runs are queued of each code location that has any, `NO_CODE_LOCATION` among them."""
         return {name: sum(len(line.ids) for line in lines.values()) for name, lines in self._lines.items()}
