@@ -2,9 +2,9 @@
 
 A submit looks how many runs are queued and queues its own a moment later. Where `TOGETHER` submits do so at a
 time, the queue can grow by so many behind the look of each: while there is room for that they pass together, and
-else one by one. On PostgreSQL each passes with one of so many advisory locks, or with all of them. These last for a
-transaction: they end with the connection too, and PgBouncer may pool transactions. On SQLite, which has one writer
-at a time anyway, all pass one by one, with a lock file beside the database.
+else one by one. On PostgreSQL each passes with one of so many advisory locks, or with all of them. These last for
+a transaction: they end with the connection too, and PgBouncer may pool transactions. On SQLite, which has one
+writer at a time anyway, all pass one by one, with a lock file beside the database.
 """
 
 import hashlib
@@ -40,8 +40,9 @@ class SubmitLockError(Exception):
 
     def __init__(self, code_location: str) -> None:
         super().__init__(
-            f"The run of code location {code_location!r} can't be queued: max_queued limits how many are, and other"
-            f" submits have held the count for {PATIENCE_SECONDS} s. Submit the run again; if this lasts, look for a process that hangs amid a submit."
+            f"The run of code location {code_location!r} can't be queued: max_queued limits how many are, and"
+            f" other submits have held the count for {PATIENCE_SECONDS} s. Submit it again; if this lasts, look for a"
+            " process that hangs amid a submit."
         )
 
 
