@@ -41,8 +41,8 @@ class SubmitLockError(Exception):
     def __init__(self, code_location: str) -> None:
         super().__init__(
             f"The run of code location {code_location!r} can't be queued: max_queued limits how many are, and"
-            f" other submits have held the count for {PATIENCE_SECONDS} s. Submit it again; if this lasts, look for a"
-            " process that hangs amid a submit."
+            f" other submits have held the count for {PATIENCE_SECONDS} s. Submit it again; if this lasts,"
+            " look for a process that hangs amid a submit."
         )
 
 
