@@ -11,6 +11,7 @@ from clt_queued_run_coordinator.limits.configuration import ConfigurationError
 from dagster import DagsterInstance, DagsterInvalidConfigError
 from dagster._core.instance.ref import InstanceRef
 
+from tests.in_process.storages import on_one_storage
 from tests.run_queue import MODULE, RunQueue
 
 MakeRunQueue = Callable[..., RunQueue]
@@ -59,6 +60,31 @@ def test_a_total_of_the_instance_is_the_one_that_holds(run_queue: MakeRunQueue) 
     queue.queue("code-location-b", 5)
     assert queue.tick() == {"code-location-a": 2, "code-location-b": 1}
     assert queue.coordinator.own_total is None
+
+
+@on_one_storage
+@pytest.mark.parametrize(
+    ("of_instance", "own", "refused"), [(5, 20, True), (20, 5, False), (None, 5, True), (-1, 5, False)]
+)
+def test_minimums_are_judged_by_the_total_that_holds(
+    run_queue: MakeRunQueue, of_instance: int | None, own: int, refused: bool
+) -> None:
+    """The instance's, where it has one."""
+    concurrency = {"runs": {"max_concurrent_runs": of_instance}} if of_instance else {}
+    options: dict[str, Any] = {
+        "max_concurrent_runs": own,
+        "code_location_limits": {"locations": {"a": {"min": 6}}},
+    }
+    if not refused:
+        assert run_queue(concurrency, **options).tick() == {}
+        return
+    key = "concurrency.runs.max_concurrent_runs of the instance" if of_instance else "max_concurrent_runs"
+    with pytest.raises(ConfigurationError) as raised:
+        run_queue(concurrency, **options)
+    assert str(raised.value) == (
+        f"code_location_limits keeps 6 slots (locations.a 6), and {key} is 5; lower a min, or raise the total to 6"
+        " or more."
+    )
 
 
 def shipped() -> tuple[dict[str, Any], dict[str, Any]]:

@@ -111,6 +111,31 @@ def test_every_option_of_dagsters_own_coordinator_is_taken() -> None:
             {"code_location_limits": {"locations": {"a": {"weight": -1.5}}}},
             "code_location_limits.locations.a.weight is -1.5; it must be a number above 0.",
         ),
+        (
+            {"code_location_limits": {"locations": {"a": {"limit": 3, "min": 4}}}},
+            "code_location_limits.locations.a.min is 4; it must be 3 or less, its limit; lower it, or raise the"
+            " limit.",
+        ),
+        (
+            {"code_location_limits": {"default": 3, "locations": {"a": {"min": 4}}}},
+            "code_location_limits.locations.a.min is 4; it must be 3 or less, its limit; lower it, or raise the"
+            " limit.",
+        ),
+        (
+            {"code_location_limits": {"groups": {"team": {"locations": ["a"], "limit": 3, "min": 4}}}},
+            "code_location_limits.groups.team.min is 4; it must be 3 or less, its limit; lower it, or raise the"
+            " limit.",
+        ),
+        (
+            {
+                "code_location_limits": {
+                    "locations": {"a": {"min": 2}, "b": {"min": 2}},
+                    "groups": {"team": {"locations": ["a", "b"], "limit": 3}},
+                }
+            },
+            "code_location_limits.groups.team.limit is 3; it must be 4 or more, the sum of the mins of its code"
+            " locations; raise it, or lower one of those.",
+        ),
     ],
 )
 def test_a_bad_value_is_refused_when_the_coordinator_is_loaded(config: dict[str, Any], message: str) -> None:

@@ -23,6 +23,7 @@ from clt_queued_run_coordinator.limits import configuration
 from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits, ConfigurationError, QueueReading
 from clt_queued_run_coordinator.limits.in_force import limits_within_groups
 from clt_queued_run_coordinator.limits.lazy_tag_limits import LazyTagLimits
+from clt_queued_run_coordinator.limits.minimums import refuse_above_the_total
 from clt_queued_run_coordinator.limits.schema import schema
 from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
@@ -89,11 +90,11 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
 
         Raises:
             ConfigurationError: The instance's own tag limits would silently replace `code_location_limits`, or its
-                run storage isn't supported.
+                run storage isn't supported, or the slots that are kept are more than there are.
         """
         try:
             refuse_unsupported_storage(instance.run_storage)
-            refuse_shadowed_limits(self, instance_concurrency_settings(instance))
+            refuse_unfit_limits(self, instance_concurrency_settings(instance))
         except ConfigurationError:
             # Dagster keeps a coordinator before it registers it: the second launch would get by.
             instance._run_coordinator = None  # type: ignore[assignment]  # noqa: SLF001
@@ -135,15 +136,16 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         )
 
 
-def refuse_shadowed_limits(coordinator: CLTQueuedRunCoordinator, runs: Mapping[str, Any]) -> None:
-    """Refuse a configuration whose limits would never be applied.
+def refuse_unfit_limits(coordinator: CLTQueuedRunCoordinator, runs: Mapping[str, Any]) -> None:
+    """Refuse a configuration whose limits would never be applied, or whose minimums couldn't be kept.
 
     Args:
         coordinator: The coordinator.
         runs: `concurrency.runs` of its instance.
 
     Raises:
-        ConfigurationError: The instance's own tag limits would silently replace `code_location_limits`.
+        ConfigurationError: The instance's own tag limits would silently replace `code_location_limits`, or the
+            slots that are kept are more than `max_concurrent_runs`.
     """
     if coordinator.is_limiting and "tag_concurrency_limits" in runs:
         raise ConfigurationError(
@@ -151,6 +153,13 @@ def refuse_shadowed_limits(coordinator: CLTQueuedRunCoordinator, runs: Mapping[s
             f" {configuration.OPTION}; take the key out, or move its entries to"
             " run_coordinator.config.tag_concurrency_limits."
         )
+    settings = coordinator.settings.as_replaced_by(runs)
+    of_instance = isinstance(runs.get("max_concurrent_runs"), int)
+    refuse_above_the_total(
+        settings.code_location_limits,
+        settings.max_concurrent_runs,
+        "concurrency.runs.max_concurrent_runs of the instance" if of_instance else "max_concurrent_runs",
+    )
 
 
 def refuse_unsupported_storage(run_storage: object) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from dagster import DagsterInvalidConfigError
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, InstanceRef, RunCoordinator
-from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator, refuse_shadowed_limits
+from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator, refuse_unfit_limits
 
 
 class OpeningError(Exception):
@@ -44,7 +44,7 @@ def load_coordinator() -> RunCoordinator[DagsterInstance]:
         coordinator = ref.run_coordinator
         if isinstance(coordinator, CLTQueuedRunCoordinator):
             concurrency: Any = ref.settings.get("concurrency")
-            refuse_shadowed_limits(coordinator, (concurrency or {}).get("runs") or {})
+            refuse_unfit_limits(coordinator, (concurrency or {}).get("runs") or {})
     except Exception as error:
         raise OpeningError(
             f"The run coordinator in {file} can't be loaded by {sys.executable}: {one_line(error)}"

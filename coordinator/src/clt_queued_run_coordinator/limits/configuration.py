@@ -183,12 +183,23 @@ def parse(option: Mapping[str, Any] | None) -> CodeLocationLimits | None:
         if value is None:
             raise _wrong(key, value, "a whole number of runs, 0 or more, or a mapping such as {limit, weight}")
         entries[name] = _entry(key, value, default, {*_OF_ANY, "min"})
+    groups = _groups(f"{OPTION}.groups", option.get("groups"))
+    for name, entry in entries.items():
+        _refuse_above_limit(f"{OPTION}.locations.{name}.min", entry.min, entry.limit)
+    for name, group in groups.items():
+        _refuse_above_limit(f"{OPTION}.groups.{name}.min", group.min, group.limit)
+        needed = sum(entries.get(location, default).min for location in group.locations)
+        if group.limit is not None and needed > group.limit:
+            expected = (
+                f"{needed} or more, the sum of the mins of its code locations; raise it, or lower one of those"
+            )
+            raise _wrong(f"{OPTION}.groups.{name}.limit", group.limit, expected)
     sharing, half_life = _sharing(f"{OPTION}.sharing", option.get("sharing"))
     reading = option.get("queue_reading") or QueueReading.NARROWED
     return CodeLocationLimits(
         default=default,
         entries=entries,
-        groups=_groups(f"{OPTION}.groups", option.get("groups")),
+        groups=groups,
         sharing=sharing,
         half_life=half_life,
         queue_reading=_choice(f"{OPTION}.queue_reading", reading, QueueReading),
@@ -228,6 +239,11 @@ def _entry(key: str, value: object, inherited: Entry, known: set[str]) -> Entry:
         "breaker": _breaker,
     }
     return replace(inherited, **{name: parsers[name](f"{key}.{name}", of_it) for name, of_it in said.items()})
+
+
+def _refuse_above_limit(key: str, least: int, limit: int | None) -> None:
+    if limit is not None and least > limit:
+        raise _wrong(key, least, f"{limit} or less, its limit; lower it, or raise the limit")
 
 
 def _groups(key: str, value: object) -> dict[str, Group]:

@@ -1,0 +1,46 @@
+"""Whether the slots that are kept for code locations and groups can be kept. Pure.
+
+A live limit or a pause below a minimum is no contradiction: it bounds the minimum while it holds.
+"""
+
+from clt_queued_run_coordinator.limits.configuration import OPTION, CodeLocationLimits, ConfigurationError
+
+KEPT = 5
+"""How many of those that slots are kept for a message names."""
+
+
+def kept(limits: CodeLocationLimits) -> dict[str, int]:
+    """The slots that are kept, by the key of each group and of each code location in none, largest first.
+
+    A group's are its own minimum or those of its code locations together, whichever is more.
+    """
+    slots = {
+        f"groups.{name}": max(group.min, sum(limits.entry(location).min for location in group.locations))
+        for name, group in limits.groups.items()
+    }
+    slots |= {
+        f"locations.{name}": entry.min for name, entry in limits.entries.items() if name not in limits.group_of
+    }
+    return {name: slots[name] for name in sorted(slots, key=lambda name: (-slots[name], name)) if slots[name]}
+
+
+def refuse_above_the_total(limits: CodeLocationLimits, total: int, total_key: str) -> None:
+    """Refuse minimums that can't all be kept at once.
+
+    Args:
+        limits: The option `code_location_limits`.
+        total: The `max_concurrent_runs` in force; -1 for no such limit.
+        total_key: Where it is given, for the message.
+
+    Raises:
+        ConfigurationError: They are more than the total.
+    """
+    slots = kept(limits)
+    needed = sum(slots.values())
+    if 0 <= total < needed:
+        named = [f"{name} {number}" for name, number in list(slots.items())[:KEPT]]
+        named += [f"and {len(slots) - KEPT} more"] if len(slots) > KEPT else []
+        raise ConfigurationError(
+            f"{OPTION} keeps {needed} slots ({', '.join(named)}), and {total_key} is {total}; lower a min, or"
+            f" raise the total to {needed} or more."
+        )
