@@ -5,7 +5,15 @@ import sys
 from collections.abc import Sequence
 from typing import Any, cast
 
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, QueuedRunCoordinator, RunRecord, RunsFilter
+from dagster import (
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    QueuedRunCoordinator,
+    RunRecord,
+    RunsFilter,
+)
 from dagster._config import resolve_to_config_type, validate_config
 from dagster._config.errors import EvaluationError
 from dagster._core.instance.ref import InstanceRef
@@ -13,6 +21,7 @@ from dagster._core.op_concurrency_limits_counter import GlobalOpConcurrencyLimit
 from dagster._core.run_coordinator.base import RunCoordinator, SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
 from dagster._core.storage import dagster_run as _dagster_run
+from dagster._core.storage.dagster_run import RunOpConcurrency
 from dagster._core.storage.runs.schema import BulkActionsTable, KeyValueStoreTable, RunsTable, RunTagsTable
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._core.storage.tags import BACKFILL_ID_TAG, PRIORITY_TAG, REPOSITORY_LABEL_TAG
@@ -27,6 +36,7 @@ __all__ = [
     "REPOSITORY_LABEL_TAG",
     "BulkActionsTable",
     "ConfigurableClassData",
+    "DagsterEventType",
     "DagsterInstance",
     "DagsterRun",
     "DagsterRunStatus",
@@ -48,11 +58,13 @@ __all__ = [
     "deserialize_value",
     "instance_concurrency_settings",
     "is_valid_cron_string",
+    "needing_only",
     "new_pools_counter",
     "resolve_to_config_type",
     "run_database",
     "serialize_value",
     "validate_config",
+    "without_writing_pools",
 ]
 
 IN_PROGRESS_STATUSES: list[DagsterRunStatus] = list(
@@ -122,3 +134,43 @@ def new_pools_counter(
     if not parameters.keys() >= {"instance", "runs", "in_progress_run_records", *arguments}:
         raise DoesNotFitError("its counter of pools takes other arguments")
     return GlobalOpConcurrencyLimitsCounter(instance, runs, in_progress, **arguments)
+
+
+def without_writing_pools(instance: DagsterInstance) -> DagsterInstance:
+    """An instance for a counter of pools that must write nothing.
+
+    The counter gives each pool that has no slots yet its default number of them. Here such a pool keeps having
+    none, which holds nothing.
+    """
+    return cast("DagsterInstance", _WithoutWritingPools(instance))
+
+
+class _WithoutWritingPools:
+    def __init__(self, instance: DagsterInstance) -> None:
+        self._instance = instance
+        self.event_log_storage = _EventLogWithoutWritingPools(instance.event_log_storage)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._instance, name)
+
+
+class _EventLogWithoutWritingPools:
+    def __init__(self, storage: object) -> None:
+        self._storage = storage
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    def initialize_concurrency_limit_to_default(self, _pool: str) -> bool:
+        return False
+
+
+def needing_only(run: DagsterRun, pool: str) -> DagsterRun:
+    """A run as if it needed one of its pools alone, to ask the counter of pools about that one."""
+    needs = run.run_op_concurrency
+    slots = (needs.root_key_counts.get(pool, 1) if needs else 1) or 1
+    return run._replace(
+        run_op_concurrency=RunOpConcurrency(
+            root_key_counts={pool: slots}, has_unconstrained_root_nodes=False, all_pools={pool}
+        )
+    )

@@ -11,6 +11,7 @@ import click
 COMMANDS = {
     "check": "check",
     "clear-limit": "limit",
+    "explain": "explain",
     "metrics": "metrics",
     "pause": "pause",
     "prioritize": "prioritize",

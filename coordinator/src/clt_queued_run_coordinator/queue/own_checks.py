@@ -14,6 +14,7 @@ from clt_queued_run_coordinator._dagster import (
     DagsterRun,
     RunRecord,
     TagConcurrencyLimitsCounter,
+    needing_only,
     new_pools_counter,
 )
 
@@ -32,6 +33,7 @@ class OwnChecks:
     ) -> None:
         self._instance = instance
         self._in_progress = in_progress
+        self._tag_limits = tag_limits
         self._tags = TagConcurrencyLimitsCounter(
             [dict(limit) for limit in tag_limits], [record.dagster_run for record in in_progress]
         )
@@ -41,7 +43,7 @@ class OwnChecks:
 
     def learn_of(self, runs: Iterable[DagsterRun]) -> None:
         """Read what is free in the pools that these runs need; to be called before `starts` is asked for them."""
-        needing = {pool: run for run in runs for pool in _pools_of(run) if pool not in self._needing}
+        needing = {pool: run for run in runs for pool in pools_of(run) if pool not in self._needing}
         if not needing or not self._reads_pools:
             return
         self._needing |= needing
@@ -60,12 +62,33 @@ class OwnChecks:
             self._pools.update_counters_with_launched_item(run)
         return True
 
+    def full_tag_limits(self, run: DagsterRun) -> list[Mapping[str, Any]]:
+        """The tag limits that hold a run now, each by itself, beside those that could start."""
+        counting = [*(record.dagster_run for record in self._in_progress), *self._started]
+        # Of two entries for the same thing the last one holds, as in Dagster's counter of all of them.
+        entries = {(entry["key"], str(entry.get("value"))): entry for entry in self._tag_limits}
+        return [
+            entry
+            for entry in entries.values()
+            if TagConcurrencyLimitsCounter([dict(entry)], counting).is_blocked(run)
+        ]
+
+    def full_pools(self, run: DagsterRun) -> list[str]:
+        """The pools that hold a run now, each by itself; empty where it can start.
+
+        To be called after `learn_of` was told of the run.
+        """
+        if not self._pools or not self._pools.is_blocked(run):
+            return []
+        return sorted(pool for pool in pools_of(run) if self._pools.is_blocked(needing_only(run, pool)))
+
     @cached_property
     def _reads_pools(self) -> bool:
         queue = self._instance.get_concurrency_config().run_queue_config
         return bool(queue and queue.should_block_op_concurrency_limited_runs)
 
 
-def _pools_of(run: DagsterRun) -> set[str]:
+def pools_of(run: DagsterRun) -> set[str]:
+    """The pools that a run's ops need."""
     needs = run.run_op_concurrency
     return {*needs.root_key_counts, *(needs.all_pools or ())} if needs else set()

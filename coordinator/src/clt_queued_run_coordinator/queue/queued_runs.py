@@ -320,14 +320,15 @@ def _label(tags: Iterable[tuple[str, str]]) -> str | None:
 
 
 def _priority(tags: Iterable[tuple[str, str]]) -> int:
-    """The priority as Dagster reads it; what is no number is 0."""
-    for key, value in tags:
-        if key == PRIORITY_TAG:
-            try:
-                return int(value)
-            except ValueError:
-                return 0
-    return 0
+    return priority_of(next((value for key, value in tags if key == PRIORITY_TAG), None))
+
+
+def priority_of(value: str | None) -> int:
+    """A priority as Dagster reads its tag; what is no number is 0, as no tag is."""
+    try:
+        return int(value or 0)
+    except ValueError:
+        return 0
 
 
 def _origins(connection: db.Connection, run_ids: Sequence[int]) -> dict[int, str]:

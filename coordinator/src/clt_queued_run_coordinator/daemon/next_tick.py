@@ -1,0 +1,67 @@
+"""Which runs the next tick starts, worked out as a tick does. Nothing is written."""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clt_queued_run_coordinator._dagster import DagsterInstance, RunRecord, without_writing_pools
+from clt_queued_run_coordinator.daemon.state import DaemonState
+from clt_queued_run_coordinator.daemon.tick import Tick
+from clt_queued_run_coordinator.daemon.ticks import Ticks
+from clt_queued_run_coordinator.queue import counts as run_counts
+from clt_queued_run_coordinator.queue.candidates import LOOKED_AT_A_TICK, LOOKED_AT_AT_LEAST
+from clt_queued_run_coordinator.queue.counts import Counts
+from clt_queued_run_coordinator.queue.front import FrontOfQueue
+from clt_queued_run_coordinator.queue.own_checks import OwnChecks
+
+
+@dataclass(frozen=True)
+class NextTick:
+    """What the next tick would do if it came now.
+
+    Attributes:
+        starts: The runs that it starts, by the storage's number.
+        by_code_location: How many of each code location.
+        room: How many of each could start, by its limit and its group's; None for no limit.
+        checks: Dagster's own checks beside those runs; None where none could start.
+    """
+
+    starts: frozenset[int]
+    by_code_location: Mapping[str, int]
+    room: Mapping[str, int | None]
+    checks: OwnChecks | None
+
+
+def next_tick(instance: DagsterInstance, tick: Tick, counts: Counts, state: DaemonState) -> NextTick:
+    """Work out which runs the next tick starts.
+
+    Args:
+        instance: Whose queue.
+        tick: With the runs in progress.
+        counts: How many runs are queued, and how they are labelled.
+        state: What the daemon has stored.
+    """
+    made: list[OwnChecks] = []
+
+    def new_checks(
+        _instance: DagsterInstance, limits: Sequence[Mapping[str, Any]], in_progress: Sequence[RunRecord]
+    ) -> OwnChecks:
+        made.append(OwnChecks(without_writing_pools(instance), limits, in_progress))
+        return made[-1]
+
+    claims = tick.claims(state.usage)
+    room = {name: claims.room(name) for name in tick.queued}
+    with_room = [name for name, most in room.items() if most != 0]
+    looked_at = max(LOOKED_AT_AT_LEAST, LOOKED_AT_A_TICK // max(1, len(with_room)))
+    front = FrontOfQueue(counts)
+    with run_counts.reading(instance) as connection:
+        front.read(connection, with_room, looked_at + (tick.slots or 0))
+    shown = Ticks(tick.settings, logging.getLogger(__name__)).preview(instance, tick, front, state, new_checks)
+    return NextTick(
+        starts=frozenset(queued.id for _, queued, _ in shown),
+        by_code_location=Counter(name for name, _, _ in shown),
+        room=room,
+        checks=made[0] if made else None,
+    )
