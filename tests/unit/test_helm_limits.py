@@ -16,6 +16,20 @@ code_location_limits:
 """
 """An overlay's options: limits of ours instead of limits by tag."""
 
+GROUPS = """\
+tag_concurrency_limits: null
+code_location_limits:
+  locations:
+    code-location-a: {limit: 10, min: 4}
+    code-location-b: 20
+  groups:
+    team:
+      locations: [code-location-a, code-location-b]
+      limit: 12
+      min: 6
+"""
+"""An overlay's options: a group whose limit is less than its code locations' together."""
+
 CHART_TOTAL = "concurrency:\n  enabled: true\n  runs: {{maxConcurrentRuns: {}}}"
 INSTANCE_TOTAL = "additionalInstanceConfig:\n  concurrency:\n    runs:\n      max_concurrent_runs: {}"
 INSTANCE_TAG_LIMITS = "additionalInstanceConfig:\n  concurrency:\n    runs:\n      tag_concurrency_limits: {}"
@@ -63,6 +77,31 @@ NO_TOTAL = VALUES.replace("          max_concurrent_runs: 30\n", "")
         (
             options(LIMITS + "  sharing: fair\nmax_concurrent_runs: 19"),
             "1.yaml:13: 'max_concurrent_runs' is 19, so the limit of 20 can't be reached; write 20 or more",
+        ),
+        (
+            options(GROUPS.replace("code-location-b]", "code-location-c]").replace("20", "2")),
+            "1.yaml:13: 'code-location-c' in the group 'team' names no deployment, so it has no part in it;"
+            " remove it, or write a deployment's name, the nearest is 'code-location-b'",
+        ),
+        (
+            options(GROUPS.replace("20", "2") + "  sharing: {kind: fair}\nmax_concurrent_runs: 11"),
+            "1.yaml:17: 'max_concurrent_runs' is 11, so the limit of 12 can't be reached; write 12 or more",
+        ),
+        (
+            options(GROUPS.replace("min: 4", "min: 11")),
+            "1.yaml:9: the coordinator refuses its options: code_location_limits.locations.code-location-a.min is"
+            " 11; it must be 10 or less, its limit; lower it, or raise the limit; correct it",
+        ),
+        (
+            options(GROUPS.replace("min: 6", "min: 13")),
+            "1.yaml:15: the coordinator refuses its options: code_location_limits.groups.team.min is 13; it must"
+            " be 12 or less, its limit; lower it, or raise the limit; correct it",
+        ),
+        (
+            options(LIMITS.replace("-a: 10", "-a: {min: 5}").replace("20", "26, min: 26")),
+            "1.yaml:7: 'code_location_limits' keeps 31 slots (locations.code-location-b 26,"
+            " locations.code-location-a 5), and 'max_concurrent_runs' is 30, so no daemon starts with it; lower a"
+            " min, or write 31 or more",
         ),
         (
             CHART_TOTAL.format(40),
@@ -132,6 +171,7 @@ def test_no_maximum(tmp_path: Path) -> None:
     [
         options("max_concurrent_runs: -1"),
         options(LIMITS),
+        options(GROUPS + "max_concurrent_runs: 20"),
         options(LIMITS + "  sharing: fair\nmax_concurrent_runs: 20"),
         options("tag_concurrency_limits: [{key: team, value: {applyLimitPerUniqueValue: true}, limit: 3}]"),
         options("tag_concurrency_limits: [{key: team, value: a, limit: 3}]"),

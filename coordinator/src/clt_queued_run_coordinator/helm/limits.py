@@ -1,12 +1,14 @@
 """Limits in Helm values that can't hold or can't be reached."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from clt_queued_run_coordinator.helm.known import USER_DEPLOYMENTS
 from clt_queued_run_coordinator.helm.options import OPTIONS
 from clt_queued_run_coordinator.helm.values import HelmValues
 from clt_queued_run_coordinator.helm.yaml import Path, dotted
+from clt_queued_run_coordinator.limits.configuration import ConfigurationError, parse
+from clt_queued_run_coordinator.limits.minimums import above_the_total
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.view.findings import Finding
 from clt_queued_run_coordinator.view.names import nearest
@@ -28,9 +30,11 @@ def limit_findings(values: HelmValues) -> list[Finding]:
     """Findings on limits; only for values that name this package's coordinator."""
     return [
         *_without_deployment(values),
+        *_in_a_group_without_deployment(values),
         *_written_twice(values),
         *_shadowed(values),
         *_max_concurrent_runs(values),
+        *_minimums(values),
     ]
 
 
@@ -73,6 +77,23 @@ def _without_deployment(values: HelmValues) -> Iterator[Finding]:
                 where=values.where(*path),
                 cure="remove it" + (f", or write a deployment's name, the nearest is {near!r}" if near else ""),
             )
+
+
+def _in_a_group_without_deployment(values: HelmValues) -> Iterator[Finding]:
+    known = code_locations(values)
+    if known is None:
+        return
+    for group in values.mapping(*OPTIONS, LIMITS, "groups"):
+        path: Path = (*OPTIONS, LIMITS, "groups", group, "locations")
+        for index, name in enumerate(values.items(*path)):
+            if isinstance(name, str) and name not in known:
+                near = nearest(name, known)
+                yield Finding(
+                    what=f"{name!r} in the group {group!r} names no deployment, so it has no part in it",
+                    where=values.where(*path, index),
+                    cure="remove it"
+                    + (f", or write a deployment's name, the nearest is {near!r}" if near else ""),
+                )
 
 
 def _of_instance(values: HelmValues, name: str, chart_name: str) -> tuple[Path, Any] | None:
@@ -129,6 +150,44 @@ def _shadowed(values: HelmValues) -> Iterator[Finding]:
         )
 
 
+def _groups(values: HelmValues) -> Iterator[tuple[int | None, list[Any]]]:
+    """The limit and the code locations of each group."""
+    for name, group in values.mapping(*OPTIONS, LIMITS, "groups").items():
+        limit = group.get("limit") if isinstance(group, dict) else None
+        members = values.items(*OPTIONS, LIMITS, "groups", name, "locations")
+        yield limit if isinstance(limit, int) else None, members
+
+
+def _at_once(limits: Mapping[str, int], groups: Iterable[tuple[int | None, list[Any]]]) -> int:
+    """How many runs the limits let be in progress at once, those of groups taken in."""
+    left, needed = dict(limits), 0
+    for limit, members in groups:
+        of_it = [left.pop(name) for name in members if isinstance(name, str) and name in left]
+        everybody_is_limited = len(of_it) == len(members)
+        needed += sum(of_it) if limit is None else min(limit, sum(of_it)) if everybody_is_limited else limit
+    return needed + sum(left.values())
+
+
+def _minimums(values: HelmValues) -> Iterator[Finding]:
+    """Whether the slots that are kept fit into the total; what else is wrong with them the options tell."""
+    option = values.get(*OPTIONS, LIMITS)
+    try:
+        limits = parse(option) if isinstance(option, dict) else None
+    except ConfigurationError:
+        return
+    of_instance = _of_instance(values, MAX, "maxConcurrentRuns")
+    path, most = of_instance or ((*OPTIONS, MAX), values.mapping(*OPTIONS).get(MAX, _CLASS_DEFAULT))
+    above = above_the_total(limits, most) if limits and isinstance(most, int) else None
+    if above:
+        needed, named = above
+        yield Finding(
+            what=f"{LIMITS!r} keeps {needed} slots ({named}), and {dotted(path[-1:])!r} is {most}, so no daemon"
+            " starts with it",
+            where=values.where(*OPTIONS, LIMITS),
+            cure=f"lower a min, or write {needed} or more",
+        )
+
+
 def _max_concurrent_runs(values: HelmValues) -> Iterator[Finding]:
     """Whether the limits can be reached: one by one with fair sharing, else all at once."""
     limits: dict[str, int] = {}
@@ -136,9 +195,13 @@ def _max_concurrent_runs(values: HelmValues) -> Iterator[Finding]:
         if limit >= 0:
             limits[name] = min(limit, limits.get(name, limit))
     default = values.get(*OPTIONS, LIMITS, "default")
-    largest = max([*limits.values(), default if isinstance(default, int) else 0])
-    fair = values.get(*OPTIONS, LIMITS, "sharing") == "fair"
-    needed = largest if fair else max(sum(limits.values()), largest)
+    default = default.get("limit") if isinstance(default, dict) else default
+    groups = list(_groups(values))
+    of_groups = [limit for limit, _ in groups if limit is not None]
+    largest = max([*limits.values(), *of_groups, default if isinstance(default, int) else 0])
+    sharing = values.get(*OPTIONS, LIMITS, "sharing")
+    fair = (sharing.get("kind") if isinstance(sharing, dict) else sharing) == "fair"
+    needed = largest if fair else max(_at_once(limits, groups), largest)
 
     of_instance = _of_instance(values, MAX, "maxConcurrentRuns")
     path, most = of_instance or ((*OPTIONS, MAX), values.get(*OPTIONS, MAX))

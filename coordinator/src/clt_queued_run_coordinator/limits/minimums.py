@@ -5,7 +5,7 @@ A live limit or a pause below a minimum is no contradiction: it bounds the minim
 
 from clt_queued_run_coordinator.limits.configuration import OPTION, CodeLocationLimits, ConfigurationError
 
-KEPT = 5
+NAMED = 5
 """How many of those that slots are kept for a message names."""
 
 
@@ -24,6 +24,22 @@ def kept(limits: CodeLocationLimits) -> dict[str, int]:
     return {name: slots[name] for name in sorted(slots, key=lambda name: (-slots[name], name)) if slots[name]}
 
 
+def above_the_total(limits: CodeLocationLimits, total: int) -> tuple[int, str] | None:
+    """The slots that are kept, and for whom in words, where they are more than the total.
+
+    Args:
+        limits: The option `code_location_limits`.
+        total: The `max_concurrent_runs` in force; -1 for no such limit.
+    """
+    slots = kept(limits)
+    needed = sum(slots.values())
+    if not 0 <= total < needed:
+        return None
+    named = [f"{name} {number}" for name, number in list(slots.items())[:NAMED]]
+    named += [f"and {len(slots) - NAMED} more"] if len(slots) > NAMED else []
+    return needed, ", ".join(named)
+
+
 def refuse_above_the_total(limits: CodeLocationLimits, total: int, total_key: str) -> None:
     """Refuse minimums that can't all be kept at once.
 
@@ -35,12 +51,10 @@ def refuse_above_the_total(limits: CodeLocationLimits, total: int, total_key: st
     Raises:
         ConfigurationError: They are more than the total.
     """
-    slots = kept(limits)
-    needed = sum(slots.values())
-    if 0 <= total < needed:
-        named = [f"{name} {number}" for name, number in list(slots.items())[:KEPT]]
-        named += [f"and {len(slots) - KEPT} more"] if len(slots) > KEPT else []
+    above = above_the_total(limits, total)
+    if above:
+        needed, named = above
         raise ConfigurationError(
-            f"{OPTION} keeps {needed} slots ({', '.join(named)}), and {total_key} is {total}; lower a min, or"
-            f" raise the total to {needed} or more."
+            f"{OPTION} keeps {needed} slots ({named}), and {total_key} is {total}; lower a min, or raise the total"
+            f" to {needed} or more."
         )
