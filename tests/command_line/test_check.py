@@ -56,6 +56,33 @@ def test_a_limit_above_the_total_is_found(home: Home) -> None:
     )
 
 
+def test_a_group_that_is_wrong_is_found(home: Home) -> None:
+    """A limit that can't be reached, and a code location that nobody knows."""
+    groups = {"team": {"locations": [A, "code-locaton-b"], "limit": 9}}
+    home.configure({"max_concurrent_runs": 4, "code_location_limits": {"groups": groups}})
+    home.queue().queue(A, 1)
+    home.queue().queue(B, 1)
+    answer = home.run("check").out
+    assert "'code-locaton-b'; did you mean 'code-location-b'" in answer
+    assert answer.endswith(
+        "dagster.yaml: run_coordinator: the limit 9 of the group team can't be reached: max_concurrent_runs is 4;"
+        " raise max_concurrent_runs to 9 or more\n"
+    )
+
+
+def test_minimums_above_the_total_of_the_instance_are_refused(home: Home) -> None:
+    """By every command, before the database is opened."""
+    home.configure(
+        {"code_location_limits": {"locations": {A: {"min": 6}}}}, concurrency={"runs": {"max_concurrent_runs": 5}}
+    )
+    answer = home.run("status")
+    assert answer.code == 1
+    assert (
+        "keeps 6 slots (locations.code-location-a 6), and concurrency.runs.max_concurrent_runs of the instance is 5;"
+        in (answer.err)
+    )
+
+
 def test_limits_that_concurrency_runs_replaces_are_found(home: Home) -> None:
     """Total and tag limits."""
     runs = {"max_concurrent_runs": 3, "tag_concurrency_limits": [{"key": "x", "limit": 1}]}

@@ -55,6 +55,7 @@ def test_json_has_the_documented_fields(home: Home) -> None:
         "in_progress": 0,
         "without_code_location": 0,
         "queue_reading": None,
+        "groups": [],
     }
     assert a.pop("oldest_queued_seconds") >= 0
     assert "@" in a.pop("changed_by")
@@ -68,6 +69,8 @@ def test_json_has_the_documented_fields(home: Home) -> None:
         "weight": 1.0,
         "share": 1,
         "used_slot_seconds": 0.0,
+        "group": None,
+        "min": 0,
         "waits_for": "the next tick",
     }
 
@@ -80,6 +83,47 @@ def test_what_has_waited_a_while_though_it_could_start_is_left_to_explain(home: 
         connection.execute(RunsTable.update().values(create_timestamp=datetime(2026, 1, 1)))
     (a,) = json.loads(home.run("status", "--output", "json").out)["code_locations"]
     assert a["waits_for"] == "the next tick; if it stays so, see `dagster-clt explain`"
+
+
+def test_groups_and_minimums_are_shown(home: Home) -> None:
+    """Each group with what it has and where its limit holds its code locations."""
+    home.configure(
+        {
+            "max_concurrent_runs": 6,
+            "code_location_limits": {
+                "sharing": "fair",
+                "locations": {A: {"min": 1}},
+                "groups": {"the team": {"locations": [B, A], "limit": 2, "min": 2, "weight": 3}},
+            },
+        }
+    )
+    queue = home.queue()
+    queue.queue(B, 4)
+    assert queue.tick() == {B: 2}
+    queue.queue(A, 3)
+    queue.queue("code-location-c", 6)
+    data = json.loads(home.run("status", "--output", "json").out)
+    (group,) = data["groups"]
+    assert group.pop("used_slot_seconds") >= 2
+    assert group == {
+        "group": "the team",
+        "locations": [A, B],
+        "queued": 5,
+        "in_progress": 2,
+        "limit": 2,
+        "min": 2,
+        "weight": 3.0,
+        "share": 2,
+        "waits_for": "its limit",
+    }
+    assert [(line["group"], line["min"], line["share"], line["waits_for"]) for line in data["code_locations"]] == [
+        ("the team", 1, 1, "its group's limit"),
+        ("the team", 0, 1, "its group's limit"),
+        (None, 0, 4, "the next tick"),
+    ]
+    lines = home.run("status").out.splitlines()
+    assert _columns(lines[0])[:6] == ["CODE LOCATION", "QUEUED", "IN PROGRESS", "LIMIT", "MIN", "FROM"]
+    assert _columns(lines[8])[:5] == ["the team", "5", "2", "2", "2"]
 
 
 def test_untagged_runs_are_shown_where_they_belong(home: Home) -> None:

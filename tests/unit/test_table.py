@@ -2,9 +2,10 @@
 """The whole table that `dagster-clt status` prints."""
 
 import io
+from dataclasses import replace
 
 import pytest
-from clt_queued_run_coordinator.view.status import CodeLocationStatus, Status
+from clt_queued_run_coordinator.view.status import CodeLocationStatus, GroupStatus, Status
 from clt_queued_run_coordinator.view.table import age, status_table
 from rich.console import Console
 
@@ -71,6 +72,28 @@ code-location-[b]        0             0       0   paused (ann@host, 2026-01-02 
 code-location-c          0             1       -   none                                           1       1       -        -
 
 5 in progress (of 10), 1 of them without a code location; 12 queued; sharing fair"""
+    )
+
+
+def test_the_table_with_groups_and_minimums() -> None:
+    """Groups have a table of their own."""
+    lines = [replace(LINES[0], min=2, group="the [team]", waits_for="its group's limit")]
+    group = GroupStatus(
+        group="the [team]", locations=["code-location-[b]", "code-location-a"], queued=12, in_progress=3, limit=3,
+        min=2, weight=1.5, share=3, used_slot_seconds=60.0, waits_for="its limit",
+    )  # fmt: skip
+    assert (
+        printed(Status(10, "fair", 12, 3, 0, lines, groups=[group]))
+        == """\
+CODE LOCATION     QUEUED   IN PROGRESS   LIMIT   MIN   FROM            WEIGHT   SHARE    USED   OLDEST   WAITS FOR
+──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+code-location-a       12             3       3     2   configuration        1       3   2m 5s   1m 15s   its group's limit
+
+GROUP        QUEUED   IN PROGRESS   LIMIT   MIN   WEIGHT   SHARE    USED   WAITS FOR   CODE LOCATIONS
+─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+the [team]       12             3       3     2      1.5       3   1m 0s   its limit   code-location-[b], code-location-a
+
+3 in progress (of 10); 12 queued; sharing fair"""
     )
 
 

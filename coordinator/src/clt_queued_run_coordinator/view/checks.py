@@ -35,6 +35,7 @@ def instance_findings(
         *_shadowed(concurrency, own_total),
         *_unknown(state, known),
         *_unreachable(state),
+        *_unreachable_by_groups(state),
         *_untagged(untagged),
         *(Finding(line.partition(";")[0], DATABASE, "set it again") for line in state.live.unreadable),
     ]
@@ -65,7 +66,7 @@ def _shadowed(concurrency: Mapping[str, object], own_total: int | None) -> Itera
 def _unknown(state: QueueState, known: Collection[str]) -> Iterator[Finding]:
     if not known:
         return  # a new instance: nothing can be told yet
-    for name in sorted({*state.settings.code_location_limits.entries, *state.live.code_locations} - set(known)):
+    for name in sorted({*state.settings.code_location_limits.named, *state.live.code_locations} - set(known)):
         live = name in state.live.code_locations
         similar = nearest(name, known)
         yield Finding(
@@ -85,6 +86,17 @@ def _unreachable(state: QueueState) -> Iterator[Finding]:
             DATABASE if in_force.source is Source.LIVE else COORDINATOR,
             f"raise max_concurrent_runs to {in_force.limit} or more",
         )
+
+
+def _unreachable_by_groups(state: QueueState) -> Iterator[Finding]:
+    for name, group in sorted(state.settings.code_location_limits.groups.items()):
+        if group.limit is not None and 0 <= state.max_concurrent_runs < group.limit:
+            yield Finding(
+                f"the limit {group.limit} of the group {name} can't be reached: max_concurrent_runs is"
+                f" {state.max_concurrent_runs}",
+                COORDINATOR,
+                f"raise max_concurrent_runs to {group.limit} or more",
+            )
 
 
 def _untagged(untagged: int) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concur
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.limits.claims import Claim, Claims, with_groups
+from clt_queued_run_coordinator.limits.configuration import Group
 from clt_queued_run_coordinator.limits.in_force import LimitInForce, default_limit, limits_of, named_in
 from clt_queued_run_coordinator.limits.live import LiveChanges
 from clt_queued_run_coordinator.limits.live import read as read_live_changes
@@ -53,6 +54,10 @@ class QueueState:
     def default_limit(self) -> int | None:
         """The limit of a code location that nobody has named or seen."""
         return default_limit(self.settings, self.live)
+
+    def in_progress_of(self, group: Group) -> int:
+        """The runs in progress of a group."""
+        return sum(self.count(code_location).in_progress for code_location in group.locations)
 
     @property
     def slots(self) -> int | None:

@@ -1,11 +1,14 @@
-"""The queue as people and scripts look at it: one line for each code location. Pure."""
+"""The queue as people and scripts look at it: one line for each code location, and for each group. Pure."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from clt_queued_run_coordinator.limits.claims import group_key
 from clt_queued_run_coordinator.limits.configuration import QueueReading
 from clt_queued_run_coordinator.limits.in_force import Source
+from clt_queued_run_coordinator.limits.usage import Usage
 from clt_queued_run_coordinator.view.queue_state import QueueState
 
 A_WHILE = 60.0
@@ -32,6 +35,8 @@ class CodeLocationStatus:
         waits_for: What its oldest queued run waits for; empty with nothing queued.
         used_slot_seconds: What it has used of the slots lately, which decides between equals where sharing is
             fair; None where nothing is shared. See `limits.usage`.
+        group: The group that it is in, if it is in one.
+        min: The slots that are kept for it.
     """
 
     code_location: str
@@ -46,6 +51,37 @@ class CodeLocationStatus:
     oldest_queued_seconds: float | None
     waits_for: str
     used_slot_seconds: float | None = None
+    group: str | None = None
+    min: int = 0
+
+
+@dataclass(frozen=True)
+class GroupStatus:
+    """One group of code locations.
+
+    Attributes:
+        group: Its name.
+        locations: Its code locations.
+        queued: Their runs in the queue.
+        in_progress: Their runs that hold a slot.
+        limit: The most that may be in progress at once; None for no limit.
+        min: The slots that are kept for it.
+        weight: How large its share is beside those of other groups and of code locations in none.
+        share: The slots that are its own where sharing is fair; None where nothing is shared.
+        used_slot_seconds: What it has used of the slots lately; None where nothing is shared.
+        waits_for: `its limit` where that holds queued runs of it; else empty.
+    """
+
+    group: str
+    locations: list[str]
+    queued: int
+    in_progress: int
+    limit: int | None
+    min: int
+    weight: float
+    share: int | None
+    used_slot_seconds: float | None
+    waits_for: str
 
 
 @dataclass(frozen=True)
@@ -61,6 +97,7 @@ class Status:
         code_locations: By name.
         queue_reading: `narrowed` where the daemon reads just the queued runs that may start, `whole` where it
             reads the whole queue; None before its first tick.
+        groups: By name.
     """
 
     max_concurrent_runs: int
@@ -70,6 +107,7 @@ class Status:
     without_code_location: int
     code_locations: list[CodeLocationStatus]
     queue_reading: str | None = None
+    groups: list[GroupStatus] = field(default_factory=list)
 
     def as_data(self) -> dict[str, Any]:
         """The same as plain data, for JSON; the attributes are the fields."""
@@ -98,7 +136,27 @@ def status(state: QueueState, now: datetime) -> Status:
             for name in sorted(state.limits)
         ],
         queue_reading=None if state.daemon.narrowed is None else READINGS[state.daemon.narrowed].value,
+        groups=_groups(state, shares, used),
     )
+
+
+def _groups(state: QueueState, shares: Mapping[str, int], used: Usage | None) -> list[GroupStatus]:
+    claims = state.claims()
+    return [
+        GroupStatus(
+            group=name,
+            locations=sorted(group.locations),
+            queued=claims.groups[name].queued,
+            in_progress=claims.groups[name].in_progress,
+            limit=group.limit,
+            min=group.min,
+            weight=group.weight,
+            share=sum(shares.get(location, 0) for location in group.locations) if shares else None,
+            used_slot_seconds=round(used.of(group_key(name)), 1) if used else None,
+            waits_for="its limit" if claims.groups[name].queued and claims.groups[name].room == 0 else "",
+        )
+        for name, group in sorted(state.settings.code_location_limits.groups.items())
+    ]
 
 
 def _of_code_location(
@@ -106,6 +164,7 @@ def _of_code_location(
 ) -> CodeLocationStatus:
     count = state.count(name)
     in_force = state.limits[name]
+    configured = state.settings.code_location_limits
     change = in_force.change
     oldest = max(0.0, (now - count.oldest).total_seconds()) if count.oldest else None
     return CodeLocationStatus(
@@ -121,6 +180,8 @@ def _of_code_location(
         oldest_queued_seconds=oldest,
         waits_for=_waits_for(state, name, share, oldest or 0.0) if count.queued else "",
         used_slot_seconds=None if used is None else round(used, 1),
+        group=configured.group_of.get(name),
+        min=configured.entry(name).min,
     )
 
 
@@ -132,6 +193,9 @@ def _waits_for(state: QueueState, name: str, share: int | None, oldest: float) -
         return "resume"
     if in_force.limit is not None and count.in_progress >= in_force.limit:
         return "a higher limit" if in_force.limit == 0 else "its limit"
+    group = state.settings.code_location_limits.group(name)
+    if group and group.limit is not None and state.in_progress_of(group) >= group.limit:
+        return "a higher limit of its group" if group.limit == 0 else "its group's limit"
     if state.max_concurrent_runs != -1 and state.counts.in_progress >= state.max_concurrent_runs:
         return "a free slot"
     if share is not None and count.in_progress >= share:

@@ -1,25 +1,22 @@
 """The table that `dagster-clt status` prints."""
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Group as Parts
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from clt_queued_run_coordinator.view.status import CodeLocationStatus, Status
+from clt_queued_run_coordinator.view.status import CodeLocationStatus, GroupStatus, Status
 
 
 def status_table(status: Status) -> RenderableType:
-    """A line for each code location, and one for the whole queue below them."""
+    """A line for each code location, one for each group, and one for the whole queue below them."""
     is_fair = status.sharing == "fair"
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("CODE LOCATION", no_wrap=True)
-    for heading in ("QUEUED", "IN PROGRESS", "LIMIT"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("FROM", no_wrap=True)
+    keeps = any(line.min for line in status.code_locations) or any(line.min for line in status.groups)
+    table = _table("CODE LOCATION", keeps=keeps)
+    table.add_column("FROM")
     if is_fair:
-        table.add_column("WEIGHT", justify="right", no_wrap=True)
-        table.add_column("SHARE", justify="right", no_wrap=True)
-        table.add_column("USED", justify="right", no_wrap=True)
+        _add_shares(table)
     table.add_column("OLDEST", justify="right", no_wrap=True)
     table.add_column("WAITS FOR")
     for line in status.code_locations:
@@ -29,15 +26,50 @@ def status_table(status: Status) -> RenderableType:
             str(line.queued),
             str(line.in_progress),
             "-" if line.limit is None else str(line.limit),
+            *([str(line.min)] if keeps else []),
             _from(line),
             *shares,
             "-" if line.oldest_queued_seconds is None else age(line.oldest_queued_seconds),
             line.waits_for,
         )
-    return Group(table, Text(), Text(_summary(status)))
+    parts = [table, *([_group_table(status, keeps=keeps, is_fair=is_fair)] if status.groups else [])]
+    return Parts(*(of_it for part in parts for of_it in (part, Text())), Text(_summary(status)))
 
 
-def _share(line: CodeLocationStatus) -> list[str]:
+def _group_table(status: Status, *, keeps: bool, is_fair: bool) -> Table:
+    table = _table("GROUP", keeps=keeps)
+    if is_fair:
+        _add_shares(table)
+    table.add_column("WAITS FOR", no_wrap=True)
+    table.add_column("CODE LOCATIONS")
+    for line in status.groups:
+        table.add_row(
+            Text(line.group),
+            str(line.queued),
+            str(line.in_progress),
+            "-" if line.limit is None else str(line.limit),
+            *([str(line.min)] if keeps else []),
+            *([f"{line.weight:g}", *_share(line)] if is_fair else []),
+            line.waits_for,
+            Text(", ".join(line.locations)),
+        )
+    return table
+
+
+def _table(first: str, *, keeps: bool) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column(first, no_wrap=True)
+    for heading in ("QUEUED", "IN PROGRESS", "LIMIT", *(["MIN"] if keeps else [])):
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _add_shares(table: Table) -> None:
+    for heading in ("WEIGHT", "SHARE", "USED"):
+        table.add_column(heading, justify="right", no_wrap=True)
+
+
+def _share(line: CodeLocationStatus | GroupStatus) -> list[str]:
     return [
         "-" if line.share is None else str(line.share),
         "-" if line.used_slot_seconds is None else age(line.used_slot_seconds),
