@@ -77,10 +77,8 @@ def test_minimums_above_the_total_of_the_instance_are_refused(home: Home) -> Non
     )
     answer = home.run("status")
     assert answer.code == 1
-    assert (
-        "keeps 6 slots (locations.code-location-a 6), and concurrency.runs.max_concurrent_runs of the instance is 5;"
-        in (answer.err)
-    )
+    assert "code_location_limits keeps 6 slots (locations.code-location-a 6), and" in answer.err
+    assert "concurrency.runs.max_concurrent_runs of the instance is 5; lower a min, or raise" in answer.err
 
 
 def test_limits_that_concurrency_runs_replaces_are_found(home: Home) -> None:
