@@ -281,3 +281,17 @@ def test_a_code_location_that_comes_back_charges_nothing_to_its_group(
     taken = Counter(turns.take(queue, 20))
     assert abs(taken[C] - 10) <= 2
     assert abs(taken[A] - taken[B]) <= 2
+
+
+@on_one_storage
+def test_the_log_says_that_a_group_is_at_its_limit(
+    run_queue: MakeRunQueue, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Beside its code locations, none of which is."""
+    queue = run_queue(max_concurrent_runs=8, code_location_limits={"default": 3, "groups": TEAM})
+    queue.queue(A, 2)
+    queue.queue(B, 2)
+    assert queue.tick() == {A: 2, B: 1}
+    with caplog.at_level("INFO"):
+        assert queue.tick() == {}
+    assert f"No queued run can start ({B} 1/3, group team 3/3). 1 queued, 3 in progress" in caplog.text

@@ -150,7 +150,9 @@ anything = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["default", "locations", "sharing", "limit", "weight", "code-location-a"]),
+            st.sampled_from(
+                ["default", "locations", "groups", "sharing", "limit", "min", "weight", "code-location-a"]
+            ),
             inner,
             max_size=4,
         )
@@ -158,7 +160,7 @@ anything = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(["default", "locations", "sharing", "other"]), anything))
+@given(st.dictionaries(st.sampled_from(["default", "locations", "groups", "sharing", "other"]), anything))
 def test_any_value_is_taken_or_refused_with_its_key(option: dict[str, Any]) -> None:
     """Called directly, without the schema before it."""
     message = "code_location_limits."

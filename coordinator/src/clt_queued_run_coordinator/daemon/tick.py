@@ -9,6 +9,7 @@ from typing import Any
 from clt_queued_run_coordinator._dagster import RunRecord
 from clt_queued_run_coordinator.daemon.admission import admit
 from clt_queued_run_coordinator.limits.claims import Claim, Claims, levels
+from clt_queued_run_coordinator.limits.configuration import Group
 from clt_queued_run_coordinator.limits.in_force import (
     LimitInForce,
     default_limit,
@@ -108,7 +109,14 @@ class Tick:
 
         With those of their groups, by who competes with whom; see `levels`.
         """
-        names = {name for name in self.queued if self.limit(name) != 0} | set(self.in_progress_of)
+        held = {
+            name
+            for group in self.settings.code_location_limits.groups.values()
+            if group.limit == 0
+            for name in group.locations
+        }
+        names = {name for name in self.queued if self.limit(name) != 0 and name not in held}
+        names |= set(self.in_progress_of)
         return levels({name: self.weight(name) for name in names}, self.settings.code_location_limits.groups)
 
     def weight(self, code_location: str) -> float:
@@ -186,16 +194,25 @@ class Tick:
         group = self.settings.code_location_limits.group(name)
         if group is None or group.limit is None:
             return 0
-        return max(0, sum(self.in_progress_of[of_it] for of_it in group.locations) - group.limit)
+        return max(0, self._in_progress_of_all(group) - group.limit)
+
+    def _in_progress_of_all(self, group: Group) -> int:
+        return sum(self.in_progress_of[code_location] for code_location in group.locations)
 
     def saturated(self) -> Iterable[str]:
-        """Each code location with runs queued, with its runs in progress and its limit, for a line in the log."""
+        """Each code location with runs queued, with its runs in progress and its limit, for a line in the log.
+
+        Then each group of theirs that has a limit.
+        """
         for name in sorted(self.queued):
             limit = self.limit(name)
             yield (
                 f"{name or 'without a code location'} {self.in_progress_of[name]}"
                 f"/{'no limit' if limit is None else limit}"
             )
+        for name, group in sorted(self.settings.code_location_limits.groups.items()):
+            if group.limit is not None and any(of_it in self.queued for of_it in group.locations):
+                yield f"group {name} {self._in_progress_of_all(group)}/{group.limit}"
 
 
 def _is_limited(group: Claim | None) -> bool:
