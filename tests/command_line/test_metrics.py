@@ -1,15 +1,24 @@
 """`dagster-clt metrics`, as a process of its own that is scraped."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
+import dagster
 import requests
-from dagster import DagsterRunStatus
+from clt_queued_run_coordinator.limits import live
+from clt_queued_run_coordinator.view.metric_families import PAUSE_REASONS
+from clt_queued_run_coordinator.view.metrics import PACKAGE, QueueCollector
+from clt_queued_run_coordinator.view.scrape import Scrape
+from dagster import DagsterRunStatus, RunsFilter
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.command_line.conftest import Home
@@ -41,33 +50,143 @@ def _served(home: Home) -> Iterator[str]:
         process.stderr.close()
 
 
-def _scrape(address: str) -> dict[tuple[str, str], float]:
+def _text(address: str) -> str:
     response = requests.get(address, timeout=60)
     assert response.status_code == 200
+    return response.text
+
+
+def _scrape(address: str) -> dict[str, float]:
+    """Each sample's value, by its name and the values of its labels."""
     return {
-        (sample.name, sample.labels.get("code_location", "")): sample.value
-        for family in text_string_to_metric_families(response.text)
+        " ".join((sample.name.removeprefix("dagster_clt_"), *sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(_text(address))
         for sample in family.samples
     }
 
 
-def test_a_scrape_has_the_documented_gauges(home: Home) -> None:
-    """The numbers of status, read anew at each scrape."""
+def test_a_scrape_has_the_numbers_of_the_queue(home: Home) -> None:
+    """Read anew at each scrape; before the daemon's first tick there is nothing that it would tell."""
     queue = home.queue()
     queue.queue(A, 4)
     queue.put(A, DagsterRunStatus.STARTED, 2, tag=A)
     with _served(home) as address:
         scraped = _scrape(address)
-        assert scraped.pop(("dagster_clt_oldest_queued_run_age_seconds", A)) >= 0
-        assert scraped == {
-            ("dagster_clt_up", ""): 1,
-            ("dagster_clt_max_concurrent_runs", ""): 10,
-            ("dagster_clt_queued_runs", A): 4,
-            ("dagster_clt_in_progress_runs", A): 2,
-            ("dagster_clt_limit_runs", A): 3,
-            ("dagster_clt_paused", A): 0,
+        (build,) = [name for name in scraped if name.startswith("build_info ")]
+        assert build == f"build_info {version(PACKAGE)} {dagster.__version__} {platform.python_version()}"
+        assert scraped.pop(f"oldest_queued_run_age_seconds {A}") >= 0
+        assert scraped.pop(f"used_slot_seconds {A}") >= 0
+        assert {name: value for name, value in scraped.items() if "queue_wait" not in name} == {
+            "up": 1,
+            build: 1,
+            "scrape_errors_total": 0,
+            "max_concurrent_runs": 10,
+            "limits_shadowed": 0,
+            f"queued_runs {A}": 4,
+            f"in_progress_runs {A}": 2,
+            f"limit_runs {A}": 3,
+            f"max_queued_runs {A}": 50,
+            f"weight {A}": 1,
+            f"share_slots {A}": 3,
+            f"paused {A} pause": 0,
+            f"paused {A} breaker": 0,
+            f"paused {A} limit_zero": 0,
+            f"starts_total {A}": 0,
+            f"ends_total {A} success": 0,
+            f"ends_total {A} failure": 0,
+            f"ends_total {A} canceled": 0,
         }
-        home.run("pause", A)
+        assert {value for name, value in scraped.items() if "queue_wait" in name} == {0}
+
+
+def test_why_nothing_starts_is_a_label(home: Home) -> None:
+    """What ends goes to 0, and is no series that stops."""
+
+    def reasons() -> list[float]:
         scraped = _scrape(address)
-        assert scraped["dagster_clt_paused", A] == 1
-        assert scraped["dagster_clt_limit_runs", A] == 0
+        assert scraped[f"limit_runs {A}"] == (0 if any(found) else 3)
+        return [scraped[f"paused {A} {reason}"] for reason in PAUSE_REASONS]
+
+    queue = home.queue()
+    with _served(home) as address:
+        for commands, found in {
+            ("pause", A): [1, 0, 0],
+            ("resume", A): [0, 0, 0],
+            ("set-limit", A, "0"): [0, 0, 1],
+            ("clear-limit", A): [0, 0, 0],
+        }.items():
+            home.run(*commands)
+            assert reasons() == found
+        found = [0, 1, 0]
+        live.open_breaker(queue.instance, A, "3 runs in a row failed")
+        assert reasons() == found
+
+
+def test_counters_go_on_where_the_daemon_and_the_exporter_are_restarted(home: Home) -> None:
+    """They lie in the instance's database, and nothing is counted twice."""
+    expected: dict[str, float] = {}
+    for restart in range(3):
+        queue = home.queue()
+        queue.queue(A, 2)
+        assert queue.tick() == {A: 2}
+        queue.end(A)
+        queue.tick()
+        fails = queue.instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTING]))[0]
+        queue.instance.report_run_failed(fails)
+        queue.tick()
+        with _served(home) as address:
+            scraped = _scrape(address)
+            assert scraped == _scrape(address) | {
+                name: value for name, value in scraped.items() if "age" in name or "since" in name or "used" in name
+            }
+        starts = 2 * (restart + 1)
+        expected = {
+            f"starts_total {A}": starts,
+            f"ends_total {A} success": 0,
+            f"ends_total {A} failure": restart + 1,
+            f"ends_total {A} canceled": restart + 1,
+            f"queue_wait_seconds_count {A}": starts,
+            f"queue_wait_seconds_bucket {A} +Inf": starts,
+            f"queue_wait_seconds_bucket {A} 86400.0": starts,
+        }
+        assert {name: scraped[name] for name in expected} == expected
+        assert 0 <= scraped["seconds_since_last_tick"] < time.time() - scraped["last_tick_timestamp_seconds"] + 1
+        assert scraped["reading_duration_seconds"] > 0
+        assert scraped["narrowed_reading"] == 1
+
+
+def test_limits_that_are_shadowed_are_seen(home: Home) -> None:
+    """An instance without limits of ours, which would be refused, but with live ones."""
+    home.configure({}, concurrency={"runs": {"tag_concurrency_limits": []}})
+    with _served(home) as address:
+        assert _scrape(address)["limits_shadowed"] == 1
+
+
+def test_a_scrape_that_fails_is_counted() -> None:
+    """It is answered all the same, so that Prometheus can tell it from a server that is gone."""
+
+    def fails() -> Scrape:
+        raise ConnectionError("no database")
+
+    registry = CollectorRegistry()
+    registry.register(QueueCollector(fails))
+    for errors in (1, 2):
+        lines = generate_latest(registry).decode().splitlines()
+        assert "dagster_clt_up 0.0" in lines
+        assert f"dagster_clt_scrape_errors_total {errors}.0" in lines
+        assert any(line.startswith("dagster_clt_build_info{") for line in lines)
+
+
+def test_promtool_finds_nothing_wrong_with_the_names(home: Home, promtool: str) -> None:
+    """Neither with names of code locations that have to be escaped."""
+    queue = home.queue()
+    for name in (A, 'q"uotes\\ and\nlines', "%/ü  "):
+        queue.queue(name)
+    queue.tick()
+    queue.tick()
+    with _served(home) as address:
+        text = _text(address)
+    checked = subprocess.run(
+        [promtool, "check", "metrics"], input=text, text=True, capture_output=True, check=False, timeout=60
+    )
+    assert (checked.stdout, checked.stderr, checked.returncode) == ("", "", 0)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from clt_queued_run_coordinator.limits.live import PREFIX
-from clt_queued_run_coordinator.view import queue_state
+from clt_queued_run_coordinator.view import queue_state, scrape
 from clt_queued_run_coordinator.view.metrics import QueueCollector
 from clt_queued_run_coordinator.view.status import status
 from clt_queued_run_coordinator.view.table import status_table
@@ -59,11 +59,12 @@ def test_the_loop_goes_on(queue: RunQueue, stored: dict[str, str]) -> None:
     queue.queue(B)
     assert queue.tick().get(B) == 1
     queue.end(B)
-    shown = status(queue_state.read(queue.instance, queue.coordinator.settings), datetime.now(timezone.utc))
+    state = queue_state.read(queue.instance, queue.coordinator.settings)
+    shown = status(state, datetime.now(timezone.utc))
     json.dumps(shown.as_data())
     Console(file=io.StringIO(), width=200).print(status_table(shown))
     registry = CollectorRegistry()
-    registry.register(QueueCollector(lambda: shown))
-    generate_latest(registry)
+    registry.register(QueueCollector(lambda: scrape.read(queue.instance, state)))
+    assert b"\ndagster_clt_up 1.0\n" in generate_latest(registry)
     for key in written:
         queue.instance.daemon_cursor_storage.set_cursor_values({key: json.dumps({**RIGHT, "value": None})})

@@ -4,14 +4,15 @@ import signal
 
 import click
 
-from clt_queued_run_coordinator.cli.instance import read_status, the_instance
+from clt_queued_run_coordinator.cli.instance import read_queue, the_instance
+from clt_queued_run_coordinator.view import scrape
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=9464, show_default=True, help="0 for a free one.")
 def metrics(host: str, port: int) -> None:
-    """Serve the numbers of `status` for Prometheus at /metrics."""
+    """Serve the numbers of the queue for Prometheus at /metrics."""
     try:
         from clt_queued_run_coordinator.view.metrics import serve  # noqa: PLC0415 - an extra of the package
     except ImportError as error:
@@ -20,7 +21,7 @@ def metrics(host: str, port: int) -> None:
         ) from error
     with the_instance() as (instance, coordinator):
         try:
-            port, thread = serve(lambda: read_status(instance, coordinator), host, port)
+            port, thread = serve(lambda: scrape.read(instance, read_queue(instance, coordinator)), host, port)
         except OSError as error:
             raise click.ClickException(f"{host}:{port} can't be listened on: {error.strerror}") from error
         click.echo(f"Serving http://{host}:{port}/metrics", err=True)

@@ -20,6 +20,7 @@ passes by the coordinator and ends within a tick.
 """
 
 import json
+import math
 import time
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -267,18 +268,36 @@ def _parse(text: str | None) -> tuple[dict[int, _Tracked], dict[str, Totals]] | 
     """What is tracked, and the totals; None where nothing is stored or it can't be understood."""
     try:
         data: Any = json.loads(text) if text else None
-        tracked = {
-            int(number): _Tracked(name, None)
-            for name, numbers in data["in_progress"].items()
-            for number in numbers
-        } | {
-            int(number): _Tracked(name, float(at))
-            for name, numbers in data["offered"].items()
-            for number, at in numbers.items()
-        }
-        return tracked, {name: Totals.from_data(of_it) for name, of_it in data["totals"].items()}
+        return _tracked(data), {_name(name): Totals.from_data(of_it) for name, of_it in data["totals"].items()}
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
+
+
+def _tracked(data: Any) -> dict[int, _Tracked]:
+    tracked = {}
+    for name, numbers in data["in_progress"].items():
+        tracked.update({_number(number): _Tracked(_name(name), None) for number in numbers})
+    for name, offered in data["offered"].items():
+        tracked.update({_number(number): _Tracked(_name(name), _moment(at)) for number, at in offered.items()})
+    return tracked
+
+
+def _name(stored: str) -> str:
+    stored.encode()  # JSON can hold what is no text, which nobody could be shown
+    return stored
+
+
+def _number(stored: str | int) -> int:
+    number = int(stored)
+    if not 0 < number < 2**63:
+        raise ValueError(f"{number} is no number of a run")
+    return number
+
+
+def _moment(stored: float) -> float:
+    if not math.isfinite(stored):
+        raise ValueError(f"{stored} is no moment")
+    return float(stored)
 
 
 def _look_up(instance: DagsterInstance, numbers: Sequence[int]) -> dict[int, _Row]:

@@ -83,4 +83,5 @@ class Totals:
 
 
 def _count(number: object) -> int:
-    return number if isinstance(number, int) and not isinstance(number, bool) and number >= 0 else 0
+    is_count = isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 2**53
+    return number if is_count else 0  # type: ignore[return-value]

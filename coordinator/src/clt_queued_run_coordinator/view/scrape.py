@@ -1,0 +1,57 @@
+"""What one scrape of the metrics reads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings, run_database
+from clt_queued_run_coordinator.daemon import last_tick, outcomes
+from clt_queued_run_coordinator.daemon.last_tick import LastTick
+from clt_queued_run_coordinator.daemon.totals import Totals
+from clt_queued_run_coordinator.view import checks
+from clt_queued_run_coordinator.view.queue_state import QueueState
+from clt_queued_run_coordinator.view.status import Status, status
+
+
+@dataclass(frozen=True)
+class Scrape:
+    """What one scrape has read.
+
+    Attributes:
+        at: When, in UTC by this machine's clock.
+        status: The queue.
+        max_queued: The most queued runs of each code location that has such a limit.
+        totals: What the daemon has counted, by code location.
+        last_tick: When the daemon last read the queue; None before its first tick.
+        are_limits_shadowed: Whether the instance's own tag limits replace those that the coordinator hands over.
+    """
+
+    at: datetime
+    status: Status
+    max_queued: Mapping[str, int] = field(default_factory=dict)
+    totals: Mapping[str, Totals] = field(default_factory=dict)
+    last_tick: LastTick | None = None
+    are_limits_shadowed: bool = False
+
+
+def read(instance: DagsterInstance, state: QueueState) -> Scrape:
+    """Read what the metrics show beside the queue.
+
+    Args:
+        instance: Whose queue.
+        state: The queue.
+    """
+    now = datetime.now(timezone.utc)
+    with run_database(instance).connect() as connection:
+        totals = outcomes.read_totals(connection)
+        tick = last_tick.read(connection)
+    configured = state.settings.code_location_limits
+    max_queued = {name: configured.entry(name).max_queued for name in state.limits}
+    return Scrape(
+        at=now,
+        status=status(state, now),
+        max_queued={name: most for name, most in max_queued.items() if most is not None},
+        totals=totals,
+        last_tick=tick,
+        are_limits_shadowed=checks.TAG_LIMITS in instance_concurrency_settings(instance),
+    )
