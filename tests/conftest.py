@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +19,25 @@ calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("repeatable", calm, derandomize=True)
 settings.register_profile("random", calm)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """Prometheus' own checks; the test is skipped where it isn't installed."""
+    return _installed("promtool")
+
+
+@pytest.fixture(scope="session")
+def prometheus() -> str:
+    """Prometheus; the test is skipped where it isn't installed."""
+    return _installed("prometheus")
+
+
+def _installed(program: str) -> str:
+    found = shutil.which(program)
+    if not found:
+        pytest.skip(f"{program} is not installed; on Debian: apt-get install prometheus")
+    return found
 
 
 @pytest.fixture(scope="session")

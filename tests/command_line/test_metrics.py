@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import dagster
 import requests
@@ -21,9 +22,10 @@ from dagster import DagsterRunStatus, RunsFilter
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.command_line.conftest import Home
+from tests.command_line.conftest import CONFIG, Home
 from tests.run_queue import A
 
+LIMITS: Any = CONFIG["code_location_limits"]
 PROGRAM = Path(sys.executable).with_name("dagster-clt")
 
 
@@ -67,6 +69,9 @@ def _scrape(address: str) -> dict[str, float]:
 
 def test_a_scrape_has_the_numbers_of_the_queue(home: Home) -> None:
     """Read anew at each scrape; before the daemon's first tick there is nothing that it would tell."""
+    home.configure(
+        {**CONFIG, "code_location_limits": {**LIMITS, "locations": {A: {"limit": 3, "max_queued": 50}}}}
+    )
     queue = home.queue()
     queue.queue(A, 4)
     queue.put(A, DagsterRunStatus.STARTED, 2, tag=A)
@@ -91,6 +96,7 @@ def test_a_scrape_has_the_numbers_of_the_queue(home: Home) -> None:
             f"paused {A} pause": 0,
             f"paused {A} breaker": 0,
             f"paused {A} limit_zero": 0,
+            f"refusals_total {A}": 0,
             f"starts_total {A}": 0,
             f"ends_total {A} success": 0,
             f"ends_total {A} failure": 0,
@@ -118,7 +124,7 @@ def test_why_nothing_starts_is_a_label(home: Home) -> None:
             home.run(*commands)
             assert reasons() == found
         found = [0, 1, 0]
-        live.open_breaker(queue.instance, A, "3 runs in a row failed")
+        live.write(queue.instance, live.Kind.BREAKER, A, True, reason="3 runs in a row failed")
         assert reasons() == found
 
 
@@ -137,7 +143,9 @@ def test_counters_go_on_where_the_daemon_and_the_exporter_are_restarted(home: Ho
         with _served(home) as address:
             scraped = _scrape(address)
             assert scraped == _scrape(address) | {
-                name: value for name, value in scraped.items() if "age" in name or "since" in name or "used" in name
+                name: value
+                for name, value in scraped.items()
+                if "age" in name or "since" in name or "used" in name
             }
         starts = 2 * (restart + 1)
         expected = {

@@ -70,8 +70,8 @@ def test_the_daemon_counts_on(queue: RunQueue, stored: str, tick: str) -> None:
         followed.read(connection)
         before = outcomes.read_totals(connection)
     starts = before[B].starts if B in before else 0
-    followed.learn(queue.instance, [], {}, ())
-    followed.learn(queue.instance, records, {}, ())
+    followed.learn(queue.instance, [], {}, (), whole=False)
+    followed.learn(queue.instance, records, {}, (), whole=False)
     followed.store(queue.instance)
     with queue.storage.connect() as connection:
         assert outcomes.read_totals(connection)[B].starts > starts

@@ -95,6 +95,18 @@ def test_starts_and_ends_are_counted_by_outcome(run_queue: MakeRunQueue, reading
 
 
 @EACH_READING
+def test_a_run_that_is_canceled_while_it_is_starting_has_started(run_queue: MakeRunQueue, reading: str) -> None:
+    """It began no work, which is all that the runs' table tells; and it was canceled before the next tick."""
+    queue = run_queue(**_config(reading))
+    queue.tick()
+    queue.queue(A, 2)
+    queue.tick()
+    queue.end(A, 2)
+    queue.tick()
+    assert _counted(queue) == {"starts": 2, "canceled": 2}
+
+
+@EACH_READING
 def test_a_run_that_is_canceled_in_the_queue_ends_without_a_start(run_queue: MakeRunQueue, reading: str) -> None:
     """It has left the queue, and nothing has started it."""
     queue = run_queue(**_config(reading), tag_concurrency_limits=[{"key": "held", "limit": 0}])
@@ -205,7 +217,7 @@ def test_a_run_that_ends_in_the_middle_of_a_tick_counts_once(run_queue: MakeRunQ
     with in_the_middle_of_a_tick(queue, happens):
         queue.tick()
     queue.tick()
-    assert _counted(queue) == {"starts": 3, "success": 1, "canceled": 1}
+    assert _counted(queue) == {"starts": 4, "success": 1, "canceled": 1}
 
 
 @on_one_storage

@@ -28,6 +28,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import sqlalchemy as db
+from dagster import DagsterEventType
 
 from clt_queued_run_coordinator._dagster import (
     DagsterInstance,
@@ -45,6 +46,10 @@ KEY = "clt_queued_run_coordinator.totals"
 
 CODE_LOCATIONS_KEPT = 1000
 """Of how many code locations the totals are kept: beyond that, those go of which nothing happened for longest."""
+
+ASKED_AT_MOST = 100
+"""Of how many runs that were canceled before they began to work a tick reads whether they had been launched. Where
+there are more, somebody has emptied the queue."""
 
 _ENDED = {
     DagsterRunStatus.SUCCESS.value: Outcome.SUCCESS,
@@ -159,6 +164,8 @@ class Outcomes:
         in_progress: Sequence[RunRecord],
         left: Mapping[int, str],
         queued: Container[int],
+        *,
+        whole: bool,
     ) -> SinceLastTick:
         """Learn what happened since the last tick, and count it.
 
@@ -169,6 +176,7 @@ class Outcomes:
             in_progress: The runs in progress.
             left: The code location of each run that has left the queue since the last time.
             queued: The runs that are queued.
+            whole: Whether the queue is read as a whole, so that runs start without being offered.
         """
         now = time.time()
         before, records = self._tracked, {record.storage_id: record for record in in_progress}
@@ -185,6 +193,7 @@ class Outcomes:
                 if not self._begins:
                     started.append(start)
             tracked[number] = known
+        unclear: dict[int, StartedRun] = {}
         for number, row in rows.items():
             known = before.get(number) or _Tracked(names[number], row.started or row.ended or now)
             outcome = _ENDED.get(row.status)
@@ -192,12 +201,17 @@ class Outcomes:
                 if row.status != DagsterRunStatus.QUEUED.value:
                     tracked[number] = known
                 continue
-            end = EndedRun(
-                number, row.run_id, known.code_location, outcome, row.created, row.started, row.ended or now
-            )
-            if known.offered is not None and (row.started is not None or outcome is not Outcome.CANCELED):
-                started.append(StartedRun(number, row.run_id, known.code_location, row.created, known.offered))
-            ended.append(end)
+            name = known.code_location
+            ended.append(EndedRun(number, row.run_id, name, outcome, row.created, row.started, row.ended or now))
+            if known.offered is None:
+                continue
+            start = StartedRun(number, row.run_id, name, row.created, known.offered)
+            if row.started is not None or outcome is not Outcome.CANCELED:
+                started.append(start)
+            elif number in before or whole:
+                unclear[number] = start
+        if len(unclear) <= ASKED_AT_MOST:
+            started += [start for start in unclear.values() if _was_launched(instance, start.run_id)]
         ended.sort(key=lambda run: run.ended)
         self._has_changed |= self._begins or bool(started or ended) or tracked != before
         self._tracked, self._begins = tracked, False
@@ -318,6 +332,11 @@ def _look_up(instance: DagsterInstance, numbers: Sequence[int]) -> dict[int, _Ro
             for number, run_id, status, created, started, ended in connection.execute(query).all():
                 rows[number] = _Row(run_id, status, _seconds(created), started, ended)
     return rows
+
+
+def _was_launched(instance: DagsterInstance, run_id: str) -> bool:
+    """Whether the daemon took a run out of the queue; the runs' table doesn't tell before it begins to work."""
+    return bool(instance.get_records_for_run(run_id, of_type=DagsterEventType.RUN_STARTING, limit=1).records)
 
 
 def _start_of(record: RunRecord, known: _Tracked | None, now: float) -> StartedRun:

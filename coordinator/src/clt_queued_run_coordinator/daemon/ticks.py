@@ -134,9 +134,17 @@ class Ticks:
         tick.sharpen(may_start)
         self._store(instance, narrowed=False, starts=any(most != 0 for most in may_start.values()))
 
-    def learn_outcomes(self, instance: DagsterInstance, records: Sequence[RunRecord]) -> None:
-        """Learn from the daemon's reading of the runs in progress which runs started and ended since the last."""
-        self.since_last_tick = self._outcomes.learn(instance, records, self._queued.gone, self._queued)
+    def learn_outcomes(self, instance: DagsterInstance, records: Sequence[RunRecord], *, whole: bool) -> None:
+        """Learn from the daemon's reading of the runs in progress which runs started and ended since the last.
+
+        Args:
+            instance: Whose runs.
+            records: The runs in progress.
+            whole: Whether the queue is read as a whole.
+        """
+        self.since_last_tick = self._outcomes.learn(
+            instance, records, self._queued.gone, self._queued, whole=whole
+        )
         self._queued.gone.clear()
 
     def store_outcomes(self, instance: DagsterInstance) -> None:

@@ -127,7 +127,15 @@ def _of_the_shares(scrape: Scrape) -> Iterator[Metric]:
 
 def _of_the_totals(scrape: Scrape) -> Iterator[Metric]:
     # A code location that is known begins at 0, so that its first start makes a rate.
-    totals = {line.code_location: Totals() for line in scrape.status.code_locations} | dict(scrape.totals)
+    known = [line.code_location for line in scrape.status.code_locations]
+    totals = {name: Totals() for name in known} | dict(scrape.totals)
+    refusals = CounterMetricFamily(
+        "dagster_clt_refusals",
+        "Submits that were refused because as many runs were queued as max_queued allows.",
+        labels=[LABEL],
+    )
+    for name, refused in sorted((dict.fromkeys(known, 0) | dict(scrape.refused)).items()):
+        refusals.add_metric([name], _as_float(refused))
     starts = CounterMetricFamily("dagster_clt_starts", "Runs that started.", labels=[LABEL])
     ends = CounterMetricFamily(
         "dagster_clt_ends",
@@ -145,7 +153,7 @@ def _of_the_totals(scrape: Scrape) -> Iterator[Metric]:
         for outcome, number in of_it.ends.items():
             ends.add_metric([name, outcome.value], number)
         waits.add_metric([name], list(zip(bounds, accumulate(of_it.waits), strict=True)), of_it.waited)
-    yield from (starts, ends, waits)
+    yield from (starts, ends, refusals, waits)
 
 
 def _gauge(

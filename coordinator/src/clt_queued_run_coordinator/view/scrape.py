@@ -8,6 +8,7 @@ from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concur
 from clt_queued_run_coordinator.daemon import last_tick, outcomes
 from clt_queued_run_coordinator.daemon.last_tick import LastTick
 from clt_queued_run_coordinator.daemon.totals import Totals
+from clt_queued_run_coordinator.queue.refused import read_refused
 from clt_queued_run_coordinator.view import checks
 from clt_queued_run_coordinator.view.queue_state import QueueState
 from clt_queued_run_coordinator.view.status import Status, status
@@ -22,6 +23,7 @@ class Scrape:
         status: The queue.
         max_queued: The most queued runs of each code location that has such a limit.
         totals: What the daemon has counted, by code location.
+        refused: How many submits were ever refused, by code location.
         last_tick: When the daemon last read the queue; None before its first tick.
         are_limits_shadowed: Whether the instance's own tag limits replace those that the coordinator hands over.
     """
@@ -30,6 +32,7 @@ class Scrape:
     status: Status
     max_queued: Mapping[str, int] = field(default_factory=dict)
     totals: Mapping[str, Totals] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict)
     last_tick: LastTick | None = None
     are_limits_shadowed: bool = False
 
@@ -44,6 +47,7 @@ def read(instance: DagsterInstance, state: QueueState) -> Scrape:
     now = datetime.now(timezone.utc)
     with run_database(instance).connect() as connection:
         totals = outcomes.read_totals(connection)
+        refused = read_refused(connection)
         tick = last_tick.read(connection)
     configured = state.settings.code_location_limits
     max_queued = {name: configured.entry(name).max_queued for name in state.limits}
@@ -52,6 +56,7 @@ def read(instance: DagsterInstance, state: QueueState) -> Scrape:
         status=status(state, now),
         max_queued={name: most for name, most in max_queued.items() if most is not None},
         totals=totals,
+        refused=refused,
         last_tick=tick,
         are_limits_shadowed=checks.TAG_LIMITS in instance_concurrency_settings(instance),
     )
