@@ -78,7 +78,7 @@ def test_a_scrape_has_the_numbers_of_the_queue(home: Home) -> None:
     with _served(home) as address:
         scraped = _scrape(address)
         (build,) = [name for name in scraped if name.startswith("build_info ")]
-        assert build == f"build_info {version(PACKAGE)} {dagster.__version__} {platform.python_version()}"
+        assert build == f"build_info {dagster.__version__} {platform.python_version()} {version(PACKAGE)}"
         assert scraped.pop(f"oldest_queued_run_age_seconds {A}") >= 0
         assert scraped.pop(f"used_slot_seconds {A}") >= 0
         assert {name: value for name, value in scraped.items() if "queue_wait" not in name} == {
