@@ -23,7 +23,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.command_line.conftest import CONFIG, Home
-from tests.run_queue import A
+from tests.run_queue import A, B
 
 LIMITS: Any = CONFIG["code_location_limits"]
 PROGRAM = Path(sys.executable).with_name("dagster-clt")
@@ -92,6 +92,7 @@ def test_a_scrape_has_the_numbers_of_the_queue(home: Home) -> None:
             f"limit_runs {A}": 3,
             f"max_queued_runs {A}": 50,
             f"weight {A}": 1,
+            f"min_slots {A}": 0,
             f"share_slots {A}": 3,
             f"paused {A} pause": 0,
             f"paused {A} breaker": 0,
@@ -103,6 +104,26 @@ def test_a_scrape_has_the_numbers_of_the_queue(home: Home) -> None:
             f"ends_total {A} canceled": 0,
         }
         assert {value for name, value in scraped.items() if "queue_wait" in name} == {0}
+
+
+def test_groups_have_numbers_of_their_own(home: Home) -> None:
+    """Under a label of their own, so that a sum over code locations stays what it is."""
+    group = {"locations": [A, B], "weight": 2, "min": 1, "limit": 4}
+    home.configure({"code_location_limits": {"default": 5, "sharing": "fair", "groups": {"team": group}}})
+    queue = home.queue()
+    queue.queue(A, 4)
+    queue.put(B, DagsterRunStatus.STARTED, 2, tag=B)
+    with _served(home) as address:
+        scraped = _scrape(address)
+    assert scraped.pop("group_used_slot_seconds team") >= 0
+    assert {name: value for name, value in scraped.items() if name.startswith("group_")} == {
+        "group_queued_runs team": 4,
+        "group_in_progress_runs team": 2,
+        "group_limit_runs team": 4,
+        "group_weight team": 2,
+        "group_min_slots team": 1,
+        "group_share_slots team": 4,
+    }
 
 
 def test_why_nothing_starts_is_a_label(home: Home) -> None:

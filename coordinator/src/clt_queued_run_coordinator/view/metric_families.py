@@ -1,7 +1,7 @@
 """The metrics of one scrape, named as Prometheus would have them. Pure."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 from clt_queued_run_coordinator.daemon.totals import WAIT_BOUNDS, Totals
 from clt_queued_run_coordinator.limits.in_force import Source
 from clt_queued_run_coordinator.view.scrape import Scrape
-from clt_queued_run_coordinator.view.status import CodeLocationStatus
+from clt_queued_run_coordinator.view.status import CodeLocationStatus, GroupStatus
 
 LABEL = "code_location"
 
@@ -23,6 +23,7 @@ def families(scrape: Scrape) -> Iterator[Metric]:
     yield from _of_the_daemon(scrape)
     yield from _of_the_queue(scrape)
     yield from _of_the_shares(scrape)
+    yield from _of_the_groups(scrape)
     yield from _of_the_totals(scrape)
 
 
@@ -113,6 +114,11 @@ def _of_the_shares(scrape: Scrape) -> Iterator[Metric]:
         ((line, line.weight) for line in lines),
     )
     yield _gauge(
+        "min_slots",
+        "The slots that are kept for the code location while it has runs queued.",
+        ((line, line.min) for line in lines),
+    )
+    yield _gauge(
         "share_slots",
         "The slots that are the code location's own; absent where nothing is shared.",
         ((line, line.share) for line in lines),
@@ -156,14 +162,43 @@ def _of_the_totals(scrape: Scrape) -> Iterator[Metric]:
     yield from (starts, ends, refusals, waits)
 
 
+def _of_the_groups(scrape: Scrape) -> Iterator[Metric]:
+    groups = scrape.status.groups
+    if not groups:
+        return
+    numbers: dict[str, tuple[str, Callable[[GroupStatus], float | None]]] = {
+        "queued_runs": ("Queued runs of the group.", lambda group: group.queued),
+        "in_progress_runs": ("Runs in progress of the group.", lambda group: group.in_progress),
+        "limit_runs": (
+            "The most runs of the group in progress at once; absent for a group without a limit.",
+            lambda group: group.limit,
+        ),
+        "weight": ("How large the group's share is beside the others'.", lambda group: group.weight),
+        "min_slots": ("The slots that are kept for the group while it has runs queued.", lambda group: group.min),
+        "share_slots": (
+            "The slots that are the group's own; absent where nothing is shared.",
+            lambda group: group.share,
+        ),
+        "used_slot_seconds": (
+            "What the group has used of the slots lately, halved every half-life; absent where nothing is shared.",
+            lambda group: group.used_slot_seconds,
+        ),
+    }
+    for name, (documentation, number) in numbers.items():
+        yield _gauge(f"group_{name}", documentation, ((group, number(group)) for group in groups))
+
+
 def _gauge(
-    name: str, documentation: str, values: Iterable[tuple[CodeLocationStatus, float | None]]
+    name: str, documentation: str, values: Iterable[tuple[CodeLocationStatus | GroupStatus, float | None]]
 ) -> GaugeMetricFamily:
-    """A gauge by code location; None for one that has no such number."""
-    family = GaugeMetricFamily(f"dagster_clt_{name}", documentation, labels=[LABEL])
+    """A gauge by code location, or by group; None for one that has no such number."""
+    family = GaugeMetricFamily(
+        f"dagster_clt_{name}", documentation, labels=["group" if name.startswith("group_") else LABEL]
+    )
     for line, value in values:
         if value is not None:
-            family.add_metric([line.code_location], _as_float(value))
+            label = line.group if isinstance(line, GroupStatus) else line.code_location
+            family.add_metric([label], _as_float(value))
     return family
 
 
