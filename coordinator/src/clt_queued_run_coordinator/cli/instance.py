@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
 
 import click
 
@@ -41,4 +40,5 @@ def read_queue(instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator) 
 
 def read_status(instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator) -> Status:
     """The queue as `dagster-clt status` shows it."""
-    return status(read_queue(instance, coordinator), datetime.now(timezone.utc))
+    state = read_queue(instance, coordinator)
+    return status(state, state.live.read_at)

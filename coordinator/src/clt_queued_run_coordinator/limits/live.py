@@ -70,7 +70,7 @@ class Change:
         at: When, in UTC by the database's clock.
         until: When it ends by itself, in UTC; None if it doesn't.
         reason: Why it was made, if that was said.
-        id: Tells it from every other change; empty where version 2.0.0 wrote it.
+        id: Tells it from every other change; made of who and when where version 2.0.0 wrote it.
     """
 
     value: int
@@ -112,12 +112,17 @@ class LiveChanges:
         return self.limits_until.get(code_location) or self.limits.get(code_location)
 
     def pause(self, code_location: str) -> Change | None:
-        """The pause that holds a code location, if one does; its own pause or resume before that of all."""
+        """The pause that holds a code location, if one does; of several the one that holds longest.
+
+        A pause or resume of its own that stays beats those of all code locations.
+        """
+        pauses: list[Change] = []
         for name in (code_location, EVERY_CODE_LOCATION):
-            change = self.pauses_until.get(name) or self.pauses.get(name)
-            if change:
-                return change if change.value else None
-        return None
+            stays, ends = self.pauses.get(name), self.pauses_until.get(name)
+            pauses += [change for change in (stays, ends) if change and change.value]
+            if stays:
+                break
+        return max(pauses, key=lambda change: change.until or _NEVER, default=None)
 
     def breaker(self, code_location: str) -> Change | None:
         """The open circuit breaker that holds a code location, if one does."""
@@ -128,6 +133,12 @@ class LiveChanges:
         """The names that a change was made for."""
         names = {*self.limits, *self.pauses, *self.limits_until, *self.pauses_until, *self.breakers}
         return names - {EVERY_CODE_LOCATION}
+
+    @property
+    def pause_ids(self) -> set[str]:
+        """The ids of the pauses."""
+        changes = [*self.pauses.values(), *self.pauses_until.values()]
+        return {change.id for change in changes if change.value}
 
     def at(self, moment: datetime) -> "LiveChanges":
         """What of it is still in force at a later moment, in UTC."""
@@ -144,6 +155,9 @@ class LiveChanges:
             breakers=lasting(self.breakers),
             read_at=moment,
         )
+
+
+_NEVER = datetime.max.replace(tzinfo=timezone.utc)
 
 
 def _has_ended(change: Change, moment: datetime) -> bool:
@@ -214,13 +228,14 @@ def _change(kind: str, stored: Any) -> Change | None:
     until, reason = stored.get("until"), stored.get("reason")
     if until is None and kind in {Kind.LIMIT_UNTIL.value, Kind.PAUSED_UNTIL.value}:
         raise ValueError("it has no end")
+    by = one_line(str(stored["by"]))
     return Change(
         value=int(value),
-        by=one_line(str(stored["by"])),
+        by=by,
         at=_moment(stored["at"]),
         until=None if until is None else _moment(until),
         reason=None if reason is None else one_line(str(reason)),
-        id=str(stored.get("id") or ""),
+        id=str(stored.get("id") or f"{by} {stored['at']}"),
     )
 
 
@@ -241,9 +256,9 @@ def set_limit(
     return write(instance, kind, code_location, limit, until=until, reason=reason)
 
 
-def clear_limit(instance: DagsterInstance, code_location: str, reason: str | None = None) -> None:
+def clear_limit(instance: DagsterInstance, code_location: str, reason: str | None = None) -> Change:
     """Go back to the configured limit. See `write`."""
-    write(instance, Kind.LIMIT, code_location, None, reason=reason)
+    return write(instance, Kind.LIMIT, code_location, None, reason=reason)
 
 
 def pause(
@@ -260,9 +275,9 @@ def pause(
 
 def resume(
     instance: DagsterInstance, code_location: str, reason: str | None = None, known: Iterable[str] = ()
-) -> None:
+) -> Change:
     """End a pause and close the circuit breaker: the limit from before holds again. See `write`."""
-    write(instance, Kind.PAUSED, code_location, False, reason=reason, known=known)
+    return write(instance, Kind.PAUSED, code_location, False, reason=reason, known=known)
 
 
 def write(
@@ -279,7 +294,8 @@ def write(
     """Write a live change and its entry in the history, both or neither.
 
     A change that stays takes back one of the same sort that would have ended by itself, and a resume closes the
-    circuit breaker as well.
+    circuit breaker as well. Of two pauses that end by themselves the one that ends later holds, so that a short
+    one for a deploy never ends somebody's longer one; of two such limits the last.
 
     Args:
         where: The instance; or a connection to its run database within a transaction of the caller's.
@@ -292,7 +308,7 @@ def write(
         known: With EVERY_CODE_LOCATION, the code locations whose own pause or resume shall not beat it.
 
     Returns:
-        The change as it was written.
+        The change.
 
     Raises:
         EndHasPassedError: The end lies before now.
@@ -317,7 +333,8 @@ def write(
         if kind is Kind.PAUSED and not value:
             ends = [*ends, Kind.BREAKER]
         taken_back = [_key(ended, name) for name in names for ended in ends]
-        written = [_key(kind, name) for name in names]
+        before = parse(stored.items(), at)
+        written = [_key(kind, name) for name in names if not _is_outlasted(kind, name, change, before)]
         if value is None:
             taken_back += written
         else:
@@ -333,7 +350,7 @@ def write(
                 by=change.by,
                 code_location=code_location,
                 change=_CHANGES[kind],
-                before=_before(kind, code_location, parse(stored.items(), at)),
+                before=_value(kind, code_location, before),
                 after=value,
                 until=iso(change.until),
                 reason=change.reason,
@@ -393,8 +410,13 @@ def _put(connection: db.Connection, keys: list[str], value: str) -> None:
     connection.execute(put, [{"key": key, "value": value} for key in keys])
 
 
-def _before(kind: Kind, code_location: str, stored: LiveChanges) -> int | bool | None:
-    """The live value until now of what a change changes."""
+def _is_outlasted(kind: Kind, code_location: str, change: Change, stored: LiveChanges) -> bool:
+    other = stored.pauses_until.get(code_location) if kind is Kind.PAUSED_UNTIL else None
+    return bool(other and other.until and change.until and other.until > change.until)
+
+
+def _value(kind: Kind, code_location: str, stored: LiveChanges) -> int | bool | None:
+    """The live value of what a change changes."""
     if kind is Kind.BREAKER:
         return True if stored.breaker(code_location) else None
     if kind in {Kind.LIMIT, Kind.LIMIT_UNTIL}:

@@ -8,6 +8,7 @@ from typing import Any
 from clt_queued_run_coordinator.limits.claims import group_key
 from clt_queued_run_coordinator.limits.configuration import QueueReading
 from clt_queued_run_coordinator.limits.in_force import Source
+from clt_queued_run_coordinator.limits.live import iso
 from clt_queued_run_coordinator.limits.usage import Usage
 from clt_queued_run_coordinator.view.queue_state import QueueState
 
@@ -15,6 +16,13 @@ A_WHILE = 60.0
 """Seconds after which a run that could start by the counts most likely waits for what they don't show."""
 
 READINGS = {True: QueueReading.NARROWED, False: QueueReading.WHOLE}
+
+HELD = {
+    Source.PAUSED: "resume",
+    Source.BREAKER: "its circuit breaker",
+    Source.WINDOW: "the end of its window",
+}
+"""What a code location waits for that nothing may start of."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,8 @@ class CodeLocationStatus:
         limit_from: Where the limit comes from, a value of `limits.Source`.
         changed_by: Who made the live change behind the limit, if one is.
         changed_at: When, as ISO 8601 in UTC.
+        changed_until: When the live change or the window ends by itself, likewise; None if it doesn't.
+        change_reason: Why the live change was made, if that was said.
         weight: How large its share is beside the others'.
         share: The slots that are its own where sharing is fair; None where nothing is shared.
         oldest_queued_seconds: How long ago its oldest queued run was created; None with nothing queued.
@@ -53,6 +63,8 @@ class CodeLocationStatus:
     used_slot_seconds: float | None = None
     group: str | None = None
     min: int = 0
+    changed_until: str | None = None
+    change_reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -174,7 +186,7 @@ def _of_code_location(
         limit=in_force.limit,
         limit_from=in_force.source.value,
         changed_by=change.by if change else None,
-        changed_at=change.at.isoformat() if change else None,
+        changed_at=iso(change.at) if change else None,
         weight=in_force.weight,
         share=share,
         oldest_queued_seconds=oldest,
@@ -182,6 +194,8 @@ def _of_code_location(
         used_slot_seconds=None if used is None else round(used, 1),
         group=configured.group_of.get(name),
         min=configured.entry(name).min,
+        changed_until=iso(in_force.until),
+        change_reason=change.reason if change else None,
     )
 
 
@@ -189,10 +203,10 @@ def _waits_for(state: QueueState, name: str, share: int | None, oldest: float) -
     """What the counts tell; what they don't is left to `dagster-clt explain`."""
     count = state.count(name)
     in_force = state.limits[name]
-    if in_force.source is Source.PAUSED:
-        return "resume"
+    if in_force.limit == 0:
+        return HELD.get(in_force.source, "a higher limit")
     if in_force.limit is not None and count.in_progress >= in_force.limit:
-        return "a higher limit" if in_force.limit == 0 else "its limit"
+        return "its limit"
     group = state.settings.code_location_limits.group(name)
     if group and group.limit is not None and state.in_progress_of(group) >= group.limit:
         return "a higher limit of its group" if group.limit == 0 else "its group's limit"
