@@ -66,6 +66,8 @@ def test_json_has_the_documented_fields(home: Home) -> None:
         "in_progress": 0,
         "limit": 1,
         "limit_from": "live",
+        "changed_until": None,
+        "change_reason": None,
         "weight": 1.0,
         "share": 1,
         "used_slot_seconds": 0.0,

@@ -1,6 +1,7 @@
 # ruff: noqa: E501 - tables are as wide as they are
 """The whole table that `dagster-clt status` prints."""
 
+import dataclasses
 import io
 from dataclasses import replace
 
@@ -36,6 +37,8 @@ LINES = [
         share=0,
         oldest_queued_seconds=None,
         waits_for="",
+        changed_until="2026-01-02T05:04:05+00:00",
+        change_reason="the [database] is moved",
     ),
     CodeLocationStatus(
         code_location="code-location-c",
@@ -65,11 +68,13 @@ def test_the_table_with_fair_sharing() -> None:
     assert (
         printed(Status(10, "fair", 12, 5, 1, LINES))
         == """\
-CODE LOCATION       QUEUED   IN PROGRESS   LIMIT   FROM                                      WEIGHT   SHARE    USED   OLDEST   WAITS FOR
-────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-code-location-a         12             3       3   configuration                                  1       3   2m 5s   1m 15s   its limit
-code-location-[b]        0             0       0   paused (ann@host, 2026-01-02 03:04 UTC)      2.5       0       -        -
-code-location-c          0             1       -   none                                           1       1       -        -
+CODE LOCATION      QUEUED  IN PROGRESS  LIMIT  FROM           WEIGHT  SHARE   USED  OLDEST  WAITS FOR
+─────────────────────────────────────────────────────────────────────────────────────────────────────
+code-location-a        12            3      3  configuration       1      3  2m 5s  1m 15s  its limit
+code-location-[b]       0            0      0  paused            2.5      0      -       -
+code-location-c         0            1      -  none                1      1      -       -
+
+code-location-[b]: paused until 2026-01-02 05:04:05 UTC by ann@host at 2026-01-02 03:04:05 UTC: the [database] is moved
 
 5 in progress (of 10), 1 of them without a code location; 12 queued; sharing fair"""
     )
@@ -102,12 +107,26 @@ def test_the_table_without_sharing_and_without_a_total() -> None:
     assert (
         printed(Status(-1, "fifo", 12, 4, 0, LINES[:1]))
         == """\
-CODE LOCATION     QUEUED   IN PROGRESS   LIMIT   FROM            OLDEST   WAITS FOR
-───────────────────────────────────────────────────────────────────────────────────
-code-location-a       12             3       3   configuration   1m 15s   its limit
+CODE LOCATION    QUEUED  IN PROGRESS  LIMIT  FROM           OLDEST  WAITS FOR
+─────────────────────────────────────────────────────────────────────────────
+code-location-a      12            3      3  configuration  1m 15s  its limit
 
 4 in progress (no max_concurrent_runs); 12 queued; sharing fifo"""
     )
+
+
+def test_code_locations_that_were_changed_alike_have_one_line() -> None:
+    """The first three are named."""
+    lines = [dataclasses.replace(LINES[1], code_location=f"team-{number}") for number in range(5)]
+    window = dataclasses.replace(
+        LINES[1], limit_from="window", changed_by=None, changed_at=None, change_reason=None
+    )
+    changes = printed(Status(10, "fifo", 0, 0, 0, [*lines, window])).splitlines()[-4:-2]
+    assert changes == [
+        "team-0, team-1, team-2 and 2 more: paused until 2026-01-02 05:04:05 UTC by ann@host at 2026-01-02 03:04:05 UTC:"
+        " the [database] is moved",
+        "code-location-[b]: window until 2026-01-02 05:04:05 UTC",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ __all__ = [
     "BACKFILL_ID_TAG",
     "IN_PROGRESS_STATUSES",
     "PRIORITY_TAG",
+    "QUEUE_DAEMON",
     "REPOSITORY_LABEL_TAG",
     "BulkActionsTable",
     "ConfigurableClassData",
@@ -77,6 +78,9 @@ IN_PROGRESS_STATUSES: list[DagsterRunStatus] = list(
 class DoesNotFitError(Exception):
     """This Dagster isn't built as this package knows it; the message says in which point."""
 
+
+QUEUE_DAEMON = "QUEUED_RUN_COORDINATOR"
+"""The type of the daemon that starts queued runs, as its heartbeats name it; to import it takes a while."""
 
 _DAEMON_MODULE = "dagster._daemon.run_coordinator.queued_run_coordinator_daemon"
 

@@ -11,7 +11,9 @@ import click
 COMMANDS = {
     "check": "check",
     "clear-limit": "limit",
+    "drain": "drain",
     "explain": "explain",
+    "history": "history",
     "metrics": "metrics",
     "pause": "pause",
     "prioritize": "prioritize",

@@ -11,6 +11,9 @@ from clt_queued_run_coordinator.opening import OpeningError, one_line, opened_in
 from clt_queued_run_coordinator.view import queue_state
 from clt_queued_run_coordinator.view.status import Status, status
 
+WIDTH_WITHOUT_TERMINAL = 200
+"""Columns of a table in a pipe, which has no width: nothing may be cut off."""
+
 
 @contextmanager
 def the_instance() -> Iterator[tuple[DagsterInstance, CLTQueuedRunCoordinator]]:

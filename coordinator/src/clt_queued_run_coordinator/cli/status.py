@@ -8,10 +8,8 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from clt_queued_run_coordinator.cli.instance import read_status, the_instance
+from clt_queued_run_coordinator.cli.instance import WIDTH_WITHOUT_TERMINAL, read_status, the_instance
 from clt_queued_run_coordinator.view.table import status_table
-
-WIDTH_WITHOUT_TERMINAL = 200  # columns; a pipe has no width, and nothing may be cut off
 
 
 @click.command("status")

@@ -16,7 +16,7 @@ from clt_queued_run_coordinator._dagster import (
     instance_concurrency_settings,
     run_database,
 )
-from clt_queued_run_coordinator.daemon import last_tick, stuck
+from clt_queued_run_coordinator.daemon import last_tick, pauses_seen, stuck
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.daemon.admission import admit
 from clt_queued_run_coordinator.daemon.last_tick import LastTick
@@ -69,6 +69,7 @@ class Ticks:
         self._stored: DaemonState | None = None
         self._published: PublishedCounts | None = None
         self._told: dict[str, object] = {}
+        self._pauses_seen: set[str] = set()
         self._outcomes = Outcomes()
         self.since_last_tick = SinceLastTick()
         """Which runs started and ended, known from the daemon's reading of the runs in progress on."""
@@ -86,6 +87,9 @@ class Ticks:
                 self._stored = daemon_state.read(connection)
                 self._usage = self._stored.usage
             self._outcomes.read(connection)
+        if not changes.pause_ids <= self._pauses_seen:
+            self._pauses_seen = changes.pause_ids
+            pauses_seen.write(instance, self._pauses_seen)
         for line in changes.unreadable:
             self._tell_once(line, True, logging.WARNING, line)
         self._stuck = stuck.after_a_tick(self._stuck, self._offered, self._queued)

@@ -88,19 +88,23 @@ def reading(instance: DagsterInstance) -> Iterator[db.Connection]:
             yield connection
 
 
-def read(connection: db.Connection) -> Counts:
+def read(connection: db.Connection, *, only_in_progress: bool = False) -> Counts:
     """Count the runs.
 
     A run's code location is that of its origin: Dagster labels each run that has one when it is created.
 
     Args:
         connection: From `reading`.
+        only_in_progress: Leave out the queued ones, of which there may be many.
     """
     counts = Counts()
-    rows = connection.execute(_query(db.func.count())).mappings().all()
-    if sum(row["runs"] for row in rows) != connection.execute(_total()).scalar():
+    of_interest = [status.value for status in IN_PROGRESS_STATUSES]
+    if not only_in_progress:
+        of_interest.append(DagsterRunStatus.QUEUED.value)
+    rows = connection.execute(_query(of_interest, db.func.count())).mappings().all()
+    if sum(row["runs"] for row in rows) != connection.execute(_total(of_interest)).scalar():
         # A label is there twice, or a run has come or gone since. To count runs instead of rows takes longer.
-        rows = connection.execute(_query(db.func.count(RunsTable.c.id.distinct()))).mappings().all()
+        rows = connection.execute(_query(of_interest, db.func.count(RunsTable.c.id.distinct()))).mappings().all()
     for row in rows:
         if row["label"] is not None:
             code_location = row["label"].partition("@")[2]
@@ -108,15 +112,11 @@ def read(connection: db.Connection) -> Counts:
             if row["status"] == DagsterRunStatus.QUEUED.value:
                 counts.of(code_location).labels.add(row["label"])
     if any(row["label"] is None for row in rows):
-        for row in connection.execute(_unlabelled()).mappings():
+        for row in connection.execute(_unlabelled(of_interest)).mappings():
             _add(counts, code_location_of(deserialize_value(row["run_body"], DagsterRun)), row)
             if row["status"] == DagsterRunStatus.QUEUED.value:
                 counts.unlabelled.append(row["id"])
     return counts
-
-
-def _of_interest() -> list[str]:
-    return [status.value for status in (DagsterRunStatus.QUEUED, *IN_PROGRESS_STATUSES)]
 
 
 def _runs_and_labels() -> tuple[db.FromClause, db.FromClause]:
@@ -126,11 +126,11 @@ def _runs_and_labels() -> tuple[db.FromClause, db.FromClause]:
     return RunsTable.outerjoin(label, db.and_(label.c.run_id == RunsTable.c.run_id, has_key)), label
 
 
-def _total() -> db.Select[tuple[int]]:
-    return db.select(db.func.count()).select_from(RunsTable).where(RunsTable.c.status.in_(_of_interest()))
+def _total(of_interest: list[str]) -> db.Select[tuple[int]]:
+    return db.select(db.func.count()).select_from(RunsTable).where(RunsTable.c.status.in_(of_interest))
 
 
-def _query(runs: db.Function[int]) -> db.Select[tuple[object, ...]]:
+def _query(of_interest: list[str], runs: db.Function[int]) -> db.Select[tuple[object, ...]]:
     joined, label = _runs_and_labels()
     return (
         db.select(
@@ -140,12 +140,12 @@ def _query(runs: db.Function[int]) -> db.Select[tuple[object, ...]]:
             db.func.min(RunsTable.c.create_timestamp).label("oldest"),
         )
         .select_from(joined)
-        .where(RunsTable.c.status.in_(_of_interest()))
+        .where(RunsTable.c.status.in_(of_interest))
         .group_by(RunsTable.c.status, label.c.value)
     )
 
 
-def _unlabelled() -> db.Select[tuple[object, ...]]:
+def _unlabelled(of_interest: list[str]) -> db.Select[tuple[object, ...]]:
     """The runs without a label, which are few: their bodies tell where they belong, if they belong anywhere."""
     joined, label = _runs_and_labels()
     return (
@@ -157,7 +157,7 @@ def _unlabelled() -> db.Select[tuple[object, ...]]:
             RunsTable.c.create_timestamp.label("oldest"),
         )
         .select_from(joined)
-        .where(RunsTable.c.status.in_(_of_interest()), label.c.value.is_(None))
+        .where(RunsTable.c.status.in_(of_interest), label.c.value.is_(None))
     )
 
 

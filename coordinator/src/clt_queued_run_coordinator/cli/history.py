@@ -1,0 +1,74 @@
+"""`dagster-clt history`."""
+
+import json
+import sys
+from datetime import datetime
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from clt_queued_run_coordinator._dagster import run_database
+from clt_queued_run_coordinator.cli.instance import WIDTH_WITHOUT_TERMINAL, the_instance
+from clt_queued_run_coordinator.limits import history as changes
+from clt_queued_run_coordinator.limits.history import Entry
+from clt_queued_run_coordinator.limits.live import EVERY_CODE_LOCATION
+from clt_queued_run_coordinator.view.moments import shown
+
+
+@click.command()
+@click.argument("code_location", metavar="LOCATION", required=False)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="The most changes that are shown."
+)
+@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def history(code_location: str | None, limit: int, output: str) -> None:
+    """Show the last live changes, of LOCATION or of all: who, when, what, until when and why; newest first."""
+    with the_instance() as (instance, _), run_database(instance).connect() as connection:
+        entries = [
+            entry
+            for entry in changes.read(connection)
+            if code_location in {None, entry.code_location} or entry.code_location == EVERY_CODE_LOCATION
+        ][:limit]
+    if output == "json":
+        click.echo(json.dumps([entry.as_data() for entry in entries], indent=2))
+    elif entries:
+        Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False).print(
+            history_table(entries)
+        )
+    else:
+        click.echo("No live change was made.", err=True)
+
+
+def history_table(entries: list[Entry]) -> Table:
+    """A line for each change."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for heading in ("WHEN", "WHO", "CODE LOCATION", "CHANGE", "UNTIL"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("REASON")
+    for entry in entries:
+        name = "every code location" if entry.code_location == EVERY_CODE_LOCATION else entry.code_location
+        table.add_row(
+            _moment(entry.at),
+            Text(entry.by),
+            Text(name),
+            Text(_what(entry)),
+            _moment(entry.until),
+            Text(entry.reason or ""),
+        )
+    return table
+
+
+def _moment(text: str | None) -> str:
+    return shown(datetime.fromisoformat(text)) if text else ""
+
+
+def _what(entry: Entry) -> str:
+    if entry.change == "limit":
+        what = "limit cleared" if entry.after is None else f"limit {entry.after}"
+        return what if entry.before is None else f"{what}, {entry.before} before"
+    if entry.change == "paused":
+        return "paused" if entry.after else "resumed"
+    return f"{entry.change} opened" if entry.after else f"{entry.change} closed"
