@@ -29,6 +29,9 @@ PREFIX = "clt_queued_run_coordinator"
 EVERY_CODE_LOCATION = "*"
 """Stands for every code location that has no pause or resume of its own."""
 
+TURN = f"{PREFIX}.turn"
+"""The key that each writer writes first, and so has to itself until the end of its transaction."""
+
 
 class Kind(str, Enum):
     """The kinds of live changes, as their keys name them."""
@@ -314,8 +317,11 @@ def write(
         EndHasPassedError: The end lies before now.
     """
     with _connected(where) as connection:
+        number = uuid.uuid4().hex
+        # Writers come one after the other from here on, so that the history has their order.
+        _put(connection, [TURN], number)
         names = sorted({code_location, *known})
-        stored = _locked(connection, [_key(any_kind, name) for name in names for any_kind in Kind])
+        stored = _stored(connection, [_key(any_kind, name) for name in names for any_kind in Kind])
         at = database_clock.moment(connection.execute(db.select(database_clock.now(connection))).scalar_one())
         change = Change(
             value=int(value or 0),
@@ -323,7 +329,7 @@ def write(
             at=at,
             until=at + until if isinstance(until, timedelta) else until,
             reason=one_line(reason) if reason else None,
-            id=uuid.uuid4().hex,
+            id=number,
         )
         if _has_ended(change, at):
             raise EndHasPassedError(
@@ -337,7 +343,7 @@ def write(
         written = [_key(kind, name) for name in names if not _is_outlasted(kind, name, change, before)]
         if value is None:
             taken_back += written
-        else:
+        elif written:
             _put(connection, written, json.dumps({"value": value, **_as_data(change)}))
         gone = [key for key in taken_back if key in stored]
         if gone:
@@ -386,15 +392,9 @@ def iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(timezone.utc).isoformat(timespec="seconds")
 
 
-def _locked(connection: db.Connection, keys: list[str]) -> dict[str, str]:
-    """What is stored under some keys, which no other writer changes before the transaction's end."""
+def _stored(connection: db.Connection, keys: list[str]) -> dict[str, str]:
     table = KeyValueStoreTable
-    query = (
-        db.select(table.c.key, table.c.value)
-        .where(table.c.key.in_(keys))
-        .order_by(table.c.id)  # every writer locks in the same order, so that no two wait for each other
-        .with_for_update()
-    )
+    query = db.select(table.c.key, table.c.value).where(table.c.key.in_(keys))
     return {str(key): str(value) for key, value in connection.execute(query).all()}
 
 

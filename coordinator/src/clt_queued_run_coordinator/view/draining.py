@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from clt_queued_run_coordinator._dagster import QUEUE_DAEMON, DagsterInstance
-from clt_queued_run_coordinator.daemon import pauses_seen
+from clt_queued_run_coordinator.daemon import last_tick, pauses_seen
 from clt_queued_run_coordinator.limits import live
-from clt_queued_run_coordinator.limits.live import LiveChanges
 from clt_queued_run_coordinator.queue import counts
 
 SILENT = timedelta(minutes=5)
-"""After this time without a heartbeat the daemon is taken not to run; a heartbeat is due every 30 seconds, and a
-tick that waits for a code server can hold it up."""
+"""After this time without a heartbeat or a tick the daemon is taken not to run. Each is due every 30 seconds at
+least, but a tick that waits for a code server can hold them up."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,7 @@ def read(instance: DagsterInstance, code_locations: Collection[str] | None) -> D
         changes = live.read(connection)
         # Before the runs are counted: what was started until then is in progress by now.
         seen = pauses_seen.read(connection)
+        tick = last_tick.read(connection)
         of_each = counts.read(connection, only_in_progress=True).by_code_location
     names = (
         {*changes.code_locations, *of_each, live.EVERY_CODE_LOCATION} if code_locations is None else code_locations
@@ -58,9 +58,12 @@ def read(instance: DagsterInstance, code_locations: Collection[str] | None) -> D
         in_progress=sum(count.in_progress for name, count in of_each.items() if name in names),
         resumed=tuple(sorted(name for name, pause in pauses.items() if pause is None)),
         is_seen=all(pause.id in seen for pause in pauses.values() if pause),
-        is_silent=heartbeat is None or _is_past(heartbeat.timestamp, changes),
+        is_silent=_is_silent(
+            changes.read_at, heartbeat.timestamp if heartbeat else None, tick.at if tick else None
+        ),
     )
 
 
-def _is_past(timestamp: float, changes: LiveChanges) -> bool:
-    return changes.read_at - datetime.fromtimestamp(timestamp, tz=changes.read_at.tzinfo) > SILENT
+def _is_silent(now: datetime, *signs_of_life: float | None) -> bool:
+    last = max((sign for sign in signs_of_life if sign is not None), default=None)
+    return last is None or now.timestamp() - last > SILENT.total_seconds()
