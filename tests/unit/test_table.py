@@ -90,13 +90,13 @@ def test_the_table_with_groups_and_minimums() -> None:
     assert (
         printed(Status(10, "fair", 12, 3, 0, lines, groups=[group]))
         == """\
-CODE LOCATION     QUEUED   IN PROGRESS   LIMIT   MIN   FROM            WEIGHT   SHARE    USED   OLDEST   WAITS FOR
-──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-code-location-a       12             3       3     2   configuration        1       3   2m 5s   1m 15s   its group's limit
+CODE LOCATION    QUEUED  IN PROGRESS  LIMIT  MIN  FROM           WEIGHT  SHARE   USED  OLDEST  WAITS FOR
+────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+code-location-a      12            3      3    2  configuration       1      3  2m 5s  1m 15s  its group's limit
 
-GROUP        QUEUED   IN PROGRESS   LIMIT   MIN   WEIGHT   SHARE    USED   WAITS FOR   CODE LOCATIONS
-─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-the [team]       12             3       3     2      1.5       3   1m 0s   its limit   code-location-[b], code-location-a
+GROUP       QUEUED  IN PROGRESS  LIMIT  MIN  WEIGHT  SHARE   USED  WAITS FOR  CODE LOCATIONS
+────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+the [team]      12            3      3    2     1.5      3  1m 0s  its limit  code-location-[b], code-location-a
 
 3 in progress (of 10); 12 queued; sharing fair"""
     )
