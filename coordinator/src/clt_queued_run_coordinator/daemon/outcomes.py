@@ -138,6 +138,8 @@ class Outcomes:
     def __init__(self) -> None:
         self.totals: dict[str, Totals] = {}
         """What was counted, by code location; the one of which something happened last is the last."""
+        self.breakers: Any = None
+        """What the circuit breakers remember, as plain data: it is stored with what they have counted."""
         self._tracked: dict[int, _Tracked] = {}
         self._stored: str | None = None
         self._is_read = False
@@ -154,6 +156,7 @@ class Outcomes:
             return
         self._stored = connection.execute(_QUERY).scalar()
         stored = _parse(self._stored)
+        self.breakers = _breakers(self._stored)
         self._begins = stored is None
         self._tracked, self.totals = stored or ({}, {})
         self._is_read, self._has_changed = True, False
@@ -233,6 +236,32 @@ class Outcomes:
                 self._tracked[number] = _Tracked(name, now)
                 self._has_changed = True
 
+    def remember(self, breakers: Any) -> None:
+        """Take what the circuit breakers remember from now on."""
+        self._has_changed |= breakers != self.breakers
+        self.breakers = breakers
+
+    def forget(self) -> None:
+        """Learn anew what happened since the last store, from what is stored by then."""
+        self._is_read = False
+
+    def store_within(self, connection: db.Connection) -> bool:
+        """Store what is tracked and counted in a transaction of the caller's.
+
+        Args:
+            connection: To the instance's run database.
+
+        Returns:
+            Whether it was stored; it isn't where another daemon has stored something meanwhile.
+        """
+        text = json.dumps(self._as_data())
+        if self._stored is None:
+            connection.execute(KeyValueStoreTable.insert().values(key=KEY, value=text))
+        elif not connection.execute(self._update(text)).rowcount:
+            return False
+        self._stored, self._has_changed = text, False
+        return True
+
     def store(self, instance: DagsterInstance) -> None:
         """Store what is tracked and counted, where it has changed."""
         if not self._has_changed:
@@ -241,11 +270,13 @@ class Outcomes:
         if self._stored is None:
             instance.daemon_cursor_storage.set_cursor_values({KEY: text})
         else:
-            key, value = KeyValueStoreTable.c.key, KeyValueStoreTable.c.value
-            statement = KeyValueStoreTable.update().where(key == KEY, value == self._stored).values(value=text)
             with run_database(instance).connect() as connection:
-                self._is_read = connection.execute(statement).rowcount > 0
+                self._is_read = connection.execute(self._update(text)).rowcount > 0
         self._stored, self._has_changed = text, False
+
+    def _update(self, text: str) -> db.Update:
+        key, value = KeyValueStoreTable.c.key, KeyValueStoreTable.c.value
+        return KeyValueStoreTable.update().where(key == KEY, value == self._stored).values(value=text)
 
     def _of(self, code_location: str) -> Totals:
         totals = self.totals[code_location] = self.totals.pop(code_location, Totals())
@@ -262,7 +293,8 @@ class Outcomes:
             else:
                 offered.setdefault(of_it.code_location, {})[number] = round(of_it.offered, 3)
         totals = {name: of_it.as_data() for name, of_it in self.totals.items()}
-        return {"totals": totals, "in_progress": in_progress, "offered": offered}
+        data = {"totals": totals, "in_progress": in_progress, "offered": offered}
+        return {**data, "breakers": self.breakers} if self.breakers else data
 
 
 def read_totals(connection: db.Connection) -> dict[str, Totals]:
@@ -312,6 +344,13 @@ def _moment(stored: float) -> float:
     if not math.isfinite(stored):
         raise ValueError(f"{stored} is no moment")
     return float(stored)
+
+
+def _breakers(text: str | None) -> Any:
+    try:
+        return json.loads(text).get("breakers") if text else None
+    except (ValueError, AttributeError, RecursionError):
+        return None
 
 
 def _look_up(instance: DagsterInstance, numbers: Sequence[int]) -> dict[int, _Row]:

@@ -93,7 +93,7 @@ class DaemonSeam:
         if daemon_step() != "_get_in_progress_run_records":
             return records
         with self._measured():
-            self._ticks.learn_outcomes(instance, records, whole=not (self._tick and self._fits))
+            self._ticks.learn_outcomes(instance, records, self._tick if self._fits else None)
             if self._tick and self._fits:
                 self._ticks.saw_in_progress(self._tick, records)
                 if self._tick.slots == 0:  # the daemon does not read the queue

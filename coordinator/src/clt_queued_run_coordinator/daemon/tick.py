@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,7 @@ from clt_queued_run_coordinator.limits.in_force import (
     limits_within_groups,
     named_in,
 )
-from clt_queued_run_coordinator.limits.live import LiveChanges
+from clt_queued_run_coordinator.limits.live import Change, LiveChanges
 from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.sharing import allow
 from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
@@ -75,13 +75,19 @@ class Tick:
 
     @property
     def has_limits(self) -> bool:
-        """Whether anything limits what may start."""
+        """Whether anything limits what may start, or may come to do so amid the tick."""
         return (
             self.settings.max_concurrent_runs != -1
             or self.default_limit is not None
             or any(in_force.limit is not None for in_force in self.limits.values())
             or self._has_limited_groups
+            or self.settings.code_location_limits.has_breakers
         )
+
+    def hold(self, breakers: Mapping[str, Change]) -> None:
+        """Start nothing of the code locations whose circuit breakers have opened in this tick."""
+        self.live = replace(self.live, breakers={**self.live.breakers, **breakers})
+        self.__dict__.pop("limits", None)  # they were worked out without
 
     @property
     def is_fair(self) -> bool:

@@ -19,6 +19,7 @@ from clt_queued_run_coordinator._dagster import (
 from clt_queued_run_coordinator.daemon import last_tick, pauses_seen, stuck
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.daemon.admission import admit
+from clt_queued_run_coordinator.daemon.breakers import Breakers
 from clt_queued_run_coordinator.daemon.last_tick import LastTick
 from clt_queued_run_coordinator.daemon.outcomes import Outcomes, SinceLastTick
 from clt_queued_run_coordinator.daemon.state import DaemonState
@@ -26,6 +27,7 @@ from clt_queued_run_coordinator.daemon.stuck import Stuck
 from clt_queued_run_coordinator.daemon.tick import Tick
 from clt_queued_run_coordinator.limits import live
 from clt_queued_run_coordinator.limits.claims import Claims, least, with_groups
+from clt_queued_run_coordinator.limits.live import LiveChanges
 from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.tag_limits import on_other_tags
 from clt_queued_run_coordinator.limits.usage import Usage
@@ -73,6 +75,8 @@ class Ticks:
         self._outcomes = Outcomes()
         self.since_last_tick = SinceLastTick()
         """Which runs started and ended, known from the daemon's reading of the runs in progress on."""
+        self._breakers = Breakers(settings, log)
+        self._live = LiveChanges()
         self._has_read_at: float | None = None
 
     def begin(self, instance: DagsterInstance) -> Tick:
@@ -81,7 +85,7 @@ class Ticks:
         Whatever the database raises goes through: the tick fails and starts nothing, as Dagster's own would.
         """
         with run_database(instance).connect() as connection:
-            changes = live.read(connection)
+            self._live = changes = live.read(connection)
             self._queued.bring_up_to_date(connection, chain.from_iterable(self._offered.values()))
             if self._stored is None:
                 self._stored = daemon_state.read(connection)
@@ -138,18 +142,22 @@ class Ticks:
         tick.sharpen(may_start)
         self._store(instance, narrowed=False, starts=any(most != 0 for most in may_start.values()))
 
-    def learn_outcomes(self, instance: DagsterInstance, records: Sequence[RunRecord], *, whole: bool) -> None:
+    def learn_outcomes(self, instance: DagsterInstance, records: Sequence[RunRecord], tick: Tick | None) -> None:
         """Learn from the daemon's reading of the runs in progress which runs started and ended since the last.
 
         Args:
             instance: Whose runs.
             records: The runs in progress.
-            whole: Whether the queue is read as a whole.
+            tick: The tick, which holds code locations whose circuit breakers open; None where the queue is read as
+                a whole.
         """
         self.since_last_tick = self._outcomes.learn(
-            instance, records, self._queued.gone, self._queued, whole=whole
+            instance, records, self._queued.gone, self._queued, whole=tick is None
         )
+        opened = self._breakers.follow(instance, self._outcomes, self.since_last_tick.ended, self._live)
         self._queued.gone.clear()
+        if tick and opened:
+            tick.hold(opened)
 
     def store_outcomes(self, instance: DagsterInstance) -> None:
         """Keep what was learnt, where no runs are offered."""

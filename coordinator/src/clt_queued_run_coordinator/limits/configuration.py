@@ -156,6 +156,11 @@ class CodeLocationLimits:
         return {*self.entries, *self.group_of}
 
     @property
+    def has_breakers(self) -> bool:
+        """Whether any code location has a circuit breaker."""
+        return any(entry.breaker for entry in (self.default, *self.entries.values()))
+
+    @property
     def limits_queues(self) -> bool:
         """Whether `max_queued` holds for any code location."""
         return any(entry.max_queued is not None for entry in (self.default, *self.entries.values()))

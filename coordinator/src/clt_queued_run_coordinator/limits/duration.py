@@ -27,3 +27,13 @@ def seconds_of(text: str) -> int:
     if not seconds:
         raise ValueError(f"{text!r} is no length of time; write one {EXAMPLES}")
     return seconds
+
+
+def text_of(seconds: float) -> str:
+    """A length of time as people write it, to the second."""
+    left, parts = int(seconds), []
+    for unit, length in _SECONDS.items():
+        number, left = divmod(left, length)
+        if number:
+            parts.append(f"{number}{unit}")
+    return "".join(parts) or "0s"

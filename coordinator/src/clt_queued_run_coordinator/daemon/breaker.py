@@ -1,0 +1,164 @@
+"""Circuit breakers: when failed runs hold their code location. Pure.
+
+Counted are the runs that ended, in the order in which they did: failed ones in a row, or so many within a time. A
+run that succeeds ends a row; one that is canceled counts for nothing, since it says nothing of the code. While the
+breaker is open nothing counts, and what ended before it was closed doesn't count afterwards.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from clt_queued_run_coordinator.daemon.outcomes import EndedRun
+from clt_queued_run_coordinator.daemon.totals import Outcome
+from clt_queued_run_coordinator.limits.configuration import Breaker
+from clt_queued_run_coordinator.limits.duration import text_of
+from clt_queued_run_coordinator.limits.live import Change, LiveChanges
+from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION
+
+
+@dataclass(frozen=True)
+class Open:
+    """A breaker that was opened.
+
+    Attributes:
+        at: When, in seconds since 1970 by the database's clock.
+        until: When it closes by itself, likewise; None if it doesn't.
+    """
+
+    at: float
+    until: float | None = None
+
+    @classmethod
+    def of(cls, change: Change) -> "Open":
+        """As a live change says it."""
+        return cls(change.at.timestamp(), change.until.timestamp() if change.until else None)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a breaker remembers.
+
+    Attributes:
+        in_a_row: How many runs have failed since one succeeded; for a breaker that counts them in a row.
+        failed_at: When runs failed, in seconds since 1970, oldest first; for one that counts them within a time.
+        closed_at: When it was closed last, likewise: what ended before doesn't count.
+        open: The opening, while it is open.
+    """
+
+    in_a_row: int = 0
+    failed_at: tuple[float, ...] = ()
+    closed_at: float = 0.0
+    open: Open | None = None
+
+    def after(self, run: EndedRun, breaker: Breaker) -> "Counted":
+        """With a run that ended."""
+        if self.open or run.ended <= self.closed_at or run.outcome is Outcome.CANCELED:
+            return self
+        failed = run.outcome is Outcome.FAILURE
+        if breaker.within is None:
+            return replace(self, in_a_row=self.in_a_row + 1 if failed else 0, failed_at=())
+        if not failed:
+            return self
+        times = sorted((*self.failed_at, run.ended))
+        since = times[-1] - breaker.within
+        return replace(self, in_a_row=0, failed_at=tuple(at for at in times if at >= since)[-breaker.failures :])
+
+    def opens(self, breaker: Breaker) -> bool:
+        """Whether it is enough."""
+        return max(self.in_a_row, len(self.failed_at)) >= breaker.failures
+
+    def as_data(self) -> dict[str, Any]:
+        """The same as plain data; what it is at the beginning is left out."""
+        data = {
+            "in_a_row": self.in_a_row,
+            "failed_at": list(self.failed_at),
+            "closed_at": self.closed_at,
+            "open": self.open and {"at": self.open.at, "until": self.open.until},
+        }
+        return {key: value for key, value in data.items() if value}
+
+    @classmethod
+    def from_data(cls, data: Any) -> "Counted":
+        """What `as_data` gave; the beginning where it can't be understood."""
+        try:
+            opened = data.get("open")
+            return cls(
+                in_a_row=int(data.get("in_a_row", 0)),
+                failed_at=tuple(sorted(float(at) for at in data.get("failed_at", ()))),
+                closed_at=float(data.get("closed_at", 0.0)),
+                open=Open(float(opened["at"]), _opt_float(opened["until"])) if opened else None,
+            )
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+            return cls()
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What came of the runs that ended.
+
+    Attributes:
+        counted: What each breaker remembers from now on.
+        opens: Why, of each code location whose breaker opens.
+        closed: The code locations whose breaker was found closed.
+    """
+
+    counted: dict[str, Counted]
+    opens: dict[str, str]
+    closed: tuple[str, ...] = ()
+
+
+def follow(
+    before: Mapping[str, Counted],
+    ended: Iterable[EndedRun],
+    breaker_of: Callable[[str], Breaker | None],
+    live: LiveChanges,
+) -> Followed:
+    """Count runs that ended.
+
+    Args:
+        before: What each breaker remembers.
+        ended: The runs, in the order in which they ended.
+        breaker_of: The configured breaker of a code location.
+        live: The live changes, which say which breakers are open.
+    """
+    counted = {name: of_it for name, of_it in before.items() if breaker_of(name)}
+    closed = []
+    for name in {*counted, *live.breakers}:
+        change = live.breaker(name)
+        known = counted.get(name, Counted())
+        if change and breaker_of(name):
+            counted[name] = Counted(open=Open.of(change))
+        elif known.open:
+            counted[name] = Counted(closed_at=_closed_at(name, known.open, live))
+            closed.append(name)
+    opens: dict[str, str] = {}
+    for run in ended:
+        name = run.code_location
+        breaker = breaker_of(name)
+        if breaker is None or name in opens or name == NO_CODE_LOCATION:
+            continue
+        counted[name] = counted.get(name, Counted()).after(run, breaker)
+        if counted[name].opens(breaker):
+            opens[name] = _reason(breaker, run)
+    return Followed(counted, opens, tuple(sorted(closed)))
+
+
+def _closed_at(name: str, opened: Open, live: LiveChanges) -> float:
+    """When a breaker was closed: by itself or by a resume, which is the earlier; at the latest by now."""
+    now = live.read_at.timestamp()
+    resumed = live.pauses.get(name)
+    ends = [now, opened.until or now]
+    if resumed and not resumed.value and resumed.at.timestamp() >= opened.at:
+        ends.append(resumed.at.timestamp())
+    return min(ends)
+
+
+def _reason(breaker: Breaker, last: EndedRun) -> str:
+    runs = f"{breaker.failures} failed run{'' if breaker.failures == 1 else 's'}"
+    within = " in a row" if breaker.within is None else f" within {text_of(breaker.within)}"
+    return f"{runs}{within}, last {last.run_id}"
+
+
+def _opt_float(value: Any) -> float | None:
+    return None if value is None else float(value)

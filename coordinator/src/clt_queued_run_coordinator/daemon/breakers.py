@@ -1,0 +1,105 @@
+"""Opens circuit breakers in the instance's database, as `breaker` works it out.
+
+That a breaker is open is a live change, with an end and a reason and an entry in the history. It is written in one
+transaction with what was counted: wherever the daemon is killed, it neither gets lost nor is made twice.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from clt_queued_run_coordinator._dagster import DagsterInstance
+from clt_queued_run_coordinator.daemon.breaker import Counted, Open, follow
+from clt_queued_run_coordinator.daemon.outcomes import EndedRun, Outcomes
+from clt_queued_run_coordinator.limits import live
+from clt_queued_run_coordinator.limits.configuration import Breaker
+from clt_queued_run_coordinator.limits.live import Change, Kind, LiveChanges
+from clt_queued_run_coordinator.limits.settings import Settings
+from clt_queued_run_coordinator.transaction import transaction
+
+BY = "circuit breaker"
+"""Who makes the live change."""
+
+
+class _StoredByAnotherError(Exception):
+    """Another daemon has counted the same runs meanwhile."""
+
+
+class Breakers:
+    """The circuit breakers of one instance.
+
+    Args:
+        settings: What the coordinator was configured with.
+        log: Where it is told that a breaker opens.
+    """
+
+    def __init__(self, settings: Settings, log: logging.Logger) -> None:
+        self._limits = settings.code_location_limits
+        self._log = log
+
+    def follow(
+        self, instance: DagsterInstance, outcomes: Outcomes, ended: Sequence[EndedRun], changes: LiveChanges
+    ) -> Mapping[str, Change]:
+        """Count runs that ended, and open the breakers of those code locations of which too many failed.
+
+        Args:
+            instance: Whose runs.
+            outcomes: What has learnt of the runs; it keeps what the breakers remember.
+            ended: The runs.
+            changes: The live changes in force.
+
+        Returns:
+            The changes by which breakers opened, by code location.
+        """
+        if not self._limits.has_breakers:
+            return {}
+        stored = outcomes.breakers if isinstance(outcomes.breakers, Mapping) else {}
+        before = {str(name): Counted.from_data(data) for name, data in stored.items()}
+        followed = follow(before, ended, self._breaker, changes)
+        opened: dict[str, Change] = {}
+        if followed.opens:
+            try:
+                opened = self._open(instance, outcomes, followed.counted, followed.opens)
+            except _StoredByAnotherError:
+                outcomes.forget()
+            except Exception:
+                outcomes.forget()
+                raise
+        else:
+            outcomes.remember(_as_data(followed.counted))
+        for name in followed.closed:
+            self._log.info("The circuit breaker of code location %r is closed; failed runs count anew.", name)
+        return opened
+
+    def _breaker(self, code_location: str) -> Breaker | None:
+        return self._limits.entry(code_location).breaker
+
+    def _open(
+        self,
+        instance: DagsterInstance,
+        outcomes: Outcomes,
+        counted: Mapping[str, Counted],
+        reasons: Mapping[str, str],
+    ) -> dict[str, Change]:
+        opened: dict[str, Change] = {}
+        with transaction(instance) as connection:
+            for name, reason in sorted(reasons.items()):
+                breaker = self._breaker(name)
+                until = timedelta(seconds=breaker.pause_for) if breaker and breaker.pause_for else None
+                opened[name] = live.write(connection, Kind.BREAKER, name, True, until=until, reason=reason, by=BY)
+            are_open = {name: Counted(open=Open.of(change)) for name, change in opened.items()}
+            outcomes.remember(_as_data({**counted, **are_open}))
+            if not outcomes.store_within(connection):
+                raise _StoredByAnotherError
+        for name, change in opened.items():
+            self._log.warning(
+                "The circuit breaker of code location %r has opened: %s. Nothing of it is started until %s.",
+                name,
+                change.reason,
+                f"{live.iso(change.until)} or `dagster-clt resume`" if change.until else "`dagster-clt resume`",
+            )
+        return opened
+
+
+def _as_data(counted: Mapping[str, Counted]) -> dict[str, object]:
+    return {name: data for name, of_it in counted.items() if (data := of_it.as_data())}
