@@ -10,6 +10,8 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+import pytest
+from clt_queued_run_coordinator.queue.max_queued import QueueFullError
 from dagster import DagsterRunStatus
 from dagster._core.storage.runs.schema import RunsTable
 
@@ -68,6 +70,8 @@ def test_json_has_the_documented_fields(home: Home) -> None:
         "limit_from": "live",
         "changed_until": None,
         "change_reason": None,
+        "max_queued": None,
+        "refused": None,
         "weight": 1.0,
         "share": 1,
         "used_slot_seconds": 0.0,
@@ -126,6 +130,38 @@ def test_groups_and_minimums_are_shown(home: Home) -> None:
     lines = home.run("status").out.splitlines()
     assert _columns(lines[0])[:6] == ["CODE LOCATION", "QUEUED", "IN PROGRESS", "LIMIT", "MIN", "FROM"]
     assert _columns(lines[8])[:5] == ["the team", "5", "2", "2", "2"]
+
+
+def test_a_queue_with_a_limit_shows_it_and_what_was_refused(home: Home) -> None:
+    """Beside the queued runs; the others show none."""
+    home.configure({"code_location_limits": {"locations": {A: {"max_queued": 2}}}})
+    queue = home.queue()
+    queue.queue(A, 2)
+    queue.queue(B, 1)
+    with pytest.raises(QueueFullError):
+        queue.submit(A)
+    lines = home.run("status").out.splitlines()
+    assert [_columns(line)[:2] for line in lines[2:4]] == [[A, "2/2"], [B, "1"]]
+    data = json.loads(home.run("status", "--output", "json").out)
+    assert [(line["max_queued"], line["refused"]) for line in data["code_locations"]] == [(2, 1), (None, None)]
+
+
+def test_an_open_circuit_breaker_is_shown_with_its_reason(home: Home) -> None:
+    """And who is held waits for it."""
+    home.configure({"code_location_limits": {"default": {"breaker": {"failures": 1, "pause_for": "2h"}}}})
+    queue = home.queue()
+    (run_id,) = queue.queue(A)
+    queue.tick()
+    queue.instance.report_run_failed(queue.run(run_id))
+    queue.tick()
+    queue.queue(A)
+    answer = home.run("status").out
+    assert _columns(answer.splitlines()[2])[:5] == [A, "1", "0", "0", "breaker"]
+    assert f"1 failed run in a row, last {run_id}" in answer
+    (line,) = json.loads(home.run("status", "--output", "json").out)["code_locations"]
+    assert (line["limit_from"], line["waits_for"]) == ("breaker", "its circuit breaker")
+    assert home.run("resume", A).code == 0
+    assert queue.tick() == {A: 1}
 
 
 def test_untagged_runs_are_shown_where_they_belong(home: Home) -> None:

@@ -4,11 +4,15 @@ One key of Dagster's key-value store for each code location, whose number is rai
 is lost among processes. The keys are no live changes and lie outside of their prefix.
 """
 
+import re
+
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, KeyValueStoreTable, run_database
 
 PREFIX = "clt_queued_run_coordinator.refused/"
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 _COUNT_ONE = db.text(
     "INSERT INTO kvs (key, value) VALUES (:key, '1')"
@@ -30,4 +34,4 @@ def read_refused(connection: db.Connection) -> dict[str, int]:
     """
     key, value = KeyValueStoreTable.c.key, KeyValueStoreTable.c.value
     rows = connection.execute(db.select(key, value).where(key.startswith(PREFIX, autoescape=True))).all()
-    return {stored.removeprefix(PREFIX): int(number) for stored, number in rows if number.isdecimal()}
+    return {stored.removeprefix(PREFIX): int(number) for stored, number in rows if _NUMBER.fullmatch(number)}

@@ -1,7 +1,7 @@
 """The queue as it is now: what the command line, the metrics and the UI work from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings
@@ -17,6 +17,7 @@ from clt_queued_run_coordinator.limits.sharing import share
 from clt_queued_run_coordinator.limits.usage import Usage
 from clt_queued_run_coordinator.queue import counts as run_counts
 from clt_queued_run_coordinator.queue.counts import Count, Counts
+from clt_queued_run_coordinator.queue.refused import read_refused
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class QueueState:
         live: The live changes.
         limits: The limit in force of each code location that is configured, was changed live, or has runs.
         daemon: What the daemon has left of its last ticks.
+        refused: How many submits were refused of each code location, where `max_queued` is configured.
     """
 
     settings: Settings
@@ -36,6 +38,7 @@ class QueueState:
     live: LiveChanges
     limits: Mapping[str, LimitInForce]
     daemon: DaemonState
+    refused: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def max_concurrent_runs(self) -> int:
@@ -115,6 +118,7 @@ def read(instance: DagsterInstance, settings: Settings) -> QueueState:
         counts = run_counts.read(connection)
         live = read_live_changes(connection)
         daemon = daemon_state.read(connection)
+        refused = read_refused(connection) if settings.code_location_limits.limits_queues else {}
     names = {*settings.code_location_limits.named, *live.code_locations, *counts.by_code_location}
     names |= named_in(settings.tag_concurrency_limits)
-    return QueueState(settings, counts, live, limits_of(names, settings, live), daemon)
+    return QueueState(settings, counts, live, limits_of(names, settings, live), daemon, refused)

@@ -47,6 +47,8 @@ class CodeLocationStatus:
             fair; None where nothing is shared. See `limits.usage`.
         group: The group that it is in, if it is in one.
         min: The slots that are kept for it.
+        max_queued: The most runs that may be queued; None for no such limit.
+        refused: How many submits were ever refused because of it; None without it.
     """
 
     code_location: str
@@ -65,6 +67,8 @@ class CodeLocationStatus:
     min: int = 0
     changed_until: str | None = None
     change_reason: str | None = None
+    max_queued: int | None = None
+    refused: int | None = None
 
 
 @dataclass(frozen=True)
@@ -177,6 +181,7 @@ def _of_code_location(
     count = state.count(name)
     in_force = state.limits[name]
     configured = state.settings.code_location_limits
+    max_queued = configured.entry(name).max_queued
     change = in_force.change
     oldest = max(0.0, (now - count.oldest).total_seconds()) if count.oldest else None
     return CodeLocationStatus(
@@ -196,6 +201,8 @@ def _of_code_location(
         min=configured.entry(name).min,
         changed_until=iso(in_force.until),
         change_reason=change.reason if change else None,
+        max_queued=max_queued,
+        refused=None if max_queued is None else state.refused.get(name, 0),
     )
 
 

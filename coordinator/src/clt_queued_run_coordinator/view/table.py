@@ -27,7 +27,7 @@ def status_table(status: Status) -> RenderableType:
         shares = [f"{line.weight:g}", *_share(line)] if is_fair else []
         table.add_row(
             Text(line.code_location),
-            str(line.queued),
+            str(line.queued) if line.max_queued is None else f"{line.queued}/{line.max_queued}",
             str(line.in_progress),
             "-" if line.limit is None else str(line.limit),
             *([str(line.min)] if keeps else []),
