@@ -12,7 +12,6 @@ from clt_queued_run_coordinator.daemon.tick import Tick
 from clt_queued_run_coordinator.daemon.ticks import Ticks
 from clt_queued_run_coordinator.queue import counts as run_counts
 from clt_queued_run_coordinator.queue.candidates import LOOKED_AT_A_TICK, LOOKED_AT_AT_LEAST
-from clt_queued_run_coordinator.queue.counts import Counts
 from clt_queued_run_coordinator.queue.front import FrontOfQueue
 from clt_queued_run_coordinator.queue.own_checks import OwnChecks
 
@@ -34,15 +33,29 @@ class NextTick:
     checks: OwnChecks | None
 
 
-def next_tick(instance: DagsterInstance, tick: Tick, counts: Counts, state: DaemonState) -> NextTick:
+def next_tick(
+    instance: DagsterInstance, tick: Tick, front: FrontOfQueue, state: DaemonState, at_least: int = 0
+) -> NextTick:
     """Work out which runs the next tick starts.
 
     Args:
         instance: Whose queue.
-        tick: With the runs in progress.
-        counts: How many runs are queued, and how they are labelled.
+        tick: With the runs in progress; what it says of queued runs is not used.
+        front: The front of the queue, read or not.
         state: What the daemon has stored.
+        at_least: How many runs of each code location are looked at in any case.
     """
+    slots = tick.slots or 0
+    with run_counts.reading(instance) as connection:
+        if not front.is_read:
+            front.read(connection, max(LOOKED_AT_AT_LEAST + slots, at_least))
+        tick = Tick(tick.settings, tick.live, front.counts(), in_progress=tick.in_progress)
+        claims = tick.claims(state.usage)
+        room = {name: claims.room(name) for name in tick.queued}
+        with_room = [name for name, most in room.items() if most != 0]
+        looked_at = LOOKED_AT_A_TICK // max(1, len(with_room))
+        if looked_at > LOOKED_AT_AT_LEAST:
+            front.read_more(connection, with_room, looked_at + slots)
     made: list[OwnChecks] = []
 
     def new_checks(
@@ -51,13 +64,6 @@ def next_tick(instance: DagsterInstance, tick: Tick, counts: Counts, state: Daem
         made.append(OwnChecks(without_writing_pools(instance), limits, in_progress))
         return made[-1]
 
-    claims = tick.claims(state.usage)
-    room = {name: claims.room(name) for name in tick.queued}
-    with_room = [name for name, most in room.items() if most != 0]
-    looked_at = max(LOOKED_AT_AT_LEAST, LOOKED_AT_A_TICK // max(1, len(with_room)))
-    front = FrontOfQueue(counts)
-    with run_counts.reading(instance) as connection:
-        front.read(connection, with_room, looked_at + (tick.slots or 0))
     shown = Ticks(tick.settings, logging.getLogger(__name__)).preview(instance, tick, front, state, new_checks)
     return NextTick(
         starts=frozenset(queued.id for _, queued, _ in shown),

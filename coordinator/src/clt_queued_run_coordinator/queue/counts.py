@@ -32,13 +32,11 @@ class Count:
         queued: Runs in the queue.
         in_progress: Runs that hold a slot, in the statuses that the daemon of this Dagster version counts.
         oldest: When the oldest queued run was created, in UTC; None with nothing queued.
-        labels: What Dagster has labelled its queued runs with: `repository@code location`.
     """
 
     queued: int = 0
     in_progress: int = 0
     oldest: datetime | None = None
-    labels: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -49,13 +47,11 @@ class Counts:
         by_code_location: The count of each.
         without_code_location: Runs in progress that don't tell where they come from; each uses up a slot.
         queued_without_code_location: Queued runs that don't; Dagster queues none, but other programs can.
-        unlabelled: The queued runs that Dagster has not labelled, by the storage's number.
     """
 
     by_code_location: dict[str, Count] = field(default_factory=dict)
     without_code_location: int = 0
     queued_without_code_location: int = 0
-    unlabelled: list[int] = field(default_factory=list)
 
     def of(self, code_location: str) -> Count:
         """The count of a code location, added if it isn't there."""
@@ -107,15 +103,10 @@ def read(connection: db.Connection, *, only_in_progress: bool = False) -> Counts
         rows = connection.execute(_query(of_interest, db.func.count(RunsTable.c.id.distinct()))).mappings().all()
     for row in rows:
         if row["label"] is not None:
-            code_location = row["label"].partition("@")[2]
-            _add(counts, code_location, row)
-            if row["status"] == DagsterRunStatus.QUEUED.value:
-                counts.of(code_location).labels.add(row["label"])
+            _add(counts, row["label"].partition("@")[2], row)
     if any(row["label"] is None for row in rows):
         for row in connection.execute(_unlabelled(of_interest)).mappings():
             _add(counts, code_location_of(deserialize_value(row["run_body"], DagsterRun)), row)
-            if row["status"] == DagsterRunStatus.QUEUED.value:
-                counts.unlabelled.append(row["id"])
     return counts
 
 
@@ -150,7 +141,6 @@ def _unlabelled(of_interest: list[str]) -> db.Select[tuple[object, ...]]:
     joined, label = _runs_and_labels()
     return (
         db.select(
-            RunsTable.c.id,
             RunsTable.c.status,
             RunsTable.c.run_body,
             db.literal(1).label("runs"),

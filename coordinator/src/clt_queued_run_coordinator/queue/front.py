@@ -2,9 +2,15 @@
 
 The daemon's tick does not use it; see `queued_runs`. A priority is the text of a tag, which only Python reads as
 Dagster does. So the database groups by that text, and what it means is worked out here.
+
+To look up the tags of each queued run takes long beside a long history, since they are spread over a large
+index. On PostgreSQL they are read in one stretch instead: no tag of a queued run is older than those of the oldest
+queued runs. Where that finds too few, each run's are looked up after all.
 """
 
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import TypeAlias
 
 import sqlalchemy as db
 
@@ -15,68 +21,115 @@ from clt_queued_run_coordinator._dagster import (
     RunsTable,
     RunTagsTable,
 )
-from clt_queued_run_coordinator.queue.counts import Count, Counts
 from clt_queued_run_coordinator.queue.queued_run import QueuedRun
-from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION, QueuedRuns, priority_of
+from clt_queued_run_coordinator.queue.queued_runs import QueuedRuns, priority_of
+
+OLDEST = 100
+"""How many of the oldest queued runs tell where the stretch begins ..."""
+
+BEFORE_THEM = 10_000
+"""... which is so many tags before theirs: runs that are created at the same time write them in any order."""
+
+TAGS_A_RUN = 20
+"""A stretch with more tags than this for each queued run isn't read; one of `BEFORE_THEM` always is."""
+
+
+_Place: TypeAlias = "db.Row[tuple[int, str, str | None, int, int]]"
+"""The storage's number of a run, its label and priority, its place among those with the same two, their number."""
 
 
 class FrontOfQueue(QueuedRuns):
-    """The first queued runs of some code locations.
+    """The first queued runs of each code location, how many each has, and the place of any of them.
 
     Args:
-        counts: How many runs are queued, and how they are labelled.
+        connection: From `counts.reading`; used here only.
     """
 
-    def __init__(self, counts: Counts) -> None:
+    def __init__(self, connection: db.Connection) -> None:
         super().__init__()
-        self._counts = counts
+        self.in_all = connection.execute(_NUMBER).scalar_one()
+        """How many runs of all code locations are queued."""
+        self._stretches = _stretches(connection, self.in_all)
+        self._counts: Counter[str] = Counter()
+        self.is_read = False
+        """Whether the first runs of each code location were read."""
 
     def counts(self) -> dict[str, int]:
-        """How many runs are queued of each code location, whether they were read or not."""
-        return queued_counts(self._counts)
+        """How many runs are queued of each code location, whether they are among the first or not."""
+        return dict(self._counts)
 
-    def read(self, connection: db.Connection, code_locations: Iterable[str] = (), most: int = 0) -> None:
-        """Read the first runs of code locations, and those that Dagster has not labelled.
+    def read(self, connection: db.Connection, most: int) -> None:
+        """Read the first runs of each code location, and how many there are.
+
+        Args:
+            connection: From `counts.reading`.
+            most: How many of each code location and priority.
+        """
+        rows: Sequence[_Place] = ()
+        for since in self._stretches:
+            rows = connection.execute(_first(since, most, ())).all()
+            self._counts = Counter()
+            for _, label, _, place, runs in rows:
+                self._counts[_code_location(label)] += runs if place == 1 else 0
+            if self._counts.total() == self.in_all:
+                break
+        self._take(rows)
+        if self._counts.total() != self.in_all:
+            self._read_unlabelled(connection)
+        self.is_read = True
+
+    def read_more(self, connection: db.Connection, code_locations: Collection[str], most: int) -> None:
+        """Read more of the first runs of some code locations.
 
         Args:
             connection: From `counts.reading`.
             code_locations: Their names.
-            most: How many of each; of each priority so many are read.
+            most: How many of each code location and priority.
         """
-        counts = self._counts.by_code_location
-        labels = {label for name in code_locations if name in counts for label in counts[name].labels}
-        if labels:
-            for run_id, label, priority in connection.execute(_first(labels, most)).all():
-                if run_id not in self:  # a tag may be there twice
-                    self._add(run_id, label.partition("@")[2], priority_of(priority))
-        self._look_up(connection, sorted(self._counts.unlabelled))
+        if code_locations:
+            self._take(connection.execute(_first(self._stretches[0], most, code_locations)).all())
 
+    def place(self, connection: db.Connection, code_location: str, run: QueuedRun) -> tuple[int, int, QueuedRun]:
+        """A run's place in Dagster's order, which is by priority, then age.
 
-def place(connection: db.Connection, counts: Counts, code_location: str, run: QueuedRun) -> tuple[int, QueuedRun]:
-    """A run's place in Dagster's order, which is by priority, then age.
+        Args:
+            connection: From `counts.reading`.
+            code_location: The run's.
+            run: The run.
 
-    Args:
-        connection: From `counts.reading`.
-        counts: How many runs are queued, and how they are labelled.
-        code_location: The run's.
-        run: The run.
+        Returns:
+            How many queued runs of its code location go before it, how many there are with itself, and the first
+            of them.
+        """
+        before, runs, first = 0, 0, run
+        for since in self._stretches:
+            before, runs, first, found = 0, 0, run, False
+            groups = connection.execute(_by_priority(since, code_location, run.id)).all()
+            for label, text, number, older, oldest, itself in groups:
+                if _code_location(label) == code_location:
+                    priority = priority_of(text)
+                    runs += number
+                    found = found or bool(itself)
+                    before += number if priority > run.priority else older if priority == run.priority else 0
+                    first = min(first, QueuedRun(priority, oldest), key=lambda queued: queued.place)
+            if found:
+                return before, runs, first
+        self._read_unlabelled(connection)
+        for other in self.in_order(code_location):
+            runs += 1
+            before += other.place < run.place
+            first = min(first, other, key=lambda queued: queued.place)
+        return before, runs, first
 
-    Returns:
-        How many queued runs of its code location go before it, and the first of them, which may be itself.
-    """
-    before, first = 0, run
-    labels = counts.by_code_location.get(code_location, Count()).labels
-    if labels:
-        for text, runs, older, oldest in connection.execute(_by_priority(labels, run.id)).all():
-            priority = priority_of(text)
-            before += runs if priority > run.priority else older if priority == run.priority else 0
-            first = min(first, QueuedRun(priority, oldest), key=lambda queued: queued.place)
-    unlabelled = FrontOfQueue(counts)
-    unlabelled.read(connection)
-    for other in unlabelled.in_order(code_location):
-        before += other.place < run.place
-        first = min(first, other, key=lambda queued: queued.place)
-    return before, first
+    def _take(self, rows: Sequence[_Place]) -> None:
+        for run_id, label, priority, _, _ in rows:
+            if run_id not in self:  # a tag may be there twice
+                self._add(run_id, _code_location(label), priority_of(priority))
+
+    def _read_unlabelled(self, connection: db.Connection) -> None:
+        run_ids = connection.execute(_unlabelled()).scalars().all()
+        self._look_up(connection, run_ids)
+        self._counts.update(self.code_location(run_id) for run_id in run_ids if run_id in self)
 
 
 def priority_in(connection: db.Connection, run_id: str) -> int:
@@ -87,55 +140,97 @@ def priority_in(connection: db.Connection, run_id: str) -> int:
         run_id: The run's id.
     """
     rows = RunTagsTable.c.run_id == run_id, RunTagsTable.c.key.concat("") == PRIORITY_TAG
-    return priority_of(connection.execute(db.select(RunTagsTable.c.value).where(*rows)).scalar())
+    query = db.select(RunTagsTable.c.value).where(*rows).order_by(RunTagsTable.c.id)
+    return priority_of(connection.execute(query).scalars().first())
 
 
-def queued_counts(counts: Counts) -> dict[str, int]:
-    """How many runs are queued of each code location that has any, `NO_CODE_LOCATION` among them."""
-    queued = {name: count.queued for name, count in counts.by_code_location.items()}
-    queued[NO_CODE_LOCATION] = counts.queued_without_code_location
-    return {name: runs for name, runs in queued.items() if runs}
+_IS_QUEUED = RunsTable.c.status == DagsterRunStatus.QUEUED.value
 
 
-def _labelled(
-    labels: Collection[str],
-) -> tuple[db.FromClause, db.FromClause, db.FromClause, db.ColumnElement[bool]]:
-    """The queued runs with some labels, and their priorities."""
+_NUMBER = db.select(db.func.count()).select_from(RunsTable).where(_IS_QUEUED)
+
+
+def _stretches(connection: db.Connection, queued: int) -> list[int | None]:
+    """Where the stretch of tags begins, if there is one worth reading; then None, for looking up each run."""
+    if connection.dialect.name == "postgresql":
+        # The nothing that is added keeps it from going by the numbers, through all of the history.
+        oldest = db.select(RunsTable.c.run_id).where(_IS_QUEUED).order_by(RunsTable.c.id + 0).limit(OLDEST)
+        first = (
+            db.select(db.func.min(RunTagsTable.c.id)).where(RunTagsTable.c.run_id.in_(oldest)).scalar_subquery()
+        )
+        last = db.select(db.func.max(RunTagsTable.c.id)).scalar_subquery()
+        since, until = connection.execute(db.select(first, last)).one()
+        if since is not None and until - since <= TAGS_A_RUN * queued + BEFORE_THEM:
+            return [since - BEFORE_THEM, None]
+    return [None]
+
+
+def _code_location(label: str) -> str:
+    return label.partition("@")[2]
+
+
+def _has(tags: db.FromClause, key: str, since: int | None) -> db.ColumnElement[bool]:
+    of_the_run = tags.c.run_id == RunsTable.c.run_id
+    if since is not None:
+        return db.and_(of_the_run, tags.c.id >= since, tags.c.key == key)
+    # Joined to nothing, for SQLite, which would take its index on the keys, and read all of the history.
+    return db.and_(of_the_run, tags.c.key.concat("") == key)
+
+
+def _labelled(since: int | None) -> tuple[db.FromClause, db.FromClause, db.FromClause]:
     label, priority = RunTagsTable.alias("label"), RunTagsTable.alias("priority")
-    # Joined to nothing, a key would lead SQLite to its index on the keys, and through all of the history.
-    has_label = db.and_(label.c.run_id == RunsTable.c.run_id, label.c.key.concat("") == REPOSITORY_LABEL_TAG)
-    has_priority = db.and_(priority.c.run_id == RunsTable.c.run_id, priority.c.key.concat("") == PRIORITY_TAG)
-    joined = RunsTable.join(label, has_label).outerjoin(priority, has_priority)
-    wanted = db.and_(
-        RunsTable.c.status == DagsterRunStatus.QUEUED.value, label.c.value.concat("").in_(sorted(labels))
-    )
-    return joined, label, priority, wanted
+    joined = RunsTable.join(label, _has(label, REPOSITORY_LABEL_TAG, since))
+    return joined.outerjoin(priority, _has(priority, PRIORITY_TAG, since)), label, priority
 
 
-def _by_priority(labels: Collection[str], run_id: int) -> db.Select[tuple[str, int, int, int]]:
-    joined, _, priority, wanted = _labelled(labels)
-    older = db.func.sum(db.case((RunsTable.c.id < run_id, 1), else_=0))
+def _is_of(label: db.FromClause, code_locations: Collection[str]) -> db.ColumnElement[bool]:
+    """Whether a label may be of one of some code locations; it may still be of another one."""
+    value = label.c.value.concat("")  # see _has
+    return db.or_(*(value.endswith(f"@{name}", autoescape=True) for name in code_locations))
+
+
+def _by_priority(
+    since: int | None, code_location: str, run_id: int
+) -> db.Select[tuple[str, str | None, int, int, int, int]]:
+    joined, label, priority = _labelled(since)
+    number = RunsTable.c.id
     return (
-        db.select(priority.c.value, db.func.count(), older, db.func.min(RunsTable.c.id))
-        .select_from(joined)
-        .where(wanted)
-        .group_by(priority.c.value)
-    )
-
-
-def _first(labels: Collection[str], most: int) -> db.Select[tuple[int, str, str]]:
-    joined, label, priority, wanted = _labelled(labels)
-    place = db.func.row_number().over(partition_by=(label.c.value, priority.c.value), order_by=RunsTable.c.id)
-    queued = (
         db.select(
-            RunsTable.c.id, label.c.value.label("label"), priority.c.value.label("priority"), place.label("place")
+            label.c.value,
+            priority.c.value,
+            db.func.count(),
+            db.func.sum(db.case((number < run_id, 1), else_=0)),
+            db.func.min(number),
+            db.func.sum(db.case((number == run_id, 1), else_=0)),
         )
         .select_from(joined)
-        .where(wanted)
+        .where(_IS_QUEUED, _is_of(label, [code_location]))
+        .group_by(label.c.value, priority.c.value)
+    )
+
+
+def _first(
+    since: int | None, most: int, code_locations: Collection[str]
+) -> db.Select[tuple[int, str, str | None, int, int]]:
+    """The first runs of each label and priority, each with its place among them and how many those are."""
+    joined, label, priority = _labelled(since)
+    among = (label.c.value, priority.c.value)
+    queued = (
+        db.select(
+            RunsTable.c.id,
+            label.c.value.label("label"),
+            priority.c.value.label("priority"),
+            db.func.row_number().over(partition_by=among, order_by=RunsTable.c.id).label("place"),
+            db.func.count().over(partition_by=among).label("runs"),
+        )
+        .select_from(joined)
+        .where(_IS_QUEUED, *([_is_of(label, code_locations)] if code_locations else []))
         .subquery()
     )
-    return (
-        db.select(queued.c.id, queued.c.label, queued.c.priority)
-        .where(queued.c.place <= most)
-        .order_by(queued.c.id)
-    )
+    return db.select(*queued.c).where(queued.c.place <= most).order_by(queued.c.id)
+
+
+def _unlabelled() -> db.Select[tuple[int]]:
+    label = RunTagsTable.alias("label")
+    joined = RunsTable.outerjoin(label, _has(label, REPOSITORY_LABEL_TAG, None))
+    return db.select(RunsTable.c.id).select_from(joined).where(_IS_QUEUED, label.c.value.is_(None))

@@ -84,7 +84,7 @@ def explain(
         of=facts.of,
         queued_seconds=max(0.0, (now - stored.created).total_seconds()),
         share=facts.share,
-        used_slot_seconds=facts.used,
+        used_slot_seconds=None if facts.used is None else round(facts.used, 1),
         starts_within_seconds=None if held_by else facts.interval,
         held_by=held_by,
         notes=list(_notes(instance, facts)),
@@ -116,7 +116,10 @@ def _held_in_turn(instance: DagsterInstance, facts: RunFacts) -> list[Blocker]:
     """What the queued runs that go first leave nothing of; empty where the run starts at the next tick."""
     if not _has_rivals(facts):
         return []
-    coming = next_tick(instance, facts.tick, facts.state.counts, facts.state.daemon)
+    room = facts.tick.claims(facts.daemon.usage).room(facts.code_location)
+    unlimited = facts.tick.slots is None and room is None
+    at_least = facts.before + 1 if unlimited else 0
+    coming = next_tick(instance, facts.tick, facts.front, facts.daemon, at_least)
     if facts.queued.id in coming.starts:
         return []
     return blockers.in_turn(facts, coming, _full_beside(instance, facts, coming))
@@ -128,9 +131,9 @@ def _has_rivals(facts: RunFacts) -> bool:
     keys = {limit["key"] for limit in on_other_tags(facts.tick.settings.tag_concurrency_limits)}
     if keys & facts.run.tags.keys() or facts.run.run_op_concurrency:
         return True
-    if slots is not None and slots < sum(facts.tick.queued.values()):
+    if slots is not None and slots < facts.queued_in_all:
         return True
-    room = facts.tick.claims(facts.state.daemon.usage).room(facts.code_location)
+    room = facts.tick.claims(facts.daemon.usage).room(facts.code_location)
     group = facts.tick.settings.code_location_limits.group(facts.code_location)
     return room is not None and (room <= facts.before or group is not None)
 
@@ -144,10 +147,10 @@ def _full_beside(instance: DagsterInstance, facts: RunFacts, coming: NextTick) -
 
 
 def _notes(instance: DagsterInstance, facts: RunFacts) -> list[str]:
-    notes = list(facts.state.live.unreadable)
+    notes = list(facts.tick.live.unreadable)
     if checks.TAG_LIMITS in instance_concurrency_settings(instance):
         notes.append(str(checks.shadowed_by_tag_limits()))
-    if facts.state.daemon.narrowed is False:
+    if facts.daemon.narrowed is False:
         notes.append(
             "the daemon reads its whole queue: within a page, runs that wait for a pool use up limits as well, so"
             " a run can wait longer than is said here"

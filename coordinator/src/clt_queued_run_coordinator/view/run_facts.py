@@ -17,20 +17,26 @@ from clt_queued_run_coordinator._dagster import (
     RunsFilter,
     RunsTable,
     deserialize_value,
+    instance_concurrency_settings,
     run_database,
     without_writing_pools,
 )
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.daemon import last_tick
+from clt_queued_run_coordinator.daemon import state as daemon_state
+from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.daemon.tick import Tick
+from clt_queued_run_coordinator.limits import live
+from clt_queued_run_coordinator.limits.in_force import limits_of
 from clt_queued_run_coordinator.limits.tag_limits import on_other_tags
 from clt_queued_run_coordinator.queue import counts as run_counts
-from clt_queued_run_coordinator.queue.front import place, priority_in, queued_counts
+from clt_queued_run_coordinator.queue.candidates import LOOKED_AT_AT_LEAST
+from clt_queued_run_coordinator.queue.counts import Count, Counts
+from clt_queued_run_coordinator.queue.front import FrontOfQueue, priority_in
 from clt_queued_run_coordinator.queue.own_checks import OwnChecks, pools_of
 from clt_queued_run_coordinator.queue.queued_run import QueuedRun
 from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION, run_ids
 from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
-from clt_queued_run_coordinator.view import queue_state
 from clt_queued_run_coordinator.view.queue_state import QueueState
 
 QUEUE_DAEMON = "QUEUED_RUN_COORDINATOR"
@@ -101,8 +107,14 @@ class RunFacts:
         code_location: Its code location; `NO_CODE_LOCATION` where it tells none.
         queued: Its place in the order.
         before: How many queued runs of its code location go before it.
-        state: The queue.
-        tick: What a tick would work with now, with the runs in progress.
+        of: How many queued runs of its code location there are, itself included.
+        queued_in_all: How many runs of all code locations are queued.
+        tick: What a tick would work with now, with the runs in progress. Of queued runs it may know only those of
+            the run's code location.
+        daemon: What the daemon has left of its last ticks.
+        front: The front of the queue, where it had to be read.
+        share: The slots that are its code location's own; None where nothing is shared.
+        used: The slot-seconds that its code location has used lately; None where nothing is shared.
         full_tag_limits: Dagster's own tag limits that hold it.
         full_pools: The pools that hold it.
         heartbeat: When the daemon that reads the queue was last heard of, in UTC; None for never.
@@ -119,8 +131,13 @@ class RunFacts:
     code_location: str
     queued: QueuedRun
     before: int
-    state: QueueState
+    of: int
+    queued_in_all: int
     tick: Tick
+    daemon: DaemonState
+    front: FrontOfQueue
+    share: int | None
+    used: float | None
     full_tag_limits: Sequence[Mapping[str, Any]]
     full_pools: Sequence[FullPool]
     heartbeat: datetime | None
@@ -144,22 +161,6 @@ class RunFacts:
     def in_progress_of(self, *code_locations: str) -> list[RunRecord]:
         """The runs in progress of some code locations."""
         return [run for run in self.in_progress if code_location_of(run.dagster_run) in code_locations]
-
-    @property
-    def share(self) -> int | None:
-        """The slots that are its code location's own; None where nothing is shared."""
-        return self.state.shares().get(self.code_location)
-
-    @property
-    def used(self) -> float | None:
-        """The slot-seconds that its code location has used lately; None where nothing is shared."""
-        used = self.state.used(self.now)
-        return None if used is None else round(used.of(self.code_location), 1)
-
-    @property
-    def of(self) -> int:
-        """How many runs of its code location are queued."""
-        return max(self.tick.queued.get(self.code_location, 0), self.before + 1)
 
 
 def find_runs(instance: DagsterInstance, run_id: str) -> list[StoredRun]:
@@ -203,15 +204,22 @@ def read(
         stored: The run.
         now: The moment, in UTC.
     """
-    state = queue_state.read(instance, coordinator.settings)
+    settings = coordinator.settings.as_replaced_by(instance_concurrency_settings(instance))
     code_location = code_location_of(stored.run) or NO_CODE_LOCATION
     with run_counts.reading(instance) as connection:
+        front = FrontOfQueue(connection)
+        changes = live.read(connection)
+        daemon = daemon_state.read(connection)
+        read_at = last_tick.read(connection)
         queued = QueuedRun(priority_in(connection, stored.run.run_id), stored.number)
-        tick_stored = last_tick.read(connection)
-        before, first = place(connection, state.counts, code_location, queued)
+        before, of, first = front.place(connection, code_location, queued)
         first_id = run_ids(connection, [first.id]).get(first.id, stored.run.run_id)
+        if settings.is_fair:  # shares are of all that is queued
+            front.read(connection, LOOKED_AT_AT_LEAST)
     in_progress = instance.get_run_records(RunsFilter(statuses=IN_PROGRESS_STATUSES))
-    tick = Tick(state.settings, state.live, queued_counts(state.counts), in_progress=in_progress)
+    counts = front.counts() if front.is_read else {code_location: of}
+    tick = Tick(settings, changes, counts, in_progress=in_progress)
+    state = _state(tick, daemon)
     checks = own_checks(instance, tick)
     checks.learn_of([stored.run])
     heartbeat = instance.get_daemon_heartbeats().get(QUEUE_DAEMON)
@@ -223,18 +231,34 @@ def read(
         code_location=code_location,
         queued=queued,
         before=before,
-        state=state,
+        of=max(of, before + 1),
+        queued_in_all=front.in_all,
         tick=tick,
+        daemon=daemon,
+        front=front,
+        share=state.shares().get(code_location),
+        used=used.of(code_location) if (used := state.used(now)) else None,
         full_tag_limits=checks.full_tag_limits(stored.run),
         full_pools=[full_pool(instance, name, in_progress) for name in checks.full_pools(stored.run)],
         heartbeat=moment(heartbeat.timestamp) if heartbeat else None,
-        last_tick=moment(tick_stored.at) if tick_stored else None,
+        last_tick=moment(read_at.at) if read_at else None,
         daemon_errors=[error.message.strip() for error in (heartbeat.errors or ())] if heartbeat else [],
         unreached=_unreached(instance, {stored.run.run_id, first_id}) if retries else None,
         interval=coordinator.dequeue_interval_seconds,
         retries=retries,
         retry_delay=queue.user_code_failure_retry_delay,
     )
+
+
+def _state(tick: Tick, daemon: DaemonState) -> QueueState:
+    """The queue as its shares are worked out from it."""
+    of_each = {name: Count(queued=queued) for name, queued in tick.queued.items() if name != NO_CODE_LOCATION}
+    for name, runs in tick.in_progress_of.items():
+        if name != NO_CODE_LOCATION:
+            of_each.setdefault(name, Count()).in_progress = runs
+    counts = Counts(of_each, without_code_location=tick.in_progress_of[NO_CODE_LOCATION])
+    names = {*tick.settings.code_location_limits.named, *of_each}
+    return QueueState(tick.settings, counts, tick.live, limits_of(names, tick.settings, tick.live), daemon)
 
 
 def own_checks(instance: DagsterInstance, tick: Tick) -> OwnChecks:
