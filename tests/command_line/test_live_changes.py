@@ -1,8 +1,11 @@
 """`dagster-clt set-limit`, `clear-limit`, `pause` and `resume`."""
 
+import json
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -86,6 +89,7 @@ def test_wrong_usage_has_exit_code_2(home: Home, arguments: list[str], message: 
     answer = home.run(*arguments)
     assert answer.code == 2
     assert message in answer.err
+    assert answer.out == ""
 
 
 def test_changes_of_different_code_locations_at_the_same_moment_all_survive(home: Home) -> None:
@@ -121,3 +125,109 @@ def test_a_change_that_tag_limits_of_the_instance_shadow_is_told(home: Home) -> 
     answer = home.run("pause", A, "--force")
     assert answer.code == 0
     assert "Beware: dagster.yaml: concurrency.runs: tag_concurrency_limits replaces every limit" in answer.err
+
+
+def test_a_pause_tells_when_it_ends_and_what_holds_then(home: Home) -> None:
+    """The configured limit, the live one, or the pause that goes on."""
+    end = "2999-01-01T01:00+01:00"
+    until = "from the next tick on until 2999-01-01 00:00 UTC"
+    assert home.run("pause", A, "--until", end).out == (
+        f"{A}: limit 0 (paused) {until}, then limit 3 (configuration)\n"
+    )
+    home.run("set-limit", A, "7")
+    assert home.run("pause", A, "--until", end).out == f"{A}: limit 0 (paused) {until}, then limit 7 (live)\n"
+    assert home.run("resume", A).out == f"{A}: limit 7 (live) from the next tick on\n"
+    assert home.run("set-limit", A, "2", "--until", end).out == (
+        f"{A}: limit 2 (live) {until}, then limit 7 (live)\n"
+    )
+    home.run("pause", A)
+    answer = home.run("pause", A, "--until", end).out
+    assert answer.startswith(f"{A}: limit 0 (paused) from the next tick on, and after 2999-01-01 00:00 UTC too: ")
+    assert home.run("resume", A).out == f"{A}: limit 2 (live) {until}, then limit 7 (live)\n"
+    assert home.run("clear-limit", A).out == f"{A}: limit 3 (configuration) from the next tick on\n"
+
+
+def test_a_pause_ends_after_its_time(home: Home) -> None:
+    """A real second of the database's clock."""
+    queue = home.queue()
+    queue.queue(A, 1)
+    assert home.run("pause", "--all", "--for", "1s", "--reason", "moving").code == 0
+    deadline = time.monotonic() + 60
+    while not (started := queue.tick()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert started == {A: 1}
+
+
+def test_an_end_that_has_passed_is_refused(home: Home) -> None:
+    """In one line, and nothing is changed."""
+    answer = home.run("pause", A, "--until", "2020-01-01T00:00Z")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith(
+        "Error: The end 2020-01-01T00:00:00+00:00 has passed; by the database's clock it is"
+    )
+    assert len(answer.err.splitlines()) == 1
+    assert json.loads(home.run("history", "--output", "json").out) == []
+
+
+def test_status_shows_the_end_and_the_reason(home: Home) -> None:
+    """In the table and in JSON; a reason's line breaks and blanks become single blanks."""
+    home.run("pause", A, "--until", "2999-01-01T00:00Z", "--reason", "the [database]\n  is moved")
+    (line,) = json.loads(home.run("status", "--output", "json").out)["code_locations"]
+    assert line["changed_until"] == "2999-01-01T00:00:00+00:00"
+    assert line["change_reason"] == "the [database] is moved"
+    table = home.run("status").out
+    assert f"\n{A}: paused until 2999-01-01 00:00 UTC by " in table
+    assert "UTC: the [database] is moved\n" in table
+    home.run("resume", A)
+    (line,) = json.loads(home.run("status", "--output", "json").out)["code_locations"]
+    assert (line["limit_from"], line["changed_until"], line["change_reason"]) == ("configuration", None, None)
+
+
+def test_an_open_window_is_shown_with_its_end(home: Home) -> None:
+    """And the daemon goes by it."""
+    window = {"cron": "0 * * * *", "for": "59m59s", "limit": 1}
+    home.configure({"code_location_limits": {"locations": {A: {"limit": 3, "windows": [window]}}}})
+    queue = home.queue()
+    queue.queue(A, 3)
+    (line,) = json.loads(home.run("status", "--output", "json").out)["code_locations"]
+    if line["limit_from"] == "window":  # but for one second of each hour
+        assert line["limit"] == 1
+        assert line["changed_until"].endswith(":59:59+00:00")
+        assert queue.tick() == {A: 1}
+        assert home.run("set-limit", A, "2").out == f"{A}: limit 2 (live) from the next tick on\n"
+
+
+def test_the_history_tells_who_changed_what_until_when_and_why(home: Home) -> None:
+    """Newest first; of one code location with what was changed for all."""
+    home.run("set-limit", A, "2", "--until", "2999-01-01T00:00Z", "--reason", "slow database")
+    home.run("pause", B, "--force")
+    home.run("resume", "--all")
+    home.run("clear-limit", A)
+    data = json.loads(home.run("history", A, "--output", "json").out)
+    assert all("@" in entry.pop("by") and entry.pop("at").endswith("+00:00") for entry in data)
+    assert data == [
+        {"code_location": A, "change": "limit", "from": 2, "to": None, "until": None, "reason": None},
+        {"code_location": "*", "change": "paused", "from": None, "to": False, "until": None, "reason": None},
+        {
+            "code_location": A,
+            "change": "limit",
+            "from": None,
+            "to": 2,
+            "until": "2999-01-01T00:00:00+00:00",
+            "reason": "slow database",
+        },
+    ]
+    lines = home.run("history", "--limit", "3").out.splitlines()
+    assert lines[0].split("  ")[0] == "WHEN"
+    assert [re.split("  +", line.strip())[2:] for line in lines[2:]] == [
+        [A, "limit cleared, 2 before"],
+        ["every code location", "resumed"],
+        [B, "paused"],
+    ]
+
+
+def test_without_changes_the_history_is_empty(home: Home) -> None:
+    """Nothing on standard output."""
+    answer = home.run("history")
+    assert (answer.code, answer.out, answer.err) == (0, "", "No live change was made.\n")

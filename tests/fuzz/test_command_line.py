@@ -24,7 +24,19 @@ COORDINATOR = {
     "telemetry": {"enabled": False},
 }
 # `metrics` and `status --watch` are to run for ever, so they get no arguments that let them begin.
-COMMANDS = ["status", "set-limit", "clear-limit", "pause", "resume", "prioritize", "check", "probe", ""]
+COMMANDS = [
+    "status",
+    "set-limit",
+    "clear-limit",
+    "pause",
+    "resume",
+    "drain",
+    "history",
+    "prioritize",
+    "check",
+    "probe",
+    "",
+]
 OPTIONS = [
     "--force",
     "--all",
@@ -37,12 +49,31 @@ OPTIONS = [
     "--backfill",
     "--job",
     "--location",
+    "--for",
+    "--until",
+    "--reason",
+    "--timeout",
+    "--limit",
     "--help",
     "--",
     "-1",
 ]
 words = (
-    st.sampled_from([*OPTIONS, "code-location-a", "*", "0", "3", str(2**70), "/", ".", "values.yaml"])
+    st.sampled_from(
+        [
+            *OPTIONS,
+            "code-location-a",
+            "*",
+            "0",
+            "3",
+            "1s",
+            "2999-01-01T00:00Z",
+            str(2**70),
+            "/",
+            ".",
+            "values.yaml",
+        ]
+    )
     | st.integers().map(str)
     | st.text(st.characters(exclude_characters="\x00"), max_size=8)
 )

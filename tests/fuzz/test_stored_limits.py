@@ -7,6 +7,10 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
+from clt_queued_run_coordinator._dagster import run_database
+from clt_queued_run_coordinator.cli.history import history_table
+from clt_queued_run_coordinator.daemon import pauses_seen
+from clt_queued_run_coordinator.limits import history, live
 from clt_queued_run_coordinator.limits.live import PREFIX
 from clt_queued_run_coordinator.view import queue_state, scrape
 from clt_queued_run_coordinator.view.metrics import QueueCollector
@@ -21,7 +25,13 @@ from tests.fuzz.strategies import damaged, json_values
 from tests.fuzz.tried import TRIED
 from tests.run_queue import A, B, RunQueue, ephemeral_run_queue
 
-RIGHT = {"value": 3, "by": "somebody@host", "at": "2026-01-01T00:00:00+00:00"}
+RIGHT = {
+    "value": 3,
+    "by": "somebody@host",
+    "at": "2026-01-01T00:00:00+00:00",
+    "until": "2999-01-01T00:00:00+00:00",
+    "reason": "a slow database",
+}
 changes: st.SearchStrategy[Any] = st.builds(
     lambda change, key, value: {**change, key: value}, st.just(RIGHT), st.sampled_from(sorted(RIGHT)), json_values
 )
@@ -30,7 +40,11 @@ values = (
     | (json_values | changes).map(json.dumps)
     | damaged(json.dumps(RIGHT).encode()).map(lambda content: content.decode(errors="replace"))
 )
-names = st.sampled_from(["limit", "paused", "other", ""]).flatmap(
+ENTRY = history.Entry(RIGHT["at"], "somebody@host", A, "limit", None, 3).as_data()  # type: ignore[arg-type]
+entries = st.builds(
+    lambda key, value: json.dumps({**ENTRY, key: value}), st.sampled_from(sorted(ENTRY)), json_values
+) | damaged(json.dumps(ENTRY).encode()).map(lambda content: content.decode(errors="replace"))
+names = st.sampled_from(["limit", "limit-until", "paused", "paused-until", "breaker", "other", ""]).flatmap(
     lambda kind: st.sampled_from([A, "*", "", "/", "never-seen"]).map(lambda name: f"{kind}/{name}")
 ) | st.text(max_size=10)
 
@@ -68,3 +82,21 @@ def test_the_loop_goes_on(queue: RunQueue, stored: dict[str, str]) -> None:
     assert b"\ndagster_clt_up 1.0\n" in generate_latest(registry)
     for key in written:
         queue.instance.daemon_cursor_storage.set_cursor_values({key: json.dumps({**RIGHT, "value": None})})
+
+
+@pytest.mark.timeout(1800)
+@settings(max_examples=200)
+@given(stored=st.dictionaries(st.text(max_size=10), values | entries, max_size=3), seen=values)
+def test_the_history_and_what_the_daemon_has_seen(queue: RunQueue, stored: dict[str, str], seen: str) -> None:
+    """What can't be understood is passed over, and a change can be made and is told."""
+    TRIED["stored history"] += 1
+    written = {f"{history.PREFIX}{name}": value for name, value in stored.items()}
+    for key, value in {**written, pauses_seen.KEY: seen}.items():
+        queue.instance.daemon_cursor_storage.set_cursor_values({key: value})
+    live.set_limit(queue.instance, A, 3)
+    with run_database(queue.instance).connect() as connection:
+        read = history.read(connection)
+    assert read[0].after == 3
+    json.dumps([entry.as_data() for entry in read])
+    Console(file=io.StringIO(), width=200).print(history_table(read))
+    draining.read(queue.instance, [A])

@@ -1,6 +1,6 @@
 """Which limit is in force, and as which tag limits the daemon gets it."""
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits, 
 from clt_queued_run_coordinator.limits.in_force import Source, resolve
 from clt_queued_run_coordinator.limits.live import EVERY_CODE_LOCATION, Change, LiveChanges
 from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
+from clt_queued_run_coordinator.limits.windows import Window
 
 A = "code-location-a"
 PER_VALUE = {"applyLimitPerUniqueValue": True}
@@ -49,6 +50,37 @@ def test_the_limit_in_force(
     """A pause before a live limit before an entry before the default; a smaller tag limit holds beside each."""
     in_force = resolve(code_location, CONFIGURED, live, tag_limits)
     assert (in_force.limit, in_force.source) == expected
+
+
+WINDOW = Window("0 8 * * *", 3600, 4)
+AT_EIGHT = datetime(2026, 1, 1, 8, tzinfo=timezone.utc)
+WITH_WINDOW = CodeLocationLimits(default=Entry(5, windows=(WINDOW,)), entries={A: Entry(10, windows=(WINDOW,))})
+
+
+@pytest.mark.parametrize(
+    ("live", "tag_limits", "expected"),
+    [
+        (LiveChanges(read_at=AT_EIGHT), [], (4, Source.WINDOW)),
+        (LiveChanges(read_at=AT_EIGHT + timedelta(hours=1)), [], (10, Source.CONFIGURATION)),
+        (LiveChanges(read_at=AT_EIGHT), [tag_limit(3)], (3, Source.TAG_LIMIT)),
+        (LiveChanges({A: change(20)}, read_at=AT_EIGHT), [], (20, Source.LIVE)),
+        (LiveChanges({A: change(20)}, limits_until={A: change(7)}, read_at=AT_EIGHT), [], (7, Source.LIVE)),
+        (LiveChanges({A: change(20)}, breakers={A: change(1)}, read_at=AT_EIGHT), [], (0, Source.BREAKER)),
+        (LiveChanges({}, {A: change(1)}, breakers={A: change(1)}, read_at=AT_EIGHT), [], (0, Source.PAUSED)),
+    ],
+)
+def test_an_open_window_replaces_the_configured_limit(
+    live: LiveChanges, tag_limits: list[dict[str, Any]], expected: tuple[int, Source]
+) -> None:
+    """A live limit, a breaker and a pause come before it, in this order; a smaller tag limit holds beside."""
+    in_force = resolve(A, WITH_WINDOW, live, tag_limits)
+    assert (in_force.limit, in_force.source) == expected
+
+
+def test_the_windows_of_the_default_hold_for_whoever_has_no_entry() -> None:
+    """With their end."""
+    in_force = resolve("code-location-new", WITH_WINDOW, LiveChanges(read_at=AT_EIGHT))
+    assert (in_force.limit, in_force.until) == (4, AT_EIGHT + timedelta(hours=1))
 
 
 def test_without_any_limit_there_is_none() -> None:

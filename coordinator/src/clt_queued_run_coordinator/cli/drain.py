@@ -1,6 +1,5 @@
 """`dagster-clt drain`."""
 
-import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from clt_queued_run_coordinator.limits import live
 from clt_queued_run_coordinator.limits.duration import EXAMPLES
 from clt_queued_run_coordinator.view import draining
 from clt_queued_run_coordinator.view.draining import Draining
-from clt_queued_run_coordinator.view.table import age
+from clt_queued_run_coordinator.view.words import age, shell
 
 
 @click.command()
@@ -57,7 +56,7 @@ def drain(
     end = end_of(lasts, until)
     refuse_one_and_all(code_location, all_of_them)
     what = "everything" if code_location is None else code_location
-    resume = f"`dagster-clt resume {'--all' if code_location is None else shlex.quote(code_location)}`"
+    resume = f"`dagster-clt resume {'--all' if code_location is None else shell(code_location)}`"
     with the_instance() as (instance, coordinator):
         change_one_or_all(
             instance,
@@ -96,7 +95,7 @@ def _wait(instance: DagsterInstance, names: list[str] | None, timeout: timedelta
             if left.is_drained or left.resumed or remaining <= 0:
                 return left
             show(_left(left))
-            time.sleep(min(interval, remaining))
+            time.sleep(min(remaining, interval))
 
 
 def _names(names: tuple[str, ...]) -> str:
