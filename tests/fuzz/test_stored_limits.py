@@ -12,7 +12,7 @@ from clt_queued_run_coordinator.cli.history import history_table
 from clt_queued_run_coordinator.daemon import pauses_seen
 from clt_queued_run_coordinator.limits import history, live
 from clt_queued_run_coordinator.limits.live import PREFIX
-from clt_queued_run_coordinator.view import queue_state, scrape
+from clt_queued_run_coordinator.view import draining, queue_state, scrape
 from clt_queued_run_coordinator.view.metrics import QueueCollector
 from clt_queued_run_coordinator.view.status import status
 from clt_queued_run_coordinator.view.table import status_table
