@@ -18,6 +18,16 @@ LIMIT = 2
 """The limit of each code location."""
 HELD: dict[str, Any] = {"key": "held", "limit": 0}
 """The tag limit that no run with this tag can pass."""
+EVERYTHING = "everything"
+GROUPS = 10
+_EVERYTHING: dict[str, Any] = {
+    "max_per_job": 1_000,
+    "max_per_backfill": 1_000,
+    "backfill_share": 0.25,
+    "max_queued": 1_000_000,
+    "breaker": {"failures": 1_000, "within": "10m", "pause_for": "1h"},
+    "windows": [{"cron": "0 8 * * 1-5", "for": "10h", "limit": LIMIT}],
+}
 
 
 class Slots(Enum):
@@ -52,11 +62,28 @@ class FilledQueue:
         return {"max_concurrent_runs": self.max_concurrent_runs, "tag_concurrency_limits": [HELD, *limits]}
 
     def config(self, sharing: str = "fifo", limit: int = LIMIT) -> dict[str, Any]:
-        """Ours with the same limits."""
+        """Ours with the same limits.
+
+        Args:
+            sharing: `fifo`, `fair`, or `EVERYTHING` for fair with every other option set, to what holds nothing.
+            limit: Of each code location.
+        """
+        limits: dict[str, Any] = {"locations": dict.fromkeys(self.code_locations, limit), "sharing": sharing}
+        if sharing == EVERYTHING:
+            limits = {
+                "default": _EVERYTHING,
+                "locations": {name: {"limit": limit, "min": 1} for name in self.code_locations},
+                "groups": {
+                    f"group-{number}": {"locations": names, "limit": self.max_concurrent_runs, "min": 1}
+                    for number in range(GROUPS)
+                    if (names := self.code_locations[number::GROUPS])
+                },
+                "sharing": "fair",
+            }
         return {
             "max_concurrent_runs": self.max_concurrent_runs,
             "tag_concurrency_limits": [HELD],
-            "code_location_limits": {"locations": dict.fromkeys(self.code_locations, limit), "sharing": sharing},
+            "code_location_limits": limits,
         }
 
     def open(self, bench: Bench, coordinator: str, config: dict[str, Any]) -> RunQueue:

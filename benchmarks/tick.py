@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from benchmarks.copies import let_end
-from benchmarks.filled_queue import LIMIT, FilledQueue, Slots, fill
+from benchmarks.filled_queue import EVERYTHING, LIMIT, FilledQueue, Slots, fill
 from benchmarks.measure import PLAIN, Bench, Goal, Row
 from tests.run_queue import RunQueue
 
@@ -51,7 +51,7 @@ def run(bench: Bench) -> Iterator[Row]:
 def _rows(bench: Bench, queued: int, case: Case) -> Iterator[Row]:
     for code_locations, slots in [(number, slots) for number in (2, 100) for slots in case.slots]:
         filled = fill(bench, queued, code_locations, slots)
-        of_ours = {sharing: filled.copied(bench, sharing) for sharing in SHARINGS}
+        of_ours = {sharing: filled.copied(bench, sharing) for sharing in (*SHARINGS, EVERYTHING)}
         plain = filled.open(bench, "plain", filled.plain_config())
         starts = bool(queued) and slots is Slots.ONE_FREE
         for limits in case.limits:
