@@ -55,11 +55,17 @@ demo: setup ## Watch a burst of runs of both code locations stay under their lim
 demo-fair: setup ## Compare how long a late code location waits, first come first served and fair
 	@$(RUN)/python -m demo.fair
 
+.PHONY: pictures
+pictures: setup ## Take the pictures of the docs anew (needs Debian's chromium and prometheus)
+	@$(RUN)/uv pip install --quiet --python $(RUN)/python --require-hashes --requirement requirements/pictures.txt
+	@$(RUN)/python -m demo.pictures
+
 .PHONY: lock
 lock: ## Lock the newest allowed version of every package, with hashes
 	@test -x $(RUN)/uv || { $(PYTHON) -m venv $(VENV) && $(RUN)/python -m pip install --quiet uv; }
 	$(COMPILE) --group pyproject.toml:build --output-file requirements/build.txt
 	$(COMPILE) --group pyproject.toml:dev --output-file requirements/dev.txt
+	$(COMPILE) --group pyproject.toml:pictures --constraint requirements/dev.txt --output-file requirements/pictures.txt
 	$(COMPILE) --group pyproject.toml:system --constraint requirements/dev.txt --output-file requirements/system.txt
 	for location in $(LOCATIONS); do \
 		$(COMPILE) code_locations/$$location/pyproject.toml --constraint requirements/dev.txt \

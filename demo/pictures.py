@@ -1,0 +1,202 @@
+"""The pictures of the docs, taken of a running system under load: `make pictures`.
+
+It needs Debian's packages `chromium` and `prometheus`. The dashboard's panels are drawn from the queries of
+`deploy/monitoring/dashboard.json`, answered by a real Prometheus; Grafana draws them more finely.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from matplotlib import dates, pyplot
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.text import Text
+
+from demo.graphql import Launch
+from demo.process import free_port, stop_on_sigterm
+from demo.prometheus import Prometheus
+from demo.system import ROOT, System, trial_config
+
+PICTURES = ROOT / "docs" / "pictures"
+DASHBOARD = ROOT / "deploy" / "monitoring" / "dashboard.json"
+A, B = "code-location-a", "code-location-b"
+COLUMNS = 24  # of Grafana's grid
+RATE_INTERVAL = "30s"
+
+
+def flood(code_location: str, runs: int, seconds: float) -> list[Launch]:
+    """Runs of a code location, each of which works some seconds."""
+    job, op = {A: ("refresh_search_index", "collect"), B: ("close_books", "balance")}[code_location]
+    return [Launch(code_location, job, {"ops": {op: {"config": {"seconds": seconds}}}})] * runs
+
+
+def answer_of(system: System, *arguments: str) -> str:
+    """What a `dagster-clt` command prints, in colour as on a terminal 130 columns wide."""
+    environment = {**os.environ, "DAGSTER_HOME": str(system.home), "FORCE_COLOR": "1", "COLUMNS": "130"}
+    command = [sys.executable, "-m", "clt_queued_run_coordinator.cli", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def screenshot(url: str, file: Path, width: int, height: int, wait_ms: int = 15000) -> None:
+    """A page as Chromium shows it."""
+    subprocess.run(
+        [
+            "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+            f"--window-size={width},{height}", f"--virtual-time-budget={wait_ms}", f"--screenshot={file}", url,
+        ],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+
+
+def picture_of_terminal(command: str, output: str, file: Path, folder: Path) -> None:
+    """A picture of what a command prints."""
+    lines = [f"$ {command}", *output.rstrip().splitlines()]
+    width = max(len(Text.from_ansi(line).plain) for line in lines)
+    console = Console(record=True, width=width, file=(folder / "terminal.txt").open("w"), force_terminal=True)
+    for line in lines:
+        console.print(Text.from_ansi(line), no_wrap=True, crop=False)
+    style = "font-family:'DejaVu Sans Mono',monospace;font-size:14px;line-height:1.35;margin:0"
+    text = console.export_html(inline_styles=True, code_format=f'<pre style="{style}">{{code}}</pre>')
+    page = folder / "terminal.html"
+    page.write_text(f"<html><body style='margin:0;padding:18px 22px;background:#fff'>{text}</body></html>")
+    screenshot(page.as_uri(), file, 44 + round(width * 8.43) + 8, 36 + 19 * len(lines) + 8, 1000)
+
+
+def panels(node: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The panels of a dashboard that show something, those within rows too."""
+    for panel in node.get("panels", []):
+        if panel["type"] == "row":
+            yield from panels(panel)
+        else:
+            yield panel
+
+
+def draw_dashboard(prometheus: Prometheus, start: float, end: float, file: Path) -> None:
+    """Draw the dashboard's panels where its grid has them."""
+    found = list(panels(json.loads(DASHBOARD.read_text())))
+    rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in found)
+    figure: Figure = pyplot.figure(figsize=(16, rows * 0.42))
+    for panel in found:
+        place = panel["gridPos"]
+        axes = figure.add_axes(
+            (
+                (place["x"] + 1.0) / COLUMNS,
+                1 - (place["y"] + place["h"] - 1.1) / rows,
+                (place["w"] - 1.3) / COLUMNS,
+                (place["h"] - 2.3) / rows,
+            )
+        )
+        axes.set_title(panel["title"], loc="left", fontsize=9, fontweight="bold")
+        axes.tick_params(labelsize=7)
+        series = [
+            (_legend(target.get("legendFormat", ""), each["metric"]), each["values"])
+            for target in panel["targets"]
+            for each in prometheus.query_range(_filled_in(target["expr"]), start, end)
+        ]
+        (_draw_number if panel["type"] in {"stat", "gauge"} else _draw_series)(axes, series)
+    figure.savefig(file, dpi=80, facecolor="white")
+
+
+def _draw_number(axes: Axes, series: list[tuple[str, list[list[Any]]]]) -> None:
+    axes.axis("off")
+    text = "\n".join(f"{legend} {float(values[-1][1]):g}".strip() for legend, values in series) or "-"
+    axes.text(0.5, 0.45, text, ha="center", va="center", fontsize=18 if text.count("\n") == 0 else 10)
+
+
+def _draw_series(axes: Axes, series: list[tuple[str, list[list[Any]]]]) -> None:
+    for legend, values in series:
+        times = [datetime.fromtimestamp(at) for at, _ in values]
+        axes.plot(times, [float(value) for _, value in values], label=legend or None, linewidth=1.4)
+    axes.grid(visible=True, alpha=0.25)
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(dates.AutoDateLocator(maxticks=6))
+    axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M:%S"))
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    if any(legend for legend, _ in series):
+        axes.legend(fontsize=7, loc="upper left", frameon=False, ncols=2)
+
+
+def _filled_in(expression: str) -> str:
+    """A query with Grafana's variables filled in."""
+    filled = re.sub(
+        r"\$(__rate_interval|__interval|__range)|\$\{(__rate_interval|__range)\}", RATE_INTERVAL, expression
+    )
+    return re.sub(r"\$\{?\w+(:\w+)?\}?", ".*", filled)
+
+
+def _legend(form: str, labels: Mapping[str, str]) -> str:
+    return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda match: labels.get(match[1], ""), form)
+
+
+@contextmanager
+def watched_system(folder: Path) -> Iterator[tuple[System, Prometheus]]:
+    """A system with fair sharing, its exporter, and a Prometheus that scrapes it."""
+    config = trial_config(
+        max_concurrent_runs=4,
+        code_location_limits={"default": 3, "locations": {B: {"limit": 3, "weight": 2}}, "sharing": "fair"},
+    )
+    port = free_port()
+    with System(folder / "home", config) as system:
+        exporter = system.process("exporter", "clt_queued_run_coordinator.cli", "metrics", "--port", str(port))
+        exporter.start()
+        data = folder / "prometheus"
+        data.mkdir()
+        try:
+            with Prometheus(data, port) as prometheus:
+                yield system, prometheus
+        finally:
+            exporter.stop()
+
+
+def main() -> int:
+    """Take the pictures; returns the exit code."""
+    parser = ArgumentParser(prog="python -m demo.pictures", description=__doc__)
+    parser.parse_args()
+    console = Console()
+    stop_on_sigterm()
+    for program in ("chromium", "prometheus"):
+        if not shutil.which(program):
+            console.print(f"{program} is not installed; install Debian's package {program}.")
+            return 1
+    PICTURES.mkdir(exist_ok=True)
+    console.print("Starting the system, the exporter and Prometheus ...")
+    with (
+        tempfile.TemporaryDirectory(prefix="dagster-pictures-") as name,
+        watched_system(folder := Path(name)) as (system, prometheus),
+    ):
+        start = time.time()
+        console.print(f"Flooding the queue with runs of {A}, then of {B} (three minutes).")
+        system.graphql.launch_several(flood(A, 40, 4))
+        time.sleep(25)
+        late = system.graphql.launch_several(flood(B, 20, 4))
+        time.sleep(15)
+        picture_of_terminal("dagster-clt status", answer_of(system, "status"), PICTURES / "status.png", folder)
+        explained = answer_of(system, "explain", late[-1])
+        picture_of_terminal(f"dagster-clt explain {late[-1][:8]}", explained, PICTURES / "explain.png", folder)
+        screenshot(f"{system.url}/runs", PICTURES / "runs.png", 1500, 900)
+        time.sleep(20)
+        answer_of(system, "pause", A, "--for", "30s", "--reason", "deploy of the shop")
+        picture_of_terminal("dagster-clt status", answer_of(system, "status"), PICTURES / "paused.png", folder)
+        time.sleep(60)
+        draw_dashboard(prometheus, start - 5, time.time(), PICTURES / "dashboard.png")
+    console.print(f"The pictures are in {PICTURES.relative_to(ROOT)}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
