@@ -65,7 +65,7 @@ class RunQueue:
         """A run that isn't queued yet; with a pool, one that can only start where the pool has room."""
         run: DagsterRun = create_run_for_test(
             self.instance,
-            job_name="job",
+            job_name=options.pop("job_name", "job"),
             remote_job_origin=job_origin(code_location) if code_location else None,
             job_code_origin=CODE_ORIGIN,
             **options,

@@ -149,7 +149,8 @@ class DaemonSeam:
             self._fits = False
             self._log.warning(
                 "Dagster's daemon reads its whole queue, because %s. Limits, pauses and shares hold as tag limits,"
-                " a long queue takes longer, and runs that wait for a pool can leave slots idle. Update"
+                " max_per_job, max_per_backfill and backfill_share don't hold, a long queue takes longer, and runs"
+                " that wait for a pool can leave slots idle. Update"
                 " dagster-clt-queued-run-coordinator to a version that supports this Dagster.",
                 why,
             )

@@ -22,7 +22,7 @@ from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.sharing import allow
 from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
 from clt_queued_run_coordinator.limits.usage import Usage
-from clt_queued_run_coordinator.queue.queued_run import QueuedRun
+from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, QueuedRun
 from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, code_location_of
 
@@ -82,6 +82,7 @@ class Tick:
             or any(in_force.limit is not None for in_force in self.limits.values())
             or self._has_limited_groups
             or self.settings.code_location_limits.has_breakers
+            or self.settings.code_location_limits.has_limits_within
         )
 
     def hold(self, breakers: Mapping[str, Change]) -> None:
@@ -102,6 +103,11 @@ class Tick:
     def in_progress_of(self) -> Counter[str]:
         """The runs in progress by their origin, which is the truth whatever they are tagged with."""
         return Counter(code_location_of(run.dagster_run) or NO_CODE_LOCATION for run in self.in_progress or ())
+
+    def belonging_in_progress(self) -> Iterator[tuple[str, JobAndBackfill]]:
+        """The code location of each run in progress, by its origin, and what it belongs to within it."""
+        for record in self.in_progress or ():
+            yield code_location_of(record.dagster_run) or NO_CODE_LOCATION, JobAndBackfill.of(record.dagster_run)
 
     @cached_property
     def slots(self) -> int | None:

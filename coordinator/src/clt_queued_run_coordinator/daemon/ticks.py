@@ -31,11 +31,12 @@ from clt_queued_run_coordinator.limits.live import LiveChanges
 from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.tag_limits import on_other_tags
 from clt_queued_run_coordinator.limits.usage import Usage
+from clt_queued_run_coordinator.limits.within import Within, keep_apart
 from clt_queued_run_coordinator.queue import published_counts
 from clt_queued_run_coordinator.queue.candidates import Candidates
 from clt_queued_run_coordinator.queue.own_checks import OwnChecks
 from clt_queued_run_coordinator.queue.published_counts import PublishedCounts
-from clt_queued_run_coordinator.queue.queued_run import QueuedRun
+from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, QueuedRun
 from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION, QueuedRuns, run_ids
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.tagging.writing import write_tags
@@ -63,7 +64,7 @@ class Ticks:
     def __init__(self, settings: Settings, log: logging.Logger) -> None:
         self._settings = settings
         self._log = log
-        self._queued = QueuedRuns()
+        self._queued = QueuedRuns(keep_apart(settings.code_location_limits))
         self._stopped_at: dict[str, QueuedRun] = {}
         self._offered: dict[str, list[int]] = {}
         self._stuck: dict[str, Stuck] = {}
@@ -215,7 +216,8 @@ class Ticks:
         shown: list[Shown] = []
         if with_room:
             with run_database(instance).connect() as connection:
-                candidates = Candidates(connection, self._queued, self._stopped_at, len(with_room))
+                within = Within(tick.settings.code_location_limits, tick.belonging_in_progress())
+                candidates = Candidates(connection, self._queued, self._stopped_at, len(with_room), within)
                 checks = new_checks(
                     instance, on_other_tags(tick.settings.tag_concurrency_limits), tick.in_progress or ()
                 )
@@ -266,11 +268,23 @@ class Ticks:
         def starts(name: str, run: QueuedRun) -> bool:
             checks.learn_of(candidates.load_from(name, run))
             body = candidates.body(run)
-            return body is not None and candidates.belongs(name, run, body) and checks.starts(body)
+            if body is None or not candidates.belongs(name, run, body):
+                return False
+            of_run = JobAndBackfill.of(body)
+            if not candidates.within.has_room(name, of_run) or not checks.starts(body):
+                return False
+            candidates.within.take(name, of_run)
+            return True
 
         # First as if nothing were held, so that one statement loads all runs that are likely to start.
-        queues = {name: candidates.likely(name) for name in names}
-        likely = admit(queues, claims, slots, lambda _name, _run: True, fair=fair)
+        likely_within = candidates.within.copy()
+
+        def starts_likely(name: str, run: QueuedRun) -> bool:
+            likely_within.take(name, self._queued.belongs_to(run.id))
+            return True
+
+        queues = {name: candidates.likely(name, likely_within) for name in names}
+        likely = admit(queues, claims, slots, starts_likely, fair=fair)
         checks.learn_of(candidates.load(run for _, run in likely))
         queues = {name: candidates.of(name, least(claims.room(name), slots)) for name in names}
         admitted = admit(queues, claims, slots, starts, fair=fair)

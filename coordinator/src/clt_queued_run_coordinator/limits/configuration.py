@@ -98,6 +98,11 @@ class Entry:
     max_queued: int | None = None
     breaker: Breaker | None = None
 
+    @property
+    def has_limits_within(self) -> bool:
+        """Whether its jobs or backfills are limited."""
+        return self.max_per_job != PerJob() or self.max_per_backfill is not None
+
 
 @dataclass(frozen=True)
 class Group:
@@ -139,6 +144,11 @@ class CodeLocationLimits:
     def entry(self, code_location: str) -> Entry:
         """What holds for a code location, named or not."""
         return self.entries.get(code_location, self.default)
+
+    @cached_property
+    def has_limits_within(self) -> bool:
+        """Whether the jobs or backfills of any code location are limited."""
+        return any(entry.has_limits_within for entry in (self.default, *self.entries.values()))
 
     @cached_property
     def group_of(self) -> Mapping[str, str]:
@@ -200,15 +210,30 @@ def parse(option: Mapping[str, Any] | None) -> CodeLocationLimits | None:
             )
             raise _wrong(f"{OPTION}.groups.{name}.limit", group.limit, expected)
     sharing, half_life = _sharing(f"{OPTION}.sharing", option.get("sharing"))
-    reading = option.get("queue_reading") or QueueReading.NARROWED
+    reading = _choice(
+        f"{OPTION}.queue_reading", option.get("queue_reading") or QueueReading.NARROWED, QueueReading
+    )
+    if reading is QueueReading.WHOLE:
+        _refuse_what_tag_limits_cannot_do(default, entries)
     return CodeLocationLimits(
         default=default,
         entries=entries,
         groups=groups,
         sharing=sharing,
         half_life=half_life,
-        queue_reading=_choice(f"{OPTION}.queue_reading", reading, QueueReading),
+        queue_reading=reading,
     )
+
+
+def _refuse_what_tag_limits_cannot_do(default: Entry, entries: Mapping[str, Entry]) -> None:
+    named = {f"{OPTION}.locations.{name}": entry for name, entry in entries.items()}
+    for key, entry in {f"{OPTION}.default": default, **named}.items():
+        for name in ("max_per_job", "max_per_backfill", "backfill_share"):
+            if getattr(entry, name) != getattr(Entry(), name):
+                raise ConfigurationError(
+                    f"{key}.{name} needs the narrowed reading of the queue, but {OPTION}.queue_reading is"
+                    f" 'whole'; take one of the two out."
+                )
 
 
 _OF_ANY = {

@@ -13,6 +13,7 @@ from itertools import chain, islice
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import DagsterRun
+from clt_queued_run_coordinator.limits.within import Within
 from clt_queued_run_coordinator.queue.queued_run import QueuedRun
 from clt_queued_run_coordinator.queue.queued_runs import QueuedRuns, load_runs
 from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
@@ -36,6 +37,7 @@ class Candidates:
         stopped_at: Where the last tick stopped in each code location that it could not look through; kept up to
             date.
         code_locations: How many code locations have room.
+        within: The limits on jobs and backfills, with what is in progress.
     """
 
     def __init__(
@@ -44,18 +46,29 @@ class Candidates:
         queued: QueuedRuns,
         stopped_at: dict[str, QueuedRun],
         code_locations: int,
+        within: Within,
     ) -> None:
         self._connection = connection
         self._queued = queued
         self._stopped_at = stopped_at
         self._half = max(LOOKED_AT_AT_LEAST, LOOKED_AT_A_TICK // max(1, code_locations)) // 2
         self._bodies: dict[int, DagsterRun | None] = {}
+        self.within = within
+        """The limits on jobs and backfills; whoever lets a run start counts it there."""
         self.elsewhere: dict[int, str] = {}
         """The runs that belong to another code location than their rows say, with its name."""
 
-    def likely(self, code_location: str) -> Iterator[QueuedRun]:
-        """The runs of a code location that start if nothing is held, and those behind."""
-        return self._queued.in_order(code_location)
+    def likely(self, code_location: str, within: Within) -> Iterator[QueuedRun]:
+        """The runs of a code location that start if nothing else is held, and those behind.
+
+        Args:
+            code_location: Its name.
+            within: The limits on jobs and backfills; whoever takes a run counts it there.
+        """
+        return self._queued.in_order(code_location, may_start=within.room_of(code_location))
+
+    def _in_order(self, code_location: str, after: QueuedRun | None = None) -> Iterator[QueuedRun]:
+        return self._queued.in_order(code_location, after, self.within.room_of(code_location))
 
     def of(self, code_location: str, room: int | None) -> Iterator[QueuedRun]:
         """The runs of a code location to look at, in Dagster's order.
@@ -66,13 +79,13 @@ class Candidates:
         """
         first = None if room is None else max(room, self._half)
         last = None
-        for last in islice(self._queued.in_order(code_location), first):
+        for last in islice(self._in_order(code_location), first):
             yield last
         if last is None:
             return
         # Who gets here has had nothing of those before taken up, or not enough.
         behind = max(last, self._stopped_at.get(code_location, last), key=lambda run: run.place)
-        rest = self._queued.in_order(code_location, behind)
+        rest = self._in_order(code_location, behind)
         for last in islice(rest, self._half):
             yield last
         more = next(rest, None)
@@ -92,7 +105,7 @@ class Candidates:
         """Load the bodies of a run and of those behind it in its code location, unless the run's is there."""
         if run.id in self._bodies:
             return []
-        behind = self._queued.in_order(code_location, run)
+        behind = self._in_order(code_location, run)
         return self.load(chain([run], islice(behind, min(LOADED_AT_ONCE, 2 * self._half) - 1)))
 
     def body(self, run: QueuedRun) -> DagsterRun | None:

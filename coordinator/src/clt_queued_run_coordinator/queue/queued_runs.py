@@ -5,11 +5,15 @@ of the whole queue at each tick would take longer the longer the queue is, and w
 still. So a tick reads which runs were changed lately, asks after those that were offered, and counts: only where
 the number isn't what it should be, and now and then in any case, it reads which runs are queued. It looks up the
 tags of runs that are new or were changed.
+
+Where jobs or backfills of a code location are limited, the runs of each lie in a line of their own, so that those
+of one that is at its limit are passed over at once, however many they are.
 """
 
+import heapq
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from itertools import islice
@@ -18,6 +22,7 @@ from typing import TypeVar
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import (
+    BACKFILL_ID_TAG,
     PRIORITY_TAG,
     REPOSITORY_LABEL_TAG,
     DagsterRun,
@@ -26,7 +31,7 @@ from clt_queued_run_coordinator._dagster import (
     RunTagsTable,
     deserialize_value,
 )
-from clt_queued_run_coordinator.queue.queued_run import QueuedRun
+from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, QueuedRun
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, code_location_of
 
 NO_CODE_LOCATION = ""
@@ -45,20 +50,118 @@ back is seen sooner or later."""
 ROWS_A_STATEMENT = 500
 
 
-@dataclass
+KeepApart = Callable[[str, JobAndBackfill], JobAndBackfill]
+"""What tells the lines of a code location apart, from its name and what a run belongs to."""
+
+MayStart = Callable[[JobAndBackfill], bool]
+"""Whether runs of a line may start."""
+
+_ANY = JobAndBackfill()
+
+
+@dataclass(slots=True)
 class _Line:
-    """The queued runs of one code location with one priority, oldest first."""
+    """The queued runs of one code location with one priority, and of one job and backfill; oldest first."""
 
     code_location: str
     priority: int
+    of: JobAndBackfill
     ids: list[int] = field(default_factory=list)
+
+    @property
+    def first(self) -> int:
+        return self.ids[0]
+
+
+class _Lines:
+    """The lines of one code location with one priority, none of them empty."""
+
+    def __init__(self) -> None:
+        self._by_what: dict[JobAndBackfill, _Line] = {}
+        self._by_first: list[_Line] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._by_first)
+
+    def add(self, run_id: int, code_location: str, priority: int, of: JobAndBackfill) -> _Line:
+        """Put a run into its line."""
+        line = self._by_what.get(of)
+        if line is None:
+            line = self._by_what[of] = _Line(code_location, priority, of, [run_id])
+            self._put(line)
+        elif run_id > line.ids[-1]:
+            line.ids.append(run_id)
+        elif run_id < line.first:
+            self._take(line)
+            line.ids.insert(0, run_id)
+            self._put(line)
+        else:
+            insort(line.ids, run_id)
+        return line
+
+    def remove(self, run_id: int, line: _Line) -> None:
+        """Take a run out of its line."""
+        if run_id != line.first:
+            del line.ids[bisect_left(line.ids, run_id)]
+            return
+        self._take(line)
+        del line.ids[0]
+        if line.ids:
+            self._put(line)
+        else:
+            del self._by_what[line.of]
+
+    def _put(self, line: _Line) -> None:
+        insort(self._by_first, line, key=_first)
+
+    def _take(self, line: _Line) -> None:
+        del self._by_first[bisect_left(self._by_first, line.first, key=_first)]
+
+    def in_order(self, after: int, may_start: MayStart | None) -> Iterator[int]:
+        """The runs behind one, oldest first, of those lines that may start.
+
+        A line that may not start is left, and not looked at again. A line that begins behind what is asked for
+        isn't looked at either.
+        """
+        if len(self._by_first) == 1 and may_start is None:
+            (line,) = self._by_first
+            yield from islice(line.ids, bisect_right(line.ids, after), None)
+            return
+        lines = iter(self._by_first)
+        coming = next(lines, None)
+        merged: list[tuple[int, int, _Line]] = []
+        while coming or merged:
+            while coming and (not merged or coming.first < merged[0][0]):
+                place = bisect_right(coming.ids, after)
+                if place < len(coming.ids) and (may_start is None or may_start(coming.of)):
+                    heapq.heappush(merged, (coming.ids[place], place, coming))
+                coming = next(lines, None)
+            if not merged:
+                return
+            run_id, place, line = merged[0]
+            if may_start is None or may_start(line.of):
+                yield run_id
+                if place + 1 < len(line.ids):
+                    heapq.heapreplace(merged, (line.ids[place + 1], place + 1, line))
+                    continue
+            heapq.heappop(merged)
+
+
+def _first(line: _Line) -> int:
+    return line.first
 
 
 class QueuedRuns:
-    """The queue of an instance, empty until it is brought up to date."""
+    """The queue of an instance, empty until it is brought up to date.
 
-    def __init__(self) -> None:
-        self._lines: dict[str, dict[int, _Line]] = {}
+    Args:
+        keep_apart: What tells the lines of a code location apart; None where nothing does.
+    """
+
+    def __init__(self, keep_apart: KeepApart | None = None) -> None:
+        self._keep_apart = keep_apart
+        self._lines: dict[str, dict[int, _Lines]] = {}
+        self._counts: Counter[str] = Counter()
         self._line_of: dict[int, _Line] = {}
         self._changed: dict[int, datetime] = {}
         self._settled: dict[int, datetime] = {}
@@ -160,26 +263,32 @@ class QueuedRuns:
 
     def counts(self) -> dict[str, int]:
         """How many runs are queued of each code location that has any, `NO_CODE_LOCATION` among them."""
-        return {name: sum(len(line.ids) for line in lines.values()) for name, lines in self._lines.items()}
+        return dict(self._counts)
 
     def code_location(self, run_id: int) -> str:
         """The code location of a queued run."""
         return self._line_of[run_id].code_location
 
-    def in_order(self, code_location: str, after: QueuedRun | None = None) -> Iterator[QueuedRun]:
+    def belongs_to(self, run_id: int) -> JobAndBackfill:
+        """What a queued run belongs to within its code location, as far as it is kept apart by it."""
+        return self._line_of[run_id].of
+
+    def in_order(
+        self, code_location: str, after: QueuedRun | None = None, may_start: MayStart | None = None
+    ) -> Iterator[QueuedRun]:
         """The queued runs of a code location in Dagster's order: by priority, then the oldest first.
 
         Args:
             code_location: Its name.
             after: Only those behind this place.
+            may_start: Which lines may start, asked again for each run; one that may not is left for good.
         """
         lines = self._lines.get(code_location, {})
         for priority in sorted(lines, reverse=True):
             if after and priority > after.priority:
                 continue
-            ids = lines[priority].ids
-            start = bisect_right(ids, after.id) if after and priority == after.priority else 0
-            for run_id in islice(ids, start, None):
+            behind = after.id if after and priority == after.priority else 0
+            for run_id in lines[priority].in_order(behind, may_start):
                 yield QueuedRun(priority, run_id)
 
     def move_all(self, code_locations: Mapping[int, str]) -> None:
@@ -187,33 +296,36 @@ class QueuedRuns:
         for run_id, code_location in code_locations.items():
             priority = self._line_of[run_id].priority
             self._remove(run_id)
-            self._add(run_id, code_location, priority)
+            self._add(run_id, code_location, priority, _ANY)
             self.not_tagged.add(run_id)
 
-    def _add(self, run_id: int, code_location: str, priority: int) -> None:
-        lines = self._lines.setdefault(code_location, {})
-        line = lines.setdefault(priority, _Line(code_location, priority))
-        if line.ids and run_id < line.ids[-1]:
-            insort(line.ids, run_id)
-        else:
-            line.ids.append(run_id)
-        self._line_of[run_id] = line
+    def _add(self, run_id: int, code_location: str, priority: int, of: JobAndBackfill) -> None:
+        by_priority = self._lines.setdefault(code_location, {})
+        lines = by_priority.get(priority)
+        if lines is None:
+            lines = by_priority[priority] = _Lines()
+        self._line_of[run_id] = lines.add(run_id, code_location, priority, of)
+        self._counts[code_location] += 1
 
     def _remove(self, run_id: int) -> None:
         line = self._line_of.pop(run_id, None)
         self.not_tagged.discard(run_id)
         if line is None:
             return
-        del line.ids[bisect_left(line.ids, run_id)]
-        if not line.ids:
-            del self._lines[line.code_location][line.priority]
-            if not self._lines[line.code_location]:
-                del self._lines[line.code_location]
+        name = line.code_location
+        lines = self._lines[name][line.priority]
+        lines.remove(run_id, line)
+        self._counts[name] -= 1
+        if not lines:
+            del self._lines[name][line.priority]
+            if not self._lines[name]:
+                del self._lines[name], self._counts[name]
 
     def _look_up(self, connection: db.Connection, run_ids: Sequence[int]) -> None:
         for chunk in in_chunks(run_ids):
+            jobs = self._jobs(connection, chunk)
             tags: dict[int, list[tuple[str, str]]] = {}
-            for run_id, key, value in connection.execute(_tags_of(chunk)).all():
+            for run_id, key, value in connection.execute(_tags_of(chunk, self._tags)).all():
                 tags.setdefault(run_id, []).append((key, value))
             origins = _origins(connection, [run_id for run_id, of_run in tags.items() if not _label(of_run)])
             for run_id, of_run in sorted(tags.items()):
@@ -221,9 +333,24 @@ class QueuedRuns:
                 carried = [value for key, value in of_run if key == CLT_TAG_KEY]
                 label = _label(of_run)
                 name = label.partition("@")[2] if label else origins.get(run_id)
-                self._add(run_id, name or NO_CODE_LOCATION, _priority(of_run))
+                of = JobAndBackfill(jobs.get(run_id), _value(of_run, BACKFILL_ID_TAG))
+                apart = self._keep_apart(name, of) if name and self._keep_apart else _ANY
+                self._add(run_id, name or NO_CODE_LOCATION, _priority(of_run), apart)
                 if name and carried != [name]:
                     self.not_tagged.add(run_id)
+
+    @property
+    def _tags(self) -> Sequence[str]:
+        """The keys of the tags that count here."""
+        keys = (CLT_TAG_KEY, REPOSITORY_LABEL_TAG, PRIORITY_TAG)
+        return (*keys, BACKFILL_ID_TAG) if self._keep_apart else keys
+
+    def _jobs(self, connection: db.Connection, run_ids: Sequence[int]) -> dict[int, str]:
+        """The jobs of some runs, where they count."""
+        if not self._keep_apart:
+            return {}
+        query = db.select(RunsTable.c.id, RunsTable.c.pipeline_name).where(RunsTable.c.id.in_(run_ids))
+        return {run_id: job for run_id, job in connection.execute(query).all()}  # noqa: C416 - as above
 
 
 def untagged_queued_runs(connection: db.Connection) -> dict[str, str]:
@@ -297,17 +424,14 @@ def _queued_of(run_ids: Sequence[int]) -> db.Select[tuple[int]]:
     return db.select(RunsTable.c.id).where(RunsTable.c.id.in_(run_ids), _IS_QUEUED)
 
 
-def _tags_of(run_ids: Sequence[int]) -> db.Select[tuple[int, str, str]]:
-    """The tags that count here of some runs; a row with nulls for a run that has none of them."""
+def _tags_of(run_ids: Sequence[int], keys: Sequence[str]) -> db.Select[tuple[int, str, str]]:
+    """The tags with these keys of some runs; a row with nulls for a run that has none of them."""
     # Joined to nothing, the key would lead SQLite to its index on the keys, and through all of the history.
     key = RunTagsTable.c.key.concat("")
-    counting = (CLT_TAG_KEY, REPOSITORY_LABEL_TAG, PRIORITY_TAG)
     return (
         db.select(RunsTable.c.id, RunTagsTable.c.key, RunTagsTable.c.value)
         .select_from(
-            RunsTable.outerjoin(
-                RunTagsTable, db.and_(RunTagsTable.c.run_id == RunsTable.c.run_id, key.in_(counting))
-            )
+            RunsTable.outerjoin(RunTagsTable, db.and_(RunTagsTable.c.run_id == RunsTable.c.run_id, key.in_(keys)))
         )
         .where(RunsTable.c.id.in_(run_ids))
         .order_by(RunTagsTable.c.id)
@@ -316,7 +440,11 @@ def _tags_of(run_ids: Sequence[int]) -> db.Select[tuple[int, str, str]]:
 
 def _label(tags: Iterable[tuple[str, str]]) -> str | None:
     """`repository@code location`, which Dagster writes from the run's origin when it creates the run."""
-    return next((value for key, value in tags if key == REPOSITORY_LABEL_TAG), None)
+    return _value(tags, REPOSITORY_LABEL_TAG)
+
+
+def _value(tags: Iterable[tuple[str, str]], key: str) -> str | None:
+    return next((value for of_tag, value in tags if of_tag == key), None)
 
 
 def _priority(tags: Iterable[tuple[str, str]]) -> int:

@@ -1,0 +1,80 @@
+"""Limits on jobs and backfills: examples, and what holds for every line of the queue."""
+
+import pytest
+from clt_queued_run_coordinator.limits.configuration import (
+    CodeLocationLimits,
+    ConfigurationError,
+    Entry,
+    PerJob,
+    parse,
+)
+from clt_queued_run_coordinator.limits.within import Within, keep_apart
+from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill
+from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION
+
+LIMITS = CodeLocationLimits(
+    default=Entry(max_per_job=PerJob(2, {"hourly": 1, "free": 5})), entries={"b": Entry(max_per_backfill=1)}
+)
+
+
+def test_each_job_has_its_limit_or_the_default() -> None:
+    """Counted by itself in each code location."""
+    within = Within(
+        LIMITS, [("a", JobAndBackfill("hourly")), ("a", JobAndBackfill("x")), ("c", JobAndBackfill("x"))]
+    )
+    assert not within.has_room("a", JobAndBackfill("hourly"))
+    assert within.has_room("a", JobAndBackfill("x"))
+    within.take("a", JobAndBackfill("x"))
+    assert not within.has_room("a", JobAndBackfill("x"))
+    assert within.has_room("c", JobAndBackfill("x"))
+
+
+def test_each_backfill_has_the_limit() -> None:
+    """Runs of none are free."""
+    within = Within(LIMITS, [("b", JobAndBackfill("x", "one"))])
+    assert not within.has_room("b", JobAndBackfill("y", "one"))
+    assert within.has_room("b", JobAndBackfill("x", "two"))
+    assert within.has_room("b", JobAndBackfill("x"))
+
+
+def test_a_copy_counts_by_itself() -> None:
+    """What it takes the other hasn't."""
+    within = Within(LIMITS)
+    within.copy().take("a", JobAndBackfill("hourly"))
+    assert within.has_room("a", JobAndBackfill("hourly"))
+
+
+def test_runs_of_no_code_location_are_free() -> None:
+    """As with every limit."""
+    limits = CodeLocationLimits(default=Entry(max_per_job=PerJob(0)))
+    assert Within(limits).has_room(NO_CODE_LOCATION, JobAndBackfill("x"))
+    assert not Within(limits).has_room("a", JobAndBackfill("x"))
+
+
+def test_only_what_is_limited_is_kept_apart() -> None:
+    """So that thousands of jobs or backfills without a limit make one line."""
+    limits = CodeLocationLimits(
+        entries={"a": Entry(max_per_job=PerJob(None, {"x": 1})), "b": Entry(max_per_backfill=1)}
+    )
+    what_counts = keep_apart(limits)
+    assert what_counts
+    assert what_counts("a", JobAndBackfill("x", "one")) == JobAndBackfill("x", None)
+    assert what_counts("a", JobAndBackfill("y", "one")) == JobAndBackfill()
+    assert what_counts("b", JobAndBackfill("x", "one")) == JobAndBackfill(None, "one")
+    assert what_counts("c", JobAndBackfill("x", "one")) == JobAndBackfill()
+    assert keep_apart(CodeLocationLimits(default=Entry(3))) is None
+
+
+@pytest.mark.parametrize("key", ["max_per_job", "max_per_backfill", "backfill_share"])
+@pytest.mark.parametrize("place", ["default", "locations.a"])
+def test_what_tag_limits_cannot_do_is_refused_beside_the_whole_reading(key: str, place: str) -> None:
+    """With the key and the cure."""
+    entry = {key: 0.5 if key == "backfill_share" else 1}
+    option = {"default": entry} if place == "default" else {"locations": {"a": entry}}
+    assert parse(option)
+    with pytest.raises(ConfigurationError) as raised:
+        parse({**option, "queue_reading": "whole"})
+    assert str(raised.value) == (
+        f"code_location_limits.{place}.{key} needs the narrowed reading of the queue, but"
+        " code_location_limits.queue_reading is 'whole'; take one of the two out."
+    )
