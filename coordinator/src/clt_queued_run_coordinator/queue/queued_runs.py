@@ -161,7 +161,7 @@ class QueuedRuns:
     def __init__(self, keep_apart: KeepApart | None = None) -> None:
         self._keep_apart = keep_apart
         self._lines: dict[str, dict[int, _Lines]] = {}
-        self._counts: Counter[str] = Counter()
+        self._runs_of: Counter[str] = Counter()
         self._line_of: dict[int, _Line] = {}
         self._changed: dict[int, datetime] = {}
         self._settled: dict[int, datetime] = {}
@@ -263,7 +263,7 @@ class QueuedRuns:
 
     def counts(self) -> dict[str, int]:
         """How many runs are queued of each code location that has any, `NO_CODE_LOCATION` among them."""
-        return dict(self._counts)
+        return dict(self._runs_of)
 
     def code_location(self, run_id: int) -> str:
         """The code location of a queued run."""
@@ -296,16 +296,16 @@ class QueuedRuns:
         for run_id, code_location in code_locations.items():
             priority = self._line_of[run_id].priority
             self._remove(run_id)
-            self._add(run_id, code_location, priority, _ANY)
+            self._add(run_id, code_location, priority)
             self.not_tagged.add(run_id)
 
-    def _add(self, run_id: int, code_location: str, priority: int, of: JobAndBackfill) -> None:
+    def _add(self, run_id: int, code_location: str, priority: int, of: JobAndBackfill = _ANY) -> None:
         by_priority = self._lines.setdefault(code_location, {})
         lines = by_priority.get(priority)
         if lines is None:
             lines = by_priority[priority] = _Lines()
         self._line_of[run_id] = lines.add(run_id, code_location, priority, of)
-        self._counts[code_location] += 1
+        self._runs_of[code_location] += 1
 
     def _remove(self, run_id: int) -> None:
         line = self._line_of.pop(run_id, None)
@@ -315,11 +315,11 @@ class QueuedRuns:
         name = line.code_location
         lines = self._lines[name][line.priority]
         lines.remove(run_id, line)
-        self._counts[name] -= 1
+        self._runs_of[name] -= 1
         if not lines:
             del self._lines[name][line.priority]
             if not self._lines[name]:
-                del self._lines[name], self._counts[name]
+                del self._lines[name], self._runs_of[name]
 
     def _look_up(self, connection: db.Connection, run_ids: Sequence[int]) -> None:
         for chunk in in_chunks(run_ids):
