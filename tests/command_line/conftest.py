@@ -61,8 +61,9 @@ class Home:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
-    """An instance on SQLite, and one on PostgreSQL."""
+def home(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    """An instance on SQLite, and one on PostgreSQL, in the current folder, where no workspace is."""
+    monkeypatch.chdir(tmp_path)
     storage: dict[str, Any] = {}
     if request.param == "postgresql":
         new_database: Callable[[], str] = request.getfixturevalue("new_database")

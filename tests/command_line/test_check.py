@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from clt_queued_run_coordinator.cli import main
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
 from dagster import DagsterRunStatus
@@ -45,6 +46,51 @@ def test_a_limit_for_an_unknown_code_location_is_found(home: Home) -> None:
         "dagster.yaml: run_coordinator: no run was ever queued from the limited code location 'code-locaton-b';"
         " did you mean 'code-location-b'\n"
     )
+
+
+@pytest.mark.parametrize("has_runs", [False, True])
+def test_a_name_that_is_right_is_no_finding(home: Home, has_runs: bool) -> None:
+    """A code location that nothing was queued from may be new; its sibling is no mistake for it."""
+    home.configure({"code_location_limits": {"locations": {A: 2, B: 2, "billing": 1}}})
+    if has_runs:
+        home.queue().queue(A, 1)
+    assert home.run("check").out == ""
+
+
+def test_what_exists_is_known_from_the_workspace(home: Home) -> None:
+    """The file is found, or named; one that has no name in common is another instance's, unless it is named."""
+    home.configure({"code_location_limits": {"locations": {A: 2, "bilings": 1}}})
+    workspace = home.folder / "workspace.yaml"
+    server = {"host": "a", "port": 1}
+
+    def write(*names: str) -> None:
+        entries = [{"grpc_server": {**server, "location_name": name}} for name in names]
+        workspace.write_text(yaml.safe_dump({"load_from": entries}))
+
+    write(A, "billings")
+    assert home.run("check").out == (
+        "dagster.yaml: run_coordinator: no run was ever queued from the limited code location 'bilings', which"
+        " workspace.yaml has not; did you mean 'billings'\n"
+    )
+    write(A, "bilings")
+    assert home.run("check").out == ""
+    write("another", "instances")
+    assert home.run("check").out == ""
+    answer = home.run("check", "--workspace", str(workspace))
+    assert answer.out.count("take its limit out if it is gone") == 2
+    workspace.write_text(yaml.safe_dump({"load_from": [{"python_file": "a.py"}, {"grpc_server": server}]}))
+    assert home.run("check", "--workspace", str(workspace)).out == ""
+
+
+@pytest.mark.parametrize("text", ["[", "a: b", "load_from: 3", "\0", ""])
+def test_a_workspace_that_cannot_be_read_is_told(home: Home, text: str) -> None:
+    """Where it is named; one that was found is passed by."""
+    (home.folder / "workspace.yaml").write_text(text)
+    assert home.run("check").code == 0
+    answer = home.run("check", "--workspace", "workspace.yaml")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith("Error: workspace.yaml ")
+    assert len(answer.err.splitlines()) == 1
 
 
 def test_a_limit_above_the_total_is_found(home: Home) -> None:
@@ -137,7 +183,7 @@ def test_another_coordinator_is_refused(home: Home, command: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("yaml", "message"),
+    ("text", "message"),
     [
         ("run_coordinator: [", "while parsing a flow node"),
         ("run_coordinator: {module: nowhere, class: X}", "Couldn't import module nowhere"),
@@ -166,9 +212,9 @@ def test_another_coordinator_is_refused(home: Home, command: list[str]) -> None:
         ),
     ],
 )
-def test_the_probe_says_why_a_coordinator_cannot_be_loaded(home: Home, yaml: str, message: str) -> None:
+def test_the_probe_says_why_a_coordinator_cannot_be_loaded(home: Home, text: str, message: str) -> None:
     """In one line."""
-    (home.folder / "dagster.yaml").write_text(yaml)
+    (home.folder / "dagster.yaml").write_text(text)
     answer = home.run("probe")
     assert (answer.code, answer.out) == (1, "")
     assert message in answer.err

@@ -11,9 +11,9 @@ from clt_queued_run_coordinator.limits import live
 from clt_queued_run_coordinator.limits.in_force import LimitInForce, limits_of
 from clt_queued_run_coordinator.limits.live import Change
 from clt_queued_run_coordinator.queue import counts
-from clt_queued_run_coordinator.view import checks, queue_state
+from clt_queued_run_coordinator.view import checks, queue_state, workspace
 from clt_queued_run_coordinator.view.moments import shown
-from clt_queued_run_coordinator.view.names import nearest
+from clt_queued_run_coordinator.view.names import mistyped
 from clt_queued_run_coordinator.view.queue_state import QueueState
 
 CodeLocation = click.argument("code_location", metavar="LOCATION")
@@ -21,8 +21,13 @@ Force = click.option("--force", is_flag=True, help="Take a code location that no
 
 
 def known_code_locations(instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator) -> set[str]:
-    """The code locations that are limited, have runs, or had any."""
-    return set(queue_state.read(instance, coordinator.settings).limits) | counts.known_code_locations(instance)
+    """The code locations that are limited, have runs, had any, or are in the workspace."""
+    found = workspace.find()
+    return {
+        *queue_state.read(instance, coordinator.settings).limits,
+        *counts.known_code_locations(instance),
+        *(found.code_locations if found else ()),
+    }
 
 
 def refuse_bad_name(
@@ -81,7 +86,7 @@ def _ends(state: QueueState, name: str, written: Change) -> str:
 def _refuse_unknown(name: str, known: set[str]) -> None:
     if name in known:
         return
-    similar = nearest(name, known)
+    similar = mistyped(name, known)
     raise click.ClickException(
         f"No run was ever queued from a code location {name!r}"
         + (

@@ -11,6 +11,7 @@ from clt_queued_run_coordinator.queue.queued_runs import untagged_queued_runs
 from clt_queued_run_coordinator.tagging.writing import write_tags
 from clt_queued_run_coordinator.view import checks, queue_state
 from clt_queued_run_coordinator.view.findings import Finding
+from clt_queued_run_coordinator.view.workspace import Workspace, WorkspaceError, find, read
 
 
 @click.command()
@@ -22,13 +23,21 @@ from clt_queued_run_coordinator.view.findings import Finding
     help="Check Helm values instead of an instance; several files as `helm upgrade -f` takes them.",
 )
 @click.option("--chart", type=click.Path(path_type=Path), help="The chart's directory or archive, for its keys.")
-def check(fix: bool, values: tuple[Path, ...], chart: Path | None) -> None:
+@click.option(
+    "--workspace",
+    type=click.Path(path_type=Path),
+    help="The workspace file, for the names of code locations; found in the current folder, in DAGSTER_HOME and in"
+    " the containers of Dagster's chart.",
+)
+def check(fix: bool, values: tuple[Path, ...], chart: Path | None, workspace: Path | None) -> None:
     """Look for what is wrong with an instance, or with Helm values: a line for each finding, exit code 1."""
     if values and fix:
         raise click.UsageError("--fix is for an instance; leave it out with --values.")
     if chart and not values:
         raise click.UsageError("--chart is for --values; name the values files too.")
-    findings = _check_values(values, chart) if values else _check_instance(fix)
+    if workspace and values:
+        raise click.UsageError("--workspace is for an instance; leave it out with --values.")
+    findings = _check_values(values, chart) if values else _check_instance(fix, _workspace(workspace))
     for finding in findings:
         click.echo(str(finding))
     click.echo(f"{len(findings)} finding{'' if len(findings) == 1 else 's'}", err=True)
@@ -50,7 +59,14 @@ def _check_values(values: tuple[Path, ...], chart: Path | None) -> list[Finding]
     return report.findings
 
 
-def _check_instance(fix: bool) -> list[Finding]:
+def _workspace(file: Path | None) -> Workspace | None:
+    try:
+        return read(file) if file else find()
+    except WorkspaceError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _check_instance(fix: bool, workspace: Workspace | None) -> list[Finding]:
     with the_instance() as (instance, coordinator):
         with run_database(instance).connect() as connection:
             untagged = untagged_queued_runs(connection)
@@ -63,4 +79,5 @@ def _check_instance(fix: bool) -> list[Finding]:
             instance_concurrency_settings(instance),
             0 if fix else len(untagged),
             coordinator.own_total,
+            workspace=workspace,
         )

@@ -167,10 +167,23 @@ def _add(counts: Counts, code_location: str | None, row: db.RowMapping) -> None:
 
 
 def known_code_locations(instance: DagsterInstance) -> set[str]:
-    """The names of all code locations that a run was ever tagged with."""
-    query = db.select(RunTagsTable.c.value).where(RunTagsTable.c.key == CLT_TAG_KEY).distinct()
+    """The names of all code locations that a run was ever tagged with.
+
+    One look into the index on keys and values for each name, whatever the number of runs: neither database goes
+    from one value to the next by itself for a DISTINCT.
+    """
     with run_database(instance).connect() as connection:
-        return {row[0] for row in connection.execute(query).all()}
+        return set(connection.execute(_known()).scalars())
+
+
+def _known() -> db.Select[tuple[str]]:
+    key, value = RunTagsTable.c.key, RunTagsTable.c.value
+    first = db.select(value).where(key == CLT_TAG_KEY, value.is_not(None)).order_by(value).limit(1)
+    known = db.select(first.scalar_subquery().label("name")).cte("known", recursive=True)
+    following = db.select(value).where(key == CLT_TAG_KEY, value > known.c.name).order_by(value).limit(1)
+    step = db.select(following.scalar_subquery()).select_from(known).where(known.c.name.is_not(None))
+    names = known.union_all(step)
+    return db.select(names.c.name).where(names.c.name.is_not(None))
 
 
 def _utc(stored: object) -> datetime | None:

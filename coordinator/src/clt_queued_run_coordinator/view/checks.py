@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterator, Mapping
 
 from clt_queued_run_coordinator.limits.in_force import Source
 from clt_queued_run_coordinator.view.findings import Finding
-from clt_queued_run_coordinator.view.names import nearest
+from clt_queued_run_coordinator.view.names import mistyped
 from clt_queued_run_coordinator.view.queue_state import QueueState
+from clt_queued_run_coordinator.view.workspace import Workspace
 
 COORDINATOR = "dagster.yaml: run_coordinator"
 CONCURRENCY = "dagster.yaml: concurrency.runs"
@@ -21,6 +22,8 @@ def instance_findings(
     concurrency: Mapping[str, object],
     untagged: int,
     own_total: int | None,
+    *,
+    workspace: Workspace | None = None,
 ) -> list[Finding]:
     """The findings on an instance whose coordinator is ours.
 
@@ -30,10 +33,11 @@ def instance_findings(
         concurrency: The instance's own `concurrency.runs`.
         untagged: How many queued runs lack their code location's tag.
         own_total: The coordinator's own `max_concurrent_runs`, None where it is not given.
+        workspace: The workspace file, where there is one.
     """
     return [
         *_shadowed(concurrency, own_total),
-        *_unknown(state, known),
+        *_unknown(state, known, workspace),
         *_unreachable(state),
         *_unreachable_by_groups(state),
         *_untagged(untagged),
@@ -63,15 +67,26 @@ def _shadowed(concurrency: Mapping[str, object], own_total: int | None) -> Itera
         )
 
 
-def _unknown(state: QueueState, known: Collection[str]) -> Iterator[Finding]:
-    if not known:
-        return  # a new instance: nothing can be told yet
-    for name in sorted({*state.settings.code_location_limits.named, *state.live.code_locations} - set(known)):
-        live = name in state.live.code_locations
-        similar = nearest(name, known)
+def _unknown(state: QueueState, known: Collection[str], workspace: Workspace | None) -> Iterator[Finding]:
+    """Names that are most likely mistyped; all that don't exist, where a workspace tells what does.
+
+    That no run was ever queued from a code location says nothing: it may be new, or rarely run.
+    """
+    limited = {*state.settings.code_location_limits.named, *state.live.code_locations}
+    existing = {*known, *(workspace.code_locations if workspace else ())}
+    for name in sorted(limited - existing):
+        similar = mistyped(name, existing)
+        if workspace and workspace.tells_of({*limited, *known}):
+            what = (
+                f"no run was ever queued from the limited code location {name!r}, which {workspace.file} has not"
+            )
+        elif similar:
+            what = f"no run was ever queued from the limited code location {name!r}"
+        else:
+            continue
         yield Finding(
-            f"no run was ever queued from the limited code location {name!r}",
-            DATABASE if live else COORDINATOR,
+            what,
+            DATABASE if name in state.live.code_locations else COORDINATOR,
             f"did you mean {similar!r}" if similar else "take its limit out if it is gone",
         )
 
