@@ -138,6 +138,10 @@ deploy: setup ## Check the values, then install or upgrade the release (CHART, V
 	helm upgrade --install $(RELEASE) $(CHART) --namespace $(NAMESPACE) --create-namespace \
 		$(addprefix --values ,$(VALUES)) --wait --timeout 10m $(HELM_OPTIONS)
 
+.PHONY: monitoring
+monitoring: setup ## Write the files for the Prometheus operator from the plain ones in deploy/monitoring
+	$(RUN)/python -m demo.operator_files
+
 # An image NAME-stock is NAME without the coordinator's package.
 .PHONY: e2e-images
 e2e-images: images ## Build the images, and what `make e2e` compares them with
