@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 
 from clt_queued_run_coordinator.daemon.totals import WAIT_BOUNDS, Totals
+from clt_queued_run_coordinator.limits.configuration import Sharing
 from clt_queued_run_coordinator.limits.in_force import Source
 from clt_queued_run_coordinator.view.scrape import Scrape
 from clt_queued_run_coordinator.view.status import CodeLocationStatus, GroupStatus
@@ -108,6 +109,7 @@ def _pause_reason(line: CodeLocationStatus) -> str | None:
 
 def _of_the_shares(scrape: Scrape) -> Iterator[Metric]:
     lines = scrape.status.code_locations
+    is_shared = _is_shared(scrape)
     yield _gauge(
         "weight",
         "How large the code location's share is beside the others'.",
@@ -121,7 +123,7 @@ def _of_the_shares(scrape: Scrape) -> Iterator[Metric]:
     yield _gauge(
         "share_slots",
         "The slots that are the code location's own; absent where nothing is shared.",
-        ((line, line.share) for line in lines),
+        ((line, line.share or 0) for line in lines if is_shared),
     )
     yield _gauge(
         "used_slot_seconds",
@@ -162,8 +164,14 @@ def _of_the_totals(scrape: Scrape) -> Iterator[Metric]:
     yield from (starts, ends, refusals, waits)
 
 
+def _is_shared(scrape: Scrape) -> bool:
+    """Whether slots are shared; then an idle code location has a share of 0, so that its series goes on."""
+    return scrape.status.sharing == Sharing.FAIR.value and scrape.status.max_concurrent_runs != -1
+
+
 def _of_the_groups(scrape: Scrape) -> Iterator[Metric]:
     groups = scrape.status.groups
+    is_shared = _is_shared(scrape)
     if not groups:
         return
     numbers: dict[str, tuple[str, Callable[[GroupStatus], float | None]]] = {
@@ -177,7 +185,7 @@ def _of_the_groups(scrape: Scrape) -> Iterator[Metric]:
         "min_slots": ("The slots that are kept for the group while it has runs queued.", lambda group: group.min),
         "share_slots": (
             "The slots that are the group's own; absent where nothing is shared.",
-            lambda group: group.share,
+            lambda group: (group.share or 0) if is_shared else None,
         ),
         "used_slot_seconds": (
             "What the group has used of the slots lately, halved every half-life; absent where nothing is shared.",
