@@ -46,3 +46,22 @@ def test_a_moment_is_understood_with_its_offset(text: str) -> None:
     """And turned into UTC."""
     moment = as_moment(Context(Command("pause")), Option(["--until"]), text)
     assert moment == datetime(2026, 12, 24, 17, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("dagster-clt pa", ["pause"]),
+        ("dagster-clt --v", ["--version"]),
+        ("dagster-clt pause --f", ["--for", "--force"]),
+    ],
+)
+def test_a_shell_completes_commands_and_options(words: str, completed: list[str]) -> None:
+    """As click tells bash."""
+    variables = {
+        "_DAGSTER_CLT_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    result = new_runner().invoke(main, [], prog_name="dagster-clt", env=variables)
+    assert [line.removeprefix("plain,") for line in result.stdout.splitlines()] == completed

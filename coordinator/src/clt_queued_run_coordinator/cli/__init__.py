@@ -7,6 +7,7 @@ wrong usage. Each command is a module of its own, loaded when it is called: to i
 import importlib
 
 import click
+from click.shell_completion import CompletionItem
 
 COMMANDS = {
     "check": "check",
@@ -42,6 +43,11 @@ class Commands(click.Group):
         command = getattr(module, cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)  # noqa: S101 - see COMMANDS
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands and options that begin so; click would import every command for its description."""
+        names = [CompletionItem(name) for name in sorted(COMMANDS) if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
