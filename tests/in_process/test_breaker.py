@@ -13,7 +13,9 @@ from clt_queued_run_coordinator.daemon import breakers
 from clt_queued_run_coordinator.daemon.outcomes import KEY, Outcomes
 from clt_queued_run_coordinator.limits import database_clock, history, live
 from clt_queued_run_coordinator.limits.in_force import LimitInForce, Source
+from clt_queued_run_coordinator.queue import candidates
 from clt_queued_run_coordinator.queue.max_queued import QueueFullError
+from clt_queued_run_coordinator.queue.queued_runs import load_runs
 from clt_queued_run_coordinator.view import queue_state
 from dagster import DagsterRunStatus
 from dagster._core.events import DagsterEvent, DagsterEventType
@@ -343,6 +345,82 @@ def test_what_can_not_be_understood_counts_as_nothing(run_queue: MakeRunQueue, s
     queue.instance.daemon_cursor_storage.set_cursor_values({KEY: text})
     queue.coordinator._daemon_seam._ticks._outcomes.forget()
     open_breaker(queue)
+
+
+BY_HAND: dict[str, Any] = {"limit": 2, "breaker": {"failures": 2, "manual_launches": True}}
+AUTOMATIC = [
+    {"dagster/schedule_name": "hourly"},
+    {"dagster/sensor_name": "new_orders"},
+    {"dagster/auto_materialize": "true"},
+    {"dagster/from_automation_condition": "true"},
+    {"dagster/auto_observe": "true"},
+    {"dagster/backfill": "x"},
+    {"dagster/retry_number": "1", "dagster/parent_run_id": "x"},
+    {"dagster/backfill": "x", "dagster/parent_run_id": "x"},
+]
+
+
+@on_one_storage
+@pytest.mark.parametrize("tags", AUTOMATIC, ids=", ".join)
+def test_with_manual_launches_automatic_runs_are_held(run_queue: MakeRunQueue, tags: dict[str, str]) -> None:
+    """Whatever launched them."""
+    queue = run_queue(code_location_limits={"default": BY_HAND})
+    open_breaker(queue)
+    queue.queue(A, 3, tags=tags)
+    queue.queue(B)
+    assert queue.tick() == {B: 1}
+    live.resume(queue.instance, A)
+    assert queue.tick() == {A: 2}
+
+
+@pytest.mark.parametrize("tags", [{}, {"dagster/schedule_name": "hourly", "dagster/parent_run_id": "x"}])
+def test_manual_launches_pass_within_the_usual_limit(run_queue: MakeRunQueue, tags: dict[str, str]) -> None:
+    """Also a scheduled run that somebody executes again."""
+    queue = run_queue(code_location_limits={"default": BY_HAND})
+    open_breaker(queue)
+    queue.queue(A, 3, tags=AUTOMATIC[0], priority=9)
+    queue.queue(A, 3, tags=tags)
+    assert queue.tick() == {A: 2}
+    assert queue.tick() == {}
+    queue.end(A)
+    assert queue.tick() == {A: 1}
+    assert in_force(queue).limit == 0
+
+
+def test_manual_launches_pass_in_the_tick_that_opens_it(run_queue: MakeRunQueue) -> None:
+    """And nothing else does."""
+    queue = run_queue(code_location_limits={"default": BY_HAND})
+    fail(queue, *start(queue, A, 2))
+    queue.queue(A, 3, tags=AUTOMATIC[0])
+    manual = queue.queue(A)
+    assert queue.tick_ids() == manual
+
+
+def test_a_pause_holds_manual_launches_too(run_queue: MakeRunQueue) -> None:
+    """A breaker that lets them pass is no resume."""
+    queue = run_queue(code_location_limits={"default": BY_HAND})
+    open_breaker(queue)
+    live.pause(queue.instance, A)
+    queue.queue(A)
+    assert queue.tick() == {}
+
+
+@on_one_storage
+def test_a_manual_launch_behind_many_held_runs_starts_at_once(run_queue: MakeRunQueue) -> None:
+    """Without a body of theirs being loaded, and without keeping slots or a share from others."""
+    queue = run_queue(
+        max_concurrent_runs=2,
+        code_location_limits={"default": BY_HAND, "locations": {A: {"min": 2}}, "sharing": "fair"},
+    )
+    open_breaker(queue)
+    queue.copy(queue.queue(A, tags=AUTOMATIC[0], priority=5)[0], 3000)
+    queue.queue(B, 2)
+    assert queue.tick() == {B: 2}
+    manual = queue.queue(A)
+    queue.end(B)
+    with mock.patch.object(candidates, "load_runs", wraps=load_runs) as loaded:
+        assert queue.tick_ids() == manual
+    assert sum(len(list(call.args[1])) for call in loaded.mock_calls) <= 1
 
 
 @contextmanager

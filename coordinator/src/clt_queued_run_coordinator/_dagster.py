@@ -24,7 +24,18 @@ from dagster._core.storage import dagster_run as _dagster_run
 from dagster._core.storage.dagster_run import RunOpConcurrency
 from dagster._core.storage.runs.schema import BulkActionsTable, KeyValueStoreTable, RunsTable, RunTagsTable
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
-from dagster._core.storage.tags import BACKFILL_ID_TAG, PRIORITY_TAG, REPOSITORY_LABEL_TAG
+from dagster._core.storage.tags import (
+    AUTO_MATERIALIZE_TAG,
+    AUTO_OBSERVE_TAG,
+    AUTOMATION_CONDITION_TAG,
+    BACKFILL_ID_TAG,
+    PARENT_RUN_ID_TAG,
+    PRIORITY_TAG,
+    REPOSITORY_LABEL_TAG,
+    RETRY_NUMBER_TAG,
+    SCHEDULE_NAME_TAG,
+    SENSOR_NAME_TAG,
+)
 from dagster._serdes import ConfigurableClassData, deserialize_value, serialize_value
 from dagster._utils.schedules import cron_string_iterator, is_valid_cron_string
 from dagster._utils.tags import TagConcurrencyLimitsCounter
@@ -32,9 +43,12 @@ from dagster._utils.tags import TagConcurrencyLimitsCounter
 __all__ = [
     "BACKFILL_ID_TAG",
     "IN_PROGRESS_STATUSES",
+    "LAUNCHED_BY_TAGS",
+    "PARENT_RUN_ID_TAG",
     "PRIORITY_TAG",
     "QUEUE_DAEMON",
     "REPOSITORY_LABEL_TAG",
+    "RETRY_NUMBER_TAG",
     "BulkActionsTable",
     "ConfigurableClassData",
     "DagsterEventType",
@@ -73,6 +87,16 @@ IN_PROGRESS_STATUSES: list[DagsterRunStatus] = list(
     # came to hold SUSPENDED as well; IN_PROGRESS_RUN_STATUSES before.
     getattr(_dagster_run, "ACTIVE_RUN_STATUSES", _dagster_run.IN_PROGRESS_RUN_STATUSES)
 )
+
+
+LAUNCHED_BY_TAGS = (
+    SCHEDULE_NAME_TAG,
+    SENSOR_NAME_TAG,
+    AUTO_MATERIALIZE_TAG,
+    AUTOMATION_CONDITION_TAG,
+    AUTO_OBSERVE_TAG,
+)
+"""The tags of runs that the daemons for schedules, sensors and automation launch; re-executions keep them."""
 
 
 class DoesNotFitError(Exception):

@@ -92,10 +92,12 @@ class Breakers:
             if not outcomes.store_within(connection):
                 raise _StoredByAnotherError
         for name, change in opened.items():
+            breaker = self._breaker(name)
             self._log.warning(
-                "The circuit breaker of code location %r has opened: %s. Nothing of it is started until %s.",
+                "The circuit breaker of code location %r has opened: %s. %s of it is started until %s.",
                 name,
                 change.reason,
+                "Only what is launched by hand" if breaker and breaker.manual_launches else "Nothing",
                 f"{live.iso(change.until)} or `dagster-clt resume`" if change.until else "`dagster-clt resume`",
             )
         return opened

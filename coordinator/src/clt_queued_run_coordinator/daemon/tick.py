@@ -12,6 +12,7 @@ from clt_queued_run_coordinator.limits.claims import Claim, Claims, levels
 from clt_queued_run_coordinator.limits.configuration import Group
 from clt_queued_run_coordinator.limits.in_force import (
     LimitInForce,
+    Source,
     default_limit,
     limits_of,
     limits_within_groups,
@@ -38,6 +39,9 @@ class Tick:
         tag_limits: The tag limits that the daemon was handed. It looks at them only after it has read the queue,
             so what was found out by then is written into this very list.
         in_progress: The runs in progress, read by the daemon after the queue was read here.
+        whole: Whether the daemon reads the whole queue.
+        queued_by_hand: Of the code locations of which only runs may start that somebody launched by hand, how many
+            of these are queued.
     """
 
     settings: Settings
@@ -45,6 +49,8 @@ class Tick:
     queued: Mapping[str, int]
     tag_limits: list[dict[str, Any]] = field(default_factory=list)
     in_progress: Sequence[RunRecord] | None = None
+    whole: bool = False
+    queued_by_hand: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.tag_limits[:] = as_tag_limits(
@@ -65,8 +71,27 @@ class Tick:
         return limits_of(names - {NO_CODE_LOCATION}, self.settings, self.live)
 
     def limit(self, code_location: str) -> int | None:
-        """The limit in force of a code location."""
-        return None if code_location == NO_CODE_LOCATION else self.limits[code_location].limit
+        """The limit in force of a code location; the usual one where manual launches pass its circuit breaker."""
+        if code_location == NO_CODE_LOCATION:
+            return None
+        if code_location in self.by_hand:
+            return limits_of([code_location], self.settings, replace(self.live, breakers={}))[code_location].limit
+        return self.limits[code_location].limit
+
+    @property
+    def by_hand(self) -> frozenset[str]:
+        """The code locations of which only what somebody launched by hand may start."""
+        if self.whole:
+            return frozenset()
+        configured = self.settings.code_location_limits
+        return frozenset(
+            name
+            for name in self.live.breakers
+            if (breaker := configured.entry(name).breaker)
+            and breaker.manual_launches
+            and name in self.limits
+            and self.limits[name].source is Source.BREAKER
+        )
 
     @property
     def default_limit(self) -> int | None:
@@ -141,7 +166,7 @@ class Tick:
         limits = self.settings.code_location_limits
         of_each = {
             name: Claim(
-                queued=self.queued.get(name, 0),
+                queued=self.queued_by_hand.get(name, self.queued.get(name, 0)),
                 in_progress=self.in_progress_of[name],
                 limit=self.limit(name),
                 weight=self.weight(name),
@@ -220,7 +245,7 @@ class Tick:
             limit = self.limit(name)
             yield (
                 f"{name or 'without a code location'} {self.in_progress_of[name]}"
-                f"/{'no limit' if limit is None else limit}"
+                f"/{'no limit' if limit is None else limit}{' by hand' if name in self.by_hand else ''}"
             )
         for name, group in sorted(self.settings.code_location_limits.groups.items()):
             if group.limit is not None and any(of_it in self.queued for of_it in group.locations):

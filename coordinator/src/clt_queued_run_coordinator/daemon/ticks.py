@@ -36,7 +36,7 @@ from clt_queued_run_coordinator.queue import published_counts
 from clt_queued_run_coordinator.queue.candidates import Candidates
 from clt_queued_run_coordinator.queue.own_checks import OwnChecks
 from clt_queued_run_coordinator.queue.published_counts import PublishedCounts
-from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, QueuedRun
+from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, QueuedRun, by_hand
 from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION, QueuedRuns, run_ids
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.tagging.writing import write_tags
@@ -136,6 +136,7 @@ class Ticks:
         They hold for runs that carry their tag when Dagster reads them, so every queued run is tagged before.
         """
         self._tag(instance, sorted(self._queued.not_tagged))
+        tick.whole = True
         if not tick.has_limits:
             return
         self.saw_in_progress(tick, instance.get_run_records(RunsFilter(statuses=IN_PROGRESS_STATUSES)))
@@ -211,12 +212,13 @@ class Ticks:
 
     def _choose(self, instance: DagsterInstance, tick: Tick, new_checks: NewChecks) -> list[Shown]:
         """The queued runs that may start, in the order in which the daemon shall try them."""
+        tick.queued_by_hand = {name: self._queued.count(name, by_hand) for name in tick.by_hand}
         claims = tick.claims(self._usage)
         with_room = [name for name in tick.queued if claims.room(name) != 0] if tick.slots != 0 else []
         shown: list[Shown] = []
         if with_room:
             with run_database(instance).connect() as connection:
-                within = Within(tick.settings.code_location_limits, tick.belonging_in_progress())
+                within = Within(tick.settings.code_location_limits, tick.belonging_in_progress(), tick.by_hand)
                 candidates = Candidates(connection, self._queued, self._stopped_at, len(with_room), within)
                 checks = new_checks(
                     instance, on_other_tags(tick.settings.tag_concurrency_limits), tick.in_progress or ()

@@ -171,6 +171,12 @@ class CodeLocationLimits:
         return any(entry.breaker for entry in (self.default, *self.entries.values()))
 
     @property
+    def lets_manual_launches_pass(self) -> bool:
+        """Whether an open circuit breaker of any code location lets manual launches pass."""
+        entries = (self.default, *self.entries.values())
+        return any(entry.breaker and entry.breaker.manual_launches for entry in entries)
+
+    @property
     def limits_queues(self) -> bool:
         """Whether `max_queued` holds for any code location."""
         return any(entry.max_queued is not None for entry in (self.default, *self.entries.values()))

@@ -31,7 +31,12 @@ from clt_queued_run_coordinator._dagster import (
     RunTagsTable,
     deserialize_value,
 )
-from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, QueuedRun
+from clt_queued_run_coordinator.queue.queued_run import (
+    TAGS_OF_AUTOMATIC_RUNS,
+    JobAndBackfill,
+    QueuedRun,
+    is_automatic,
+)
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, code_location_of
 
 NO_CODE_LOCATION = ""
@@ -116,6 +121,10 @@ class _Lines:
 
     def _take(self, line: _Line) -> None:
         del self._by_first[bisect_left(self._by_first, line.first, key=_first)]
+
+    def count(self, may_start: MayStart) -> int:
+        """How many runs there are in the lines that may start."""
+        return sum(len(line.ids) for line in self._by_first if may_start(line.of))
 
     def in_order(self, after: int, may_start: MayStart | None) -> Iterator[int]:
         """The runs behind one, oldest first, of those lines that may start.
@@ -265,6 +274,11 @@ class QueuedRuns:
         """How many runs are queued of each code location that has any, `NO_CODE_LOCATION` among them."""
         return dict(self._runs_of)
 
+    def count(self, code_location: str, may_start: MayStart) -> int:
+        """How many runs are queued of a code location in the lines that may start."""
+        by_priority = self._lines.get(code_location, {})
+        return sum(lines.count(may_start) for lines in by_priority.values())
+
     def code_location(self, run_id: int) -> str:
         """The code location of a queued run."""
         return self._line_of[run_id].code_location
@@ -333,7 +347,8 @@ class QueuedRuns:
                 carried = [value for key, value in of_run if key == CLT_TAG_KEY]
                 label = _label(of_run)
                 name = label.partition("@")[2] if label else origins.get(run_id)
-                of = JobAndBackfill(jobs.get(run_id), _value(of_run, BACKFILL_ID_TAG))
+                automatic = is_automatic({key for key, _ in of_run})
+                of = JobAndBackfill(jobs.get(run_id), _value(of_run, BACKFILL_ID_TAG), automatic)
                 apart = self._keep_apart(name, of) if name and self._keep_apart else _ANY
                 self._add(run_id, name or NO_CODE_LOCATION, _priority(of_run), apart)
                 if name and carried != [name]:
@@ -343,7 +358,7 @@ class QueuedRuns:
     def _tags(self) -> Sequence[str]:
         """The keys of the tags that count here."""
         keys = (CLT_TAG_KEY, REPOSITORY_LABEL_TAG, PRIORITY_TAG)
-        return (*keys, BACKFILL_ID_TAG) if self._keep_apart else keys
+        return (*keys, *TAGS_OF_AUTOMATIC_RUNS) if self._keep_apart else keys
 
     def _jobs(self, connection: db.Connection, run_ids: Sequence[int]) -> dict[int, str]:
         """The jobs of some runs, where they count."""
