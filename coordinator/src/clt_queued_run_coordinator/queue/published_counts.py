@@ -51,4 +51,7 @@ def read(connection: db.Connection) -> PublishedCounts | None:
         queued = {str(name): int(number) for name, number in data["queued"].items()}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         return None
-    return PublishedCounts(newest, queued)
+    # A moment with a time zone isn't the database's, and can't be compared with it.
+    return (
+        None if newest.tzinfo or any(number < 0 for number in queued.values()) else PublishedCounts(newest, queued)
+    )

@@ -53,7 +53,7 @@ TAGS_OF_AUTOMATIC_RUNS = (BACKFILL_ID_TAG, RETRY_NUMBER_TAG, PARENT_RUN_ID_TAG, 
 
 
 def is_automatic(tags: Container[str]) -> bool:
-    """Whether a schedule, a sensor, automation, a backfill or an automatic retry launched a run, and nobody by hand.
+    """Whether a schedule, a sensor, automation, a backfill or an automatic retry launched a run.
 
     A re-execution keeps the tags of its parent; one by hand carries no number of a retry.
 
