@@ -271,6 +271,18 @@ def test_the_slots_of_a_group_go_to_the_minimum_within_it_first() -> None:
     assert [name for name, _ in admitted] == ["b", "b", "a", "a", "c"]
 
 
+@pytest.mark.parametrize("fair", [True, False])
+def test_a_minimum_counts_whatever_the_group(fair: bool) -> None:
+    """The group has no minimum of its own, and much in progress already."""
+    claims = Claims.of(
+        {"a": Claim(queued=9, in_progress=5), "b": Claim(queued=9, min=2), "c": Claim(queued=9)},
+        {"team": Group(("a", "b"))},
+    )
+    queues = {name: iter([QueuedRun(0, start + of) for of in range(9)]) for name, start in (("b", 50), ("c", 10))}
+    admitted = admit(queues, claims, 3, lambda _name, _run: True, fair=fair)
+    assert [name for name, _ in admitted] == ["b", "b", "c"]
+
+
 def test_groups_share_first_then_their_code_locations() -> None:
     """Two groups of equal weight, one of three code locations."""
     groups = {"x": Group(("a", "b", "c")), "y": Group(("d",))}
