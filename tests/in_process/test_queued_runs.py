@@ -5,6 +5,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from clt_queued_run_coordinator._dagster import run_database
+from clt_queued_run_coordinator.queue import queued_runs
 from clt_queued_run_coordinator.queue.queued_runs import LOOKED_UP_ANEW, WHOLE_READING, QueuedRuns
 from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 from dagster._core.storage.tags import PRIORITY_TAG
@@ -119,6 +120,21 @@ def test_a_run_that_nobody_saw_coming_or_going_is_noticed(kept: Kept) -> None:
     kept.read()
     assert kept.order(A) == [0, 1, 2]
     assert kept.queued.left == {A: 1}
+
+
+def test_runs_that_are_gone_are_kept_for_who_asks_and_not_for_ever(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a Dagster that reads the runs in progress in another way nobody asks."""
+    monkeypatch.setattr(queued_runs, "GONE_AT_MOST", 3)
+    run_ids = kept.queue.queue(A, 6)
+    kept.read()
+    gone = []
+    for run_id in run_ids:
+        kept.queue.instance.delete_run(run_id)
+        kept.read()
+        gone.append(len(kept.queued.gone))
+    assert gone == [1, 2, 3, 4, 1, 2]
 
 
 def test_now_and_then_the_whole_queue_is_read(kept: Kept) -> None:

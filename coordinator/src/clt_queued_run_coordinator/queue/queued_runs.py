@@ -52,6 +52,9 @@ LOOKED_UP_ANEW = 20
 """How many known runs are looked up anew at each tick, one after the other, so that a change behind Dagster's
 back is seen sooner or later."""
 
+GONE_AT_MOST = 100_000
+"""How many runs that have left the queue are kept for who asks after them; where nobody does, none are missed."""
+
 ROWS_A_STATEMENT = 500
 
 
@@ -198,6 +201,8 @@ class QueuedRuns:
         """
         now = now or datetime.now(timezone.utc)
         self.left = Counter()
+        if len(self.gone) > GONE_AT_MOST:
+            self.gone.clear()
         changed = self._read_changes(connection, offered, now) if self._knows_all(now) else None
         if changed is None:
             changed = self._read_whole(connection, now)
