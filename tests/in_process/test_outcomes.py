@@ -10,7 +10,7 @@ import pytest
 from clt_queued_run_coordinator.daemon import last_tick, outcomes
 from clt_queued_run_coordinator.daemon.outcomes import KEY, Outcomes
 from clt_queued_run_coordinator.daemon.totals import Outcome
-from dagster import DagsterRunStatus
+from dagster import DagsterRunStatus, RunsFilter
 from dagster._core.events import DagsterEvent, DagsterEventType
 from dagster._core.test_utils import MockedRunLauncher
 
@@ -329,6 +329,33 @@ def test_two_daemons_by_mistake_count_nothing_twice(same_database: Callable[...,
     for queue in daemons * 2:
         queue.tick()
     assert _counted(daemons[0]) == {"starts": 3, "success": 3}
+
+
+@on_one_storage
+def test_a_second_daemon_does_not_write_over_what_the_first_has_counted(run_queue: MakeRunQueue) -> None:
+    """It has seen nothing of a run that came and went between two of its ticks."""
+    queue = run_queue(**TWO_EACH)
+    first, second = Outcomes(), Outcomes()
+
+    def tick(daemon: Outcomes) -> None:
+        with queue.storage.connect() as connection:
+            daemon.read(connection)
+        in_progress = queue.instance.get_run_records(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
+        daemon.learn(queue.instance, in_progress, {}, (), whole=False)
+        daemon.store(queue.instance)
+
+    tick(first)
+    tick(second)
+    (run_id,) = queue.put(A, DagsterRunStatus.STARTED)
+    tick(first)
+    _report(queue, run_id, "SUCCESS")
+    tick(first)
+    queue.put(B, DagsterRunStatus.STARTED)
+    tick(second)
+    assert _counted(queue) == {"starts": 1, "success": 1}
+    tick(second)
+    assert _counted(queue) == {"starts": 1, "success": 1}
+    assert _counted(queue, B) == {"starts": 1}
 
 
 @on_one_storage
