@@ -220,13 +220,13 @@ def test_where_no_breaker_is_configured_failures_are_not_counted(run_queue: Make
     assert '"breakers"' not in _stored(queue)
 
 
-@pytest.mark.parametrize("name", ["50% of 'it'", "a/b", "ß·東", '"quoted"', "x" * 500])
-def test_odd_names(run_queue: MakeRunQueue, name: str) -> None:
+def test_odd_names(run_queue: MakeRunQueue) -> None:
     """A code location may be called anything."""
     queue = run_queue(**TWO)
-    open_breaker(queue, name)
+    for name in ("50% of 'it'", "a/b", "ß·東", '"quoted"', "x" * 500):
+        open_breaker(queue, name)
+        queue.queue(name)
     queue.queue(B)
-    queue.queue(name)
     assert queue.tick() == {B: 1}
 
 
