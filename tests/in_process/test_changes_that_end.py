@@ -139,6 +139,26 @@ def test_an_open_breaker_holds_until_its_end(queue: RunQueue, clock: Clock) -> N
     assert queue.tick() == {A: 3}
 
 
+@pytest.mark.parametrize("reading", ["narrowed", "whole"])
+def test_a_window_opens_and_closes(run_queue: MakeRunQueue, clock: Clock, reading: str) -> None:
+    """By the database's clock, at the ticks at its beginning and at its end."""
+    # Tomorrow from 8:00 to 10:00, so that nothing changes while the test runs.
+    now = datetime.now(timezone.utc)
+    eight = (now + timedelta(days=1)).replace(hour=8, minute=0, second=0, microsecond=0)
+    entry = {"limit": 3, "windows": [{"cron": f"0 8 {eight.day} {eight.month} *", "for": "2h", "limit": 1}]}
+    limits = {"locations": {A: entry}, "queue_reading": reading}
+    queue = run_queue(max_concurrent_runs=10, code_location_limits=limits)
+    queue.queue(A, 5)
+    clock.ahead = eight - now
+    assert queue.tick() == {A: 1}
+    live.set_limit(queue.instance, A, 2, HOUR)
+    assert queue.tick() == {A: 1}
+    clock.ahead += HOUR
+    assert queue.tick() == {}
+    clock.ahead += HOUR
+    assert queue.tick() == {A: 1}
+
+
 def test_an_end_that_has_passed_is_refused_and_nothing_is_written(queue: RunQueue, clock: Clock) -> None:
     """By the database's clock, whatever this machine's says."""
     clock.ahead = timedelta(days=1)
