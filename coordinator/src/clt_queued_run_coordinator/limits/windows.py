@@ -18,7 +18,8 @@ LONGEST = timedelta(days=366)
 """The longest that a window lasts."""
 
 _LOOKED_AHEAD = 500
-"""How many beginnings are looked at for the end of windows that follow one another without a gap."""
+"""How many beginnings, of a year at most, are looked at for the end of windows that follow one another without a
+gap."""
 
 _WORKED_OUT_ANEW = timedelta(hours=1)
 """How often a window is worked out anew even where nothing changes, in case the library overlooked a beginning."""
@@ -107,6 +108,8 @@ def _phase(window: Window, moment: datetime) -> _Phase:
         if follows > end:
             return _Phase(moment, min(end, anew), is_open=True, until=end)
         end = follows + lasts
+        if follows > moment + LONGEST:
+            break
     # The same, where the cron expression has no further beginning or too many of them to find the end.
     return _Phase(moment, min(end, anew), is_open=True, until=end if follows is None else None)
 
