@@ -1,5 +1,7 @@
 """Limits on jobs and backfills: examples, and what holds for every line of the queue."""
 
+from typing import Any
+
 import pytest
 from clt_queued_run_coordinator.limits.configuration import (
     CodeLocationLimits,
@@ -65,11 +67,13 @@ def test_only_what_is_limited_is_kept_apart() -> None:
     assert keep_apart(CodeLocationLimits(default=Entry(3))) is None
 
 
-@pytest.mark.parametrize("key", ["max_per_job", "max_per_backfill", "backfill_share"])
+@pytest.mark.parametrize("key", ["max_per_job", "max_per_backfill", "backfill_share", "breaker.manual_launches"])
 @pytest.mark.parametrize("place", ["default", "locations.a"])
 def test_what_tag_limits_cannot_do_is_refused_beside_the_whole_reading(key: str, place: str) -> None:
     """With the key and the cure."""
-    entry = {key: 0.5 if key == "backfill_share" else 1}
+    entry: dict[str, Any] = {key: 0.5 if key == "backfill_share" else 1}
+    if key == "breaker.manual_launches":
+        entry = {"breaker": {"failures": 1, "manual_launches": True}}
     option = {"default": entry} if place == "default" else {"locations": {"a": entry}}
     assert parse(option)
     with pytest.raises(ConfigurationError) as raised:

@@ -234,12 +234,15 @@ def parse(option: Mapping[str, Any] | None) -> CodeLocationLimits | None:
 def _refuse_what_tag_limits_cannot_do(default: Entry, entries: Mapping[str, Entry]) -> None:
     named = {f"{OPTION}.locations.{name}": entry for name, entry in entries.items()}
     for key, entry in {f"{OPTION}.default": default, **named}.items():
-        for name in ("max_per_job", "max_per_backfill", "backfill_share"):
-            if getattr(entry, name) != getattr(Entry(), name):
-                raise ConfigurationError(
-                    f"{key}.{name} needs the narrowed reading of the queue, but {OPTION}.queue_reading is"
-                    f" 'whole'; take one of the two out."
-                )
+        of_it = ("max_per_job", "max_per_backfill", "backfill_share")
+        needing = [name for name in of_it if getattr(entry, name) != getattr(Entry(), name)]
+        if entry.breaker and entry.breaker.manual_launches:
+            needing.append("breaker.manual_launches")
+        for name in needing:
+            raise ConfigurationError(
+                f"{key}.{name} needs the narrowed reading of the queue, but {OPTION}.queue_reading is 'whole';"
+                " take one of the two out."
+            )
 
 
 _OF_ANY = {
