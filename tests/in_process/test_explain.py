@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -279,6 +279,39 @@ def test_a_group(run_queue: MakeRunQueue) -> None:
     (blocker,) = held_by(queue, run_id, "group_limit").held_by
     assert blocker.what == "the limit of group team is used up: 1 of 1 in progress"
     queue.end(B)
+    let_go(queue, run_id)
+
+
+@on_one_storage
+def test_the_limit_of_its_job_or_backfill(run_queue: MakeRunQueue) -> None:
+    """Used up by runs in progress, or by those that go first."""
+    limits = {"limit": 9, "max_per_job": 3, "max_per_backfill": 1}
+    queue = run_queue(code_location_limits={"locations": {A: limits}})
+    backfill = {"dagster/backfill": "bf"}
+    queue.queue(A, tags=backfill)
+    queue.tick()
+    (second,) = queue.queue(A, tags=backfill)
+    (blocker,) = held_by(queue, second, "max_per_backfill").held_by
+    assert blocker.what == "max_per_backfill of backfill bf is used up: 1 of 1 in progress"
+    queue.queue(A, 2)
+    (last,) = queue.queue(A)
+    (blocker,) = explained(queue, last).held_by
+    assert blocker.what == "max_per_job of job job is used up: 1 of 3 in progress, 2 runs of it go first"
+    held_by(queue, last, "max_per_job")
+    held_by(queue, second, "max_per_job", "max_per_backfill")
+
+
+@on_one_storage
+def test_an_open_breaker_and_what_ends_by_itself(run_queue: MakeRunQueue) -> None:
+    """With the reason and the end."""
+    queue = run_queue(code_location_limits={})
+    (run_id,) = queue.queue(A)
+    until = datetime.now(timezone.utc) + timedelta(hours=1)
+    live.pause(queue.instance, A, until=until, reason="maintenance")
+    (blocker,) = held_by(queue, run_id, "pause").held_by
+    assert blocker.what.endswith(f" until {until:%Y-%m-%d %H:%M} UTC: maintenance")
+    assert blocker.cure == f"dagster-clt resume {A}, or wait until {until:%Y-%m-%d %H:%M} UTC"
+    live.resume(queue.instance, A)
     let_go(queue, run_id)
 
 

@@ -16,16 +16,17 @@ from tests.run_queue import A, B, RunQueue, ephemeral_run_queue
 
 C = "code-location-c"
 NAMES = [A, B, C]
+TAGS = {"tag": {"database": "yes"}, "backfill": {"dagster/backfill": "bf"}}
 Runs = list[tuple[str, str, int]]
 """The code location of each, what it needs, and its priority."""
 LIMITS: dict[str, Any] = {
     "default": 2,
-    "locations": {A: 3, B: {"limit": 2, "weight": 2, "min": 1}},
+    "locations": {A: {"limit": 3, "max_per_backfill": 2}, B: {"limit": 2, "weight": 2, "min": 1}},
     "groups": {"team": {"locations": [A, C], "limit": 4}},
 }
 
 names = st.sampled_from(NAMES)
-needs = st.sampled_from(["nothing", "nothing", "tag", "pool"])
+needs = st.sampled_from(["nothing", "nothing", "tag", "pool", "backfill"])
 queued = st.lists(st.tuples(names, needs, st.integers(-1, 1)), min_size=1, max_size=10)
 
 
@@ -66,7 +67,7 @@ def _queue(queue: RunQueue, runs: Runs) -> set[str]:
             name,
             priority=priority,
             pool="slots" if need == "pool" else None,
-            tags={"database": "yes"} if need == "tag" else {},
+            tags=TAGS.get(need, {}),
         )[0]
         for name, need, priority in runs
     }

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clt_queued_run_coordinator._dagster import DagsterInstance, RunRecord, without_writing_pools
+from clt_queued_run_coordinator._dagster import DagsterInstance, DagsterRun, RunRecord, without_writing_pools
 from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.daemon.tick import Tick
 from clt_queued_run_coordinator.daemon.ticks import Ticks
@@ -25,12 +25,14 @@ class NextTick:
         by_code_location: How many of each code location.
         room: How many of each could start, by its limit and its group's; None for no limit.
         checks: Dagster's own checks beside those runs; None where none could start.
+        runs: Those that start.
     """
 
     starts: frozenset[int]
     by_code_location: Mapping[str, int]
     room: Mapping[str, int | None]
     checks: OwnChecks | None
+    runs: Sequence[DagsterRun]
 
 
 def next_tick(
@@ -70,4 +72,5 @@ def next_tick(
         by_code_location=Counter(name for name, _, _ in shown),
         room=room,
         checks=made[0] if made else None,
+        runs=[run for _, _, run in shown],
     )

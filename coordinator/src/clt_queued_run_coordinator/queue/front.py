@@ -10,19 +10,20 @@ queued runs. Where that finds too few, each run's are looked up after all.
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import (
+    BACKFILL_ID_TAG,
     PRIORITY_TAG,
     REPOSITORY_LABEL_TAG,
     DagsterRunStatus,
     RunsTable,
     RunTagsTable,
 )
-from clt_queued_run_coordinator.queue.queued_run import QueuedRun
-from clt_queued_run_coordinator.queue.queued_runs import QueuedRuns, priority_of
+from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, QueuedRun
+from clt_queued_run_coordinator.queue.queued_runs import KeepApart, QueuedRuns, priority_of
 
 OLDEST = 100
 """How many of the oldest queued runs tell where the stretch begins ..."""
@@ -34,8 +35,8 @@ TAGS_A_RUN = 20
 """A stretch with more tags than this for each queued run isn't read; one of `BEFORE_THEM` always is."""
 
 
-_Place: TypeAlias = "db.Row[tuple[int, str, str | None, int, int]]"
-"""The storage's number of a run, its label and priority, its place among those with the same two, their number."""
+_Place: TypeAlias = "db.Row[Any]"
+"""A run: `id`, `label`, `priority`, `job`, `backfill`, its `place` among those with the same, how many `runs`."""
 
 
 class FrontOfQueue(QueuedRuns):
@@ -43,10 +44,11 @@ class FrontOfQueue(QueuedRuns):
 
     Args:
         connection: From `counts.reading`; used here only.
+        keep_apart: What tells the lines of a code location apart; None where nothing does.
     """
 
-    def __init__(self, connection: db.Connection) -> None:
-        super().__init__()
+    def __init__(self, connection: db.Connection, keep_apart: KeepApart | None = None) -> None:
+        super().__init__(keep_apart)
         self.in_all = connection.execute(_NUMBER).scalar_one()
         """How many runs of all code locations are queued."""
         self._stretches = _stretches(connection, self.in_all)
@@ -63,14 +65,14 @@ class FrontOfQueue(QueuedRuns):
 
         Args:
             connection: From `counts.reading`.
-            most: How many of each code location and priority.
+            most: How many of each code location and priority, and of each job and backfill where these count.
         """
         rows: Sequence[_Place] = ()
         for since in self._stretches:
-            rows = connection.execute(_first(since, most, ())).all()
+            rows = connection.execute(_first(since, most, (), apart=self._apart)).all()
             self._counts = Counter()
-            for _, label, _, place, runs in rows:
-                self._counts[_code_location(label)] += runs if place == 1 else 0
+            for row in rows:
+                self._counts[_code_location(row.label)] += row.runs if row.place == 1 else 0
             if self._counts.total() == self.in_all:
                 break
         self._take(rows)
@@ -87,7 +89,9 @@ class FrontOfQueue(QueuedRuns):
             most: How many of each code location and priority.
         """
         if code_locations:
-            self._take(connection.execute(_first(self._stretches[0], most, code_locations)).all())
+            self._take(
+                connection.execute(_first(self._stretches[0], most, code_locations, apart=self._apart)).all()
+            )
 
     def place(self, connection: db.Connection, code_location: str, run: QueuedRun) -> tuple[int, int, QueuedRun]:
         """A run's place in Dagster's order, which is by priority, then age.
@@ -122,9 +126,15 @@ class FrontOfQueue(QueuedRuns):
         return before, runs, first
 
     def _take(self, rows: Sequence[_Place]) -> None:
-        for run_id, label, priority, _, _ in rows:
-            if run_id not in self:  # a tag may be there twice
-                self._add(run_id, _code_location(label), priority_of(priority))
+        for row in rows:
+            if row.id not in self:  # a tag may be there twice
+                name, of_run = _code_location(row.label), JobAndBackfill(row.job, row.backfill)
+                of_line = self._keep_apart(name, of_run) if self._keep_apart else JobAndBackfill()
+                self._add(row.id, name, priority_of(row.priority), of_line)
+
+    @property
+    def _apart(self) -> bool:
+        return self._keep_apart is not None
 
     def _read_unlabelled(self, connection: db.Connection) -> None:
         run_ids = connection.execute(_unlabelled()).scalars().all()
@@ -210,16 +220,24 @@ def _by_priority(
 
 
 def _first(
-    since: int | None, most: int, code_locations: Collection[str]
-) -> db.Select[tuple[int, str, str | None, int, int]]:
-    """The first runs of each label and priority, each with its place among them and how many those are."""
+    since: int | None, most: int, code_locations: Collection[str], *, apart: bool
+) -> db.Select[tuple[Any, ...]]:
+    """The first runs of each label and priority, and of each job and backfill where these count; see `_Place`."""
     joined, label, priority = _labelled(since)
-    among = (label.c.value, priority.c.value)
+    job: db.ColumnElement[Any] = db.null()
+    of_backfill: db.ColumnElement[Any] = db.null()
+    if apart:
+        backfill = RunTagsTable.alias("backfill")
+        joined = joined.outerjoin(backfill, _has(backfill, BACKFILL_ID_TAG, since))
+        job, of_backfill = RunsTable.c.pipeline_name, backfill.c.value
+    among = (label.c.value, priority.c.value, *((job, of_backfill) if apart else ()))
     queued = (
         db.select(
             RunsTable.c.id,
             label.c.value.label("label"),
             priority.c.value.label("priority"),
+            job.label("job"),
+            of_backfill.label("backfill"),
             db.func.row_number().over(partition_by=among, order_by=RunsTable.c.id).label("place"),
             db.func.count().over(partition_by=among).label("runs"),
         )

@@ -11,8 +11,10 @@ from typing import Any
 
 from clt_queued_run_coordinator._dagster import DagsterRun, RunRecord
 from clt_queued_run_coordinator.daemon.next_tick import NextTick
+from clt_queued_run_coordinator.limits.configuration import Entry
 from clt_queued_run_coordinator.limits.in_force import LimitInForce, Source, is_per_unique_value, limits_of
 from clt_queued_run_coordinator.limits.live import Change
+from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill
 from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION
 from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
 from clt_queued_run_coordinator.view.run_facts import FullPool, RunFacts, moment
@@ -162,6 +164,41 @@ def group_at_its_limit(facts: RunFacts) -> Blocker | None:
     )
 
 
+def job_at_its_limit(facts: RunFacts, starting: Sequence[DagsterRun] = ()) -> Blocker | None:
+    """As many runs of its job are in progress as `max_per_job` of its code location allows.
+
+    Args:
+        facts: Of the run.
+        starting: Runs that start before it.
+    """
+    job = facts.run.job_name
+    most = _entry(facts).max_per_job.of(job)
+    running = [run for run in facts.in_progress_of(facts.code_location) if run.dagster_run.job_name == job]
+    before = [run for run in starting if code_location_of(run) == facts.code_location and run.job_name == job]
+    return _at_limit_within("max_per_job", f"job {job}", most, running, before)
+
+
+def backfill_at_its_limit(facts: RunFacts, starting: Sequence[DagsterRun] = ()) -> Blocker | None:
+    """As many runs of its backfill are in progress as `max_per_backfill` of its code location allows.
+
+    Args:
+        facts: Of the run.
+        starting: Runs that start before it.
+    """
+    of_run = JobAndBackfill.of(facts.run).backfill
+    if of_run is None:
+        return None
+    own = facts.in_progress_of(facts.code_location)
+    running = [run for run in own if JobAndBackfill.of(run.dagster_run).backfill == of_run]
+    before = [
+        run
+        for run in starting
+        if code_location_of(run) == facts.code_location and JobAndBackfill.of(run).backfill == of_run
+    ]
+    most = _entry(facts).max_per_backfill
+    return _at_limit_within("max_per_backfill", f"backfill {of_run}", most, running, before)
+
+
 def behind_others(facts: RunFacts) -> Blocker | None:
     """There is room within the limit of its code location, and the runs that go first take it."""
     in_force = limit_without_pause(facts)
@@ -239,6 +276,8 @@ STANDING: Sequence[Callable[[RunFacts], Blocker | None]] = (
     breaker_open,
     at_its_limit,
     group_at_its_limit,
+    job_at_its_limit,
+    backfill_at_its_limit,
     no_free_slot,
 )
 """What holds a run whatever the other queued runs do, each at most once."""
@@ -266,6 +305,8 @@ def in_turn(facts: RunFacts, coming: NextTick, full: FullBesideOthers) -> list[B
         found += [blocker or _behind_in_group(facts, room)]
     elif facts.tick.slots is not None and sum(coming.by_code_location.values()) >= facts.tick.slots:
         found.append(_turn_of_others(facts, coming))
+    within = (job_at_its_limit(facts, coming.runs), backfill_at_its_limit(facts, coming.runs))
+    found += [blocker for blocker in within if blocker]
     found += [_tag_limit(facts, limit, by_others=True) for limit in full.tag_limits]
     found += [_pool(facts, pool, by_others=True) for pool in full.pools]
     return found or [
@@ -315,6 +356,26 @@ def _by_whom(counts: Counter[str]) -> str:
 
 def _prioritize(facts: RunFacts) -> str:
     return f"dagster-clt prioritize {facts.run.run_id} N"
+
+
+def _entry(facts: RunFacts) -> Entry:
+    return facts.tick.settings.code_location_limits.entry(facts.code_location)
+
+
+def _at_limit_within(
+    option: str, of: str, most: int | None, running: Sequence[RunRecord], starting: Sequence[DagsterRun]
+) -> Blocker | None:
+    if most is None or len(running) + len(starting) < most:
+        return None
+    rest = f", {runs_of(len(starting))} of it go first" if starting else ""
+    return _with_holders(
+        Blocker(
+            option,
+            f"{option} of {of} is used up: {len(running)} of {most} in progress{rest}",
+            f"wait for a run of {of} to end, or raise {option}",
+        ),
+        map(_holder, running),
+    )
 
 
 def _tag_limit(facts: RunFacts, limit: Mapping[str, Any], *, by_others: bool = False) -> Blocker:

@@ -29,6 +29,7 @@ from clt_queued_run_coordinator.daemon.tick import Tick
 from clt_queued_run_coordinator.limits import live
 from clt_queued_run_coordinator.limits.in_force import limits_of
 from clt_queued_run_coordinator.limits.tag_limits import on_other_tags
+from clt_queued_run_coordinator.limits.within import keep_apart
 from clt_queued_run_coordinator.queue import counts as run_counts
 from clt_queued_run_coordinator.queue.candidates import LOOKED_AT_AT_LEAST
 from clt_queued_run_coordinator.queue.counts import Count, Counts
@@ -207,7 +208,7 @@ def read(
     settings = coordinator.settings.as_replaced_by(instance_concurrency_settings(instance))
     code_location = code_location_of(stored.run) or NO_CODE_LOCATION
     with run_counts.reading(instance) as connection:
-        front = FrontOfQueue(connection)
+        front = FrontOfQueue(connection, keep_apart(settings.code_location_limits))
         changes = live.read(connection)
         daemon = daemon_state.read(connection)
         read_at = last_tick.read(connection)
