@@ -1,13 +1,21 @@
 """The alert rules, and the files for the Prometheus operator that are written from the plain ones."""
 
 import json
+import re
 import subprocess
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import yaml
+from clt_queued_run_coordinator.daemon.last_tick import LastTick
+from clt_queued_run_coordinator.view.metrics import QueueCollector
+from clt_queued_run_coordinator.view.scrape import Scrape
+from clt_queued_run_coordinator.view.status import CodeLocationStatus, GroupStatus, Status
+from prometheus_client.metrics_core import Metric
 
 from demo.operator_files import FOLDER, operator_files
+from demo.system import ROOT
 
 RULES = FOLDER / "rules.yaml"
 TESTS = Path(__file__).with_name("rules_test.yaml")
@@ -62,6 +70,28 @@ def test_the_operator_scrapes_the_port_that_the_values_open() -> None:
         "app.kubernetes.io/name": "dagster",
         "component": "dagster-daemon",
     }
+
+
+def test_each_metric_is_documented_and_nothing_else_is_asked_for() -> None:
+    """In docs/monitoring.md, the dashboard and the rules."""
+    exposed = {family.name + ("_total" if family.type == "counter" else "") for family in _families()}
+    documented = (ROOT / "docs" / "monitoring.md").read_text()
+    of_groups = {name for name in exposed if name.startswith("dagster_clt_group_")}
+    for name in exposed - of_groups:
+        assert f"| `{name}` |" in documented
+    for name in of_groups:
+        assert f"`{name}`" in documented or f"`{name.removeprefix('dagster_clt_group')}`" in documented
+    asked = re.findall(r"dagster_clt_\w+", RULES.read_text() + (FOLDER / "dashboard.json").read_text())
+    assert {name.removesuffix("_bucket") for name in asked} <= exposed
+
+
+def _families() -> list[Metric]:
+    """Every metric that there can be."""
+    line = CodeLocationStatus("a", 1, 1, 1, "configuration", None, None, 1.0, 1, 1.0, "", 1.0)
+    group = GroupStatus("team", ["a"], 1, 1, 1, 1, 1.0, 1, 1.0, "")
+    status = Status(1, "fair", 1, 1, 0, [line], "narrowed", [group])
+    scrape = Scrape(datetime.now(timezone.utc), status, last_tick=LastTick(1.0, 1.0))
+    return list(QueueCollector(lambda: scrape).collect())
 
 
 def test_the_dashboard_can_be_imported_with_any_prometheus() -> None:

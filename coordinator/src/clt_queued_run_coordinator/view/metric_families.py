@@ -80,7 +80,7 @@ def _of_the_queue(scrape: Scrape) -> Iterator[Metric]:
     yield _gauge(
         "max_queued_runs",
         "The most queued runs, beyond which a submit is refused; absent for a code location without such a limit.",
-        ((line, scrape.max_queued.get(line.code_location)) for line in lines),
+        ((line, line.max_queued) for line in lines),
     )
     yield _gauge(
         "oldest_queued_run_age_seconds",

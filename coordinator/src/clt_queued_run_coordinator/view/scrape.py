@@ -21,7 +21,6 @@ class Scrape:
     Attributes:
         at: When, in UTC by this machine's clock.
         status: The queue.
-        max_queued: The most queued runs of each code location that has such a limit.
         totals: What the daemon has counted, by code location.
         refused: How many submits were ever refused, by code location.
         last_tick: When the daemon last read the queue; None before its first tick.
@@ -30,7 +29,6 @@ class Scrape:
 
     at: datetime
     status: Status
-    max_queued: Mapping[str, int] = field(default_factory=dict)
     totals: Mapping[str, Totals] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
     last_tick: LastTick | None = None
@@ -49,12 +47,9 @@ def read(instance: DagsterInstance, state: QueueState) -> Scrape:
         totals = outcomes.read_totals(connection)
         refused = read_refused(connection)
         tick = last_tick.read(connection)
-    configured = state.settings.code_location_limits
-    max_queued = {name: configured.entry(name).max_queued for name in state.limits}
     return Scrape(
         at=now,
         status=status(state, now),
-        max_queued={name: most for name, most in max_queued.items() if most is not None},
         totals=totals,
         refused=refused,
         last_tick=tick,
