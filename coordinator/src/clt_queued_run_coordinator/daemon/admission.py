@@ -20,6 +20,7 @@ def admit(
     starts: Callable[[str, QueuedRun], bool],
     *,
     fair: bool,
+    place: Callable[[str, QueuedRun], QueuedRun] = lambda _name, run: run,
 ) -> list[tuple[str, QueuedRun]]:
     """Choose the runs that may start.
 
@@ -30,6 +31,7 @@ def admit(
         starts: Whether a run can start with those that were admitted before it. Asked once for each run; a run
             that it lets pass counts from then on.
         fair: Whether slots are shared between the code locations; else Dagster's order decides between them too.
+        place: Whose place the next run of a code location takes among those of the others; its own if left out.
 
     Returns:
         The code location and the run of each, in the order in which they were admitted.
@@ -43,7 +45,8 @@ def admit(
         if run:
             next_run[name] = run
             # With fair sharing priorities count within a code location alone.
-            turns.wait(name, (run.id,) if fair else run.place)
+            standing = place(name, run)
+            turns.wait(name, (standing.id,) if fair else standing.place)
 
     for name in queues:
         wait(name)

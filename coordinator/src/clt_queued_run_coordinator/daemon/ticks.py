@@ -26,6 +26,7 @@ from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.daemon.stuck import Stuck
 from clt_queued_run_coordinator.daemon.tick import Tick
 from clt_queued_run_coordinator.limits import live
+from clt_queued_run_coordinator.limits.backfill_share import BackfillTurns
 from clt_queued_run_coordinator.limits.claims import Claims, least, with_groups
 from clt_queued_run_coordinator.limits.live import LiveChanges
 from clt_queued_run_coordinator.limits.settings import Settings
@@ -33,7 +34,7 @@ from clt_queued_run_coordinator.limits.tag_limits import on_other_tags
 from clt_queued_run_coordinator.limits.usage import Usage
 from clt_queued_run_coordinator.limits.within import Within, keep_apart
 from clt_queued_run_coordinator.queue import published_counts
-from clt_queued_run_coordinator.queue.candidates import Candidates
+from clt_queued_run_coordinator.queue.candidates import Candidates, StoppedAt
 from clt_queued_run_coordinator.queue.own_checks import OwnChecks
 from clt_queued_run_coordinator.queue.published_counts import PublishedCounts
 from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, QueuedRun, by_hand
@@ -65,9 +66,11 @@ class Ticks:
         self._settings = settings
         self._log = log
         self._queued = QueuedRuns(keep_apart(settings.code_location_limits))
-        self._stopped_at: dict[str, QueuedRun] = {}
+        self._stopped_at: StoppedAt = {}
         self._offered: dict[str, list[int]] = {}
         self._stuck: dict[str, Stuck] = {}
+        self._backfills_earned: dict[str, float] = {}
+        self._backfill_turns: dict[str, BackfillTurns] = {}
         self._usage = Usage()
         self._stored: DaemonState | None = None
         self._published: PublishedCounts | None = None
@@ -104,6 +107,9 @@ class Ticks:
             else self._queued.left
         )
         self._offered = {}
+        for name, turns in self._backfill_turns.items():
+            self._backfills_earned[name] = turns.settled(self._queued)
+        self._backfill_turns = {}
         self._publish_counts(instance)
         settings = self._settings.as_replaced_by(instance_concurrency_settings(instance))
         return Tick(settings, changes, self._queued.counts())
@@ -218,7 +224,11 @@ class Ticks:
         shown: list[Shown] = []
         if with_room:
             with run_database(instance).connect() as connection:
-                within = Within(tick.settings.code_location_limits, tick.belonging_in_progress(), tick.by_hand)
+                in_progress = tick.belonging_in_progress()
+                within = Within(
+                    tick.settings.code_location_limits, in_progress, tick.by_hand, self._backfills_earned
+                )
+                self._backfill_turns = within.backfill_turns
                 candidates = Candidates(connection, self._queued, self._stopped_at, len(with_room), within)
                 checks = new_checks(
                     instance, on_other_tags(tick.settings.tag_concurrency_limits), tick.in_progress or ()
@@ -275,21 +285,24 @@ class Ticks:
             of_run = JobAndBackfill.of(body)
             if not candidates.within.has_room(name, of_run) or not checks.starts(body):
                 return False
-            candidates.within.take(name, of_run)
+            candidates.within.start(name, run, of_run)
             return True
 
         # First as if nothing were held, so that one statement loads all runs that are likely to start.
         likely_within = candidates.within.copy()
 
         def starts_likely(name: str, run: QueuedRun) -> bool:
-            likely_within.take(name, self._queued.belongs_to(run.id))
+            of_run = self._queued.belongs_to(run.id)
+            if not likely_within.has_room(name, of_run):
+                return False
+            likely_within.start(name, run, of_run)
             return True
 
         queues = {name: candidates.likely(name, likely_within) for name in names}
-        likely = admit(queues, claims, slots, starts_likely, fair=fair)
+        likely = admit(queues, claims, slots, starts_likely, fair=fair, place=likely_within.place)
         checks.learn_of(candidates.load(run for _, run in likely))
         queues = {name: candidates.of(name, least(claims.room(name), slots)) for name in names}
-        admitted = admit(queues, claims, slots, starts, fair=fair)
+        admitted = admit(queues, claims, slots, starts, fair=fair, place=candidates.within.place)
         return [(name, run, candidates.loaded(run)) for name, run in admitted]
 
     def _charge(self, starts: Mapping[str, int]) -> None:

@@ -151,6 +151,11 @@ class CodeLocationLimits:
         return any(entry.has_limits_within for entry in (self.default, *self.entries.values()))
 
     @cached_property
+    def has_backfill_shares(self) -> bool:
+        """Whether backfills have a share of the starts of any code location."""
+        return any(entry.backfill_share is not None for entry in (self.default, *self.entries.values()))
+
+    @cached_property
     def group_of(self) -> Mapping[str, str]:
         """The name of the group of each code location that is in one."""
         return {location: name for name, group in self.groups.items() for location in group.locations}

@@ -28,6 +28,10 @@ LOADED_AT_ONCE = 100
 """How many bodies are loaded with one statement, at most."""
 
 
+StoppedAt = dict[tuple[str, bool | None], QueuedRun]
+"""Where the last tick stopped: by code location and, where backfills have turns there, whether in their queue."""
+
+
 class Candidates:
     """What one tick looks at.
 
@@ -44,7 +48,7 @@ class Candidates:
         self,
         connection: db.Connection,
         queued: QueuedRuns,
-        stopped_at: dict[str, QueuedRun],
+        stopped_at: StoppedAt,
         code_locations: int,
         within: Within,
     ) -> None:
@@ -63,36 +67,69 @@ class Candidates:
 
         Args:
             code_location: Its name.
-            within: The limits on jobs and backfills; whoever takes a run counts it there.
+            within: A copy of the one here, to count what is likely to start.
         """
-        return self._queued.in_order(code_location, may_start=within.room_of(code_location))
-
-    def _in_order(self, code_location: str, after: QueuedRun | None = None) -> Iterator[QueuedRun]:
-        return self._queued.in_order(code_location, after, self.within.room_of(code_location))
+        turns = within.turns_of(code_location)
+        if turns is None:
+            return self._in_order(code_location, within)
+        return turns.in_turn(
+            self._in_order(code_location, within, backfills=True),
+            self._in_order(code_location, within, backfills=False),
+        )
 
     def of(self, code_location: str, room: int | None) -> Iterator[QueuedRun]:
-        """The runs of a code location to look at, in Dagster's order.
+        """The runs of a code location to look at, in Dagster's order, or as its backfills have turns.
 
         Args:
             code_location: Its name.
             room: How many could start; None for all.
         """
-        first = None if room is None else max(room, self._half)
+        turns = self.within.turns_of(code_location)
+        if turns is None:
+            return self._looked_at(code_location, room, self._half)
+        half = max(1, self._half // 2)
+        return turns.in_turn(
+            self._looked_at(code_location, room, half, backfills=True),
+            self._looked_at(code_location, room, half, backfills=False),
+        )
+
+    def _in_order(
+        self,
+        code_location: str,
+        within: Within,
+        after: QueuedRun | None = None,
+        *,
+        backfills: bool | None = None,
+    ) -> Iterator[QueuedRun]:
+        has_room = within.room_of(code_location)
+        if backfills is None:
+            return self._queued.in_order(code_location, after, has_room)
+        return self._queued.in_order(
+            code_location,
+            after,
+            lambda of_run: (of_run.backfill is not None) is backfills and (has_room is None or has_room(of_run)),
+        )
+
+    def _looked_at(
+        self, code_location: str, room: int | None, half: int, *, backfills: bool | None = None
+    ) -> Iterator[QueuedRun]:
+        first = None if room is None else max(room, half)
         last = None
-        for last in islice(self._in_order(code_location), first):
+        for last in islice(self._in_order(code_location, self.within, backfills=backfills), first):
             yield last
         if last is None:
             return
         # Who gets here has had nothing of those before taken up, or not enough.
-        behind = max(last, self._stopped_at.get(code_location, last), key=lambda run: run.place)
-        rest = self._in_order(code_location, behind)
-        for last in islice(rest, self._half):
+        stopped_at = self._stopped_at.get((code_location, backfills), last)
+        behind = max(last, stopped_at, key=lambda run: run.place)
+        rest = self._in_order(code_location, self.within, behind, backfills=backfills)
+        for last in islice(rest, half):
             yield last
         more = next(rest, None)
         if more:
-            self._stopped_at[code_location] = last
+            self._stopped_at[code_location, backfills] = last
         else:
-            self._stopped_at.pop(code_location, None)
+            self._stopped_at.pop((code_location, backfills), None)
 
     def load(self, runs: Iterable[QueuedRun]) -> list[DagsterRun]:
         """Load the bodies of runs; returns those that weren't there yet."""
@@ -105,7 +142,10 @@ class Candidates:
         """Load the bodies of a run and of those behind it in its code location, unless the run's is there."""
         if run.id in self._bodies:
             return []
-        behind = self._in_order(code_location, run)
+        backfills = None
+        if self.within.turns_of(code_location):
+            backfills = self._queued.belongs_to(run.id).backfill is not None
+        behind = self._in_order(code_location, self.within, run, backfills=backfills)
         return self.load(chain([run], islice(behind, min(LOADED_AT_ONCE, 2 * self._half) - 1)))
 
     def body(self, run: QueuedRun) -> DagsterRun | None:
