@@ -10,24 +10,51 @@ import click
 from click.shell_completion import CompletionItem
 
 COMMANDS = {
-    "check": "check",
-    "clear-limit": "limit",
-    "drain": "drain",
-    "explain": "explain",
-    "history": "history",
-    "metrics": "metrics",
-    "pause": "pause",
-    "prioritize": "prioritize",
-    "probe": "probe",
-    "resume": "pause",
-    "set-limit": "limit",
-    "status": "status",
+    "check": (
+        "check",
+        "Look for what is wrong with an instance, or with Helm values: a line for each finding, exit code 1.",
+    ),
+    "clear-limit": ("limit", "Go back to the configured limit of LOCATION."),
+    "drain": (
+        "drain",
+        "Pause LOCATION and wait until nothing of it is in progress; exit code 1 if it takes longer than the"
+        " timeout.",
+    ),
+    "explain": ("explain", "Say why a run is queued: its place, what holds it now, and what would let it go."),
+    "history": (
+        "history",
+        "Show the last live changes, of LOCATION or of all: who, when, what, until when and why; newest first.",
+    ),
+    "metrics": ("metrics", "Serve the numbers of the queue for Prometheus at /metrics."),
+    "pause": ("pause", "Start nothing of LOCATION from the next tick on; runs in progress are left alone."),
+    "prioritize": (
+        "prioritize",
+        "Give queued runs the priority N: the larger goes first, from the next tick on; 0 is that of a run"
+        " without.",
+    ),
+    "probe": (
+        "probe",
+        "Load the instance's run coordinator as daemon, webserver and runs do; for startup probes.",
+    ),
+    "resume": (
+        "pause",
+        "End the pause of LOCATION and close its circuit breaker; the limit from before holds again.",
+    ),
+    "set-limit": (
+        "limit",
+        "Let at most LIMIT runs of LOCATION be in progress, from the next tick on; 0 holds it.",
+    ),
+    "status": (
+        "status",
+        "Show each code location: runs, limit and where it comes from, share, and what it waits for.",
+    ),
 }
-"""Each command, and the module that has it as a function of the same name, with `_` for `-`."""
+"""Each command: the module that has it as a function of the same name, with `_` for `-`, and what its help begins
+with, so that the list of them needs no import."""
 
 
 class Commands(click.Group):
-    """The commands, each imported when it is called or described."""
+    """The commands, each imported when it is called or its own help is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of the commands, in the order of the help."""
@@ -39,10 +66,16 @@ class Commands(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"{__name__}.{COMMANDS[cmd_name]}")
+        module = importlib.import_module(f"{__name__}.{COMMANDS[cmd_name][0]}")
         command = getattr(module, cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)  # noqa: S101 - see COMMANDS
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of the commands; click would import each for its description."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in sorted(COMMANDS.items())])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The commands and options that begin so; click would import every command for its description."""
