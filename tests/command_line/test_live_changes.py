@@ -142,7 +142,9 @@ def test_a_pause_tells_when_it_ends_and_what_holds_then(home: Home) -> None:
     )
     home.run("pause", A)
     answer = home.run("pause", A, "--until", end).out
-    assert answer.startswith(f"{A}: limit 0 (paused) from the next tick on, and after 2999-01-01 00:00 UTC too: ")
+    assert answer.startswith(
+        f"{A}: limit 0 (paused) from the next tick on, and after 2999-01-01 00:00 UTC too: paused by "
+    )
     assert home.run("resume", A).out == f"{A}: limit 2 (live) {until}, then limit 7 (live)\n"
     assert home.run("clear-limit", A).out == f"{A}: limit 3 (configuration) from the next tick on\n"
 

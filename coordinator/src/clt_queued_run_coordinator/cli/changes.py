@@ -76,7 +76,7 @@ def _ends(state: QueueState, name: str, written: Change) -> str:
     if written.until and (in_force.until is None or in_force.until > written.until):
         holds = f", and after {shown(written.until)} too"
         change = in_force.change
-        return f"{holds}: {change.by} changed it at {shown(change.at)}" if change else holds
+        return f"{holds}: {in_force.source.value} by {change.by} at {shown(change.at)}" if change else holds
     if in_force.until is None:
         return ""
     then = limits_of([name], state.settings, state.live.at(in_force.until))[name]
