@@ -348,3 +348,17 @@ def test_a_run_that_is_not_queued(run_queue: MakeRunQueue) -> None:
     assert what(DagsterRunStatus.STARTED).startswith("it is in progress (STARTED)")
     assert what(DagsterRunStatus.SUCCESS).startswith("it has succeeded")
     assert what(DagsterRunStatus.CANCELED).startswith("it was canceled")
+
+
+def test_a_breaker_that_lets_manual_launches_pass(run_queue: MakeRunQueue) -> None:
+    """It holds the others alone."""
+    queue = run_queue(code_location_limits={"default": {"breaker": {"failures": 1, "manual_launches": True}}})
+    queue.queue(A)
+    (failed,) = queue.tick_ids()
+    queue.instance.report_run_failed(queue.run(failed))
+    queue.tick()
+    (scheduled,) = queue.queue(A, tags={"dagster/schedule_name": "hourly"})
+    (manual,) = queue.queue(A)
+    assert kinds(queue, scheduled) == ["breaker"]
+    let_go(queue, manual)
+    held_by(queue, scheduled, "breaker")

@@ -1,7 +1,7 @@
 """Refuses runs that would make the queue of their code location longer than `max_queued`.
 
-What is asked first is what costs least: whether that many runs are queued at all, then what the daemon counted at
-its last tick and what was queued since. Only where neither shows that there is room are the runs of the code
+What is asked first is what costs least: whether few runs are queued at all, then what the daemon counted at its
+last tick and what was queued since. Only where neither shows that there is room are the runs of the code
 location counted one by one, and only that count refuses a run.
 """
 
@@ -26,6 +26,9 @@ from clt_queued_run_coordinator.queue.queued_runs import CLOCKS_APART
 from clt_queued_run_coordinator.queue.refused import count_refused
 from clt_queued_run_coordinator.queue.submit_lock import SubmitLock
 from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
+
+COUNTED_AT_MOST = 2_000
+"""Up to how many queued runs of all code locations are counted at a submit, to see that there are fewer."""
 
 _MOST = 2**31
 """As many rows as a LIMIT takes anywhere, and more than any queue has."""
@@ -98,8 +101,9 @@ def are_surely_fewer(connection: db.Connection, code_location: str, number: int)
     if number <= 0:
         return False
     most = min(number, _MOST)
-    some = db.select(db.literal(1)).select_from(RunsTable).where(_IS_QUEUED).limit(most).subquery()
-    if (connection.execute(db.select(db.func.count()).select_from(some)).scalar() or 0) < most:
+    some = min(most, COUNTED_AT_MOST)
+    queued = db.select(db.literal(1)).select_from(RunsTable).where(_IS_QUEUED).limit(some).subquery()
+    if (connection.execute(db.select(db.func.count()).select_from(queued)).scalar() or 0) < some:
         return True
     counted = published_counts.read(connection)
     if counted:
