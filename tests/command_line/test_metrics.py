@@ -158,6 +158,7 @@ def test_why_nothing_starts_is_a_label(home: Home) -> None:
         assert scraped[f"limit_runs {A}"] == (0 if any(found) else 3)
 
 
+@pytest.mark.parametrize("home", ["postgresql"], indirect=True)
 def test_counters_go_on_where_the_daemon_and_the_exporter_are_restarted(home: Home) -> None:
     """They lie in the instance's database, and nothing is counted twice."""
     expected: dict[str, float] = {}
