@@ -6,6 +6,7 @@ import pytest
 from clt_queued_run_coordinator.queue.candidates import LOOKED_AT_A_TICK
 from dagster._core.storage.tags import BACKFILL_ID_TAG
 
+from tests.in_process.test_explain import explained
 from tests.run_queue import A, B, RunQueue
 
 MakeRunQueue = Callable[..., RunQueue]
@@ -98,3 +99,18 @@ def test_a_run_whose_start_failed_has_not_had_its_turn(run_queue: MakeRunQueue) 
     assert starts(queue, 2) == "o"
     queue.launcher.bad_user_code_run_ids.clear()
     assert starts(queue, 3) == "bob"
+
+
+def test_explain_tells_whose_turn_it_is(run_queue: MakeRunQueue) -> None:
+    """Of the oldest run of a backfill, which no other run of it goes before."""
+    queue = run_queue(max_concurrent_runs=1, code_location_limits={"default": {"backfill_share": 0.25}})
+    (of_backfill,) = queue.queue(A, tags=OF_BACKFILL)
+    (other,) = queue.queue(A)
+    (blocker,) = explained(queue, of_backfill).held_by
+    assert (blocker.kind, blocker.what) == (
+        "backfill_share",
+        f"runs of backfills and the other runs of {A} take turns (backfill_share 0.25), and it is the turn of the"
+        " other runs",
+    )
+    assert explained(queue, other).held_by == []
+    assert queue.tick_ids() == [other]

@@ -303,10 +303,9 @@ def in_turn(facts: RunFacts, coming: NextTick, full: FullBesideOthers) -> list[B
     found = []
     room = coming.room.get(facts.code_location)
     if room is not None and own >= room:
-        blocker = behind_others(facts)
-        found += [blocker or _behind_in_group(facts, room)]
+        found.append(_turn_within(facts, coming) or behind_others(facts) or _behind_in_group(facts, room))
     elif facts.tick.slots is not None and sum(coming.by_code_location.values()) >= facts.tick.slots:
-        found.append(_turn_of_others(facts, coming))
+        found.append(_turn_within(facts, coming) or _turn_of_others(facts, coming))
     within = (job_at_its_limit(facts, coming.runs), backfill_at_its_limit(facts, coming.runs))
     found += [blocker for blocker in within if blocker]
     found += [_tag_limit(facts, limit, by_others=True) for limit in full.tag_limits]
@@ -319,6 +318,22 @@ def in_turn(facts: RunFacts, coming: NextTick, full: FullBesideOthers) -> list[B
             f"wait some ticks, or raise its priority: {_prioritize(facts)}",
         )
     ]
+
+
+def _turn_within(facts: RunFacts, coming: NextTick) -> Blocker | None:
+    """The runs of backfills and the others of its code location take turns, and it is that of the other kind."""
+    share = _entry(facts).backfill_share
+    of_backfill = JobAndBackfill.of(facts.run).backfill is not None
+    starting = [run for run in coming.runs if code_location_of(run) == facts.code_location]
+    other_kind = any((JobAndBackfill.of(run).backfill is not None) is not of_backfill for run in starting)
+    if share is None or not other_kind:
+        return None
+    return Blocker(
+        "backfill_share",
+        f"runs of backfills and the other runs of {facts.code_location} take turns (backfill_share {share:g}), and"
+        f" it is the turn of {'the other runs' if of_backfill else 'the backfills'}",
+        "wait for its turn, or change backfill_share",
+    )
 
 
 def _behind_in_group(facts: RunFacts, room: int) -> Blocker:
