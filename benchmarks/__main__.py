@@ -14,6 +14,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import (
     burst,
+    cold_start,
+    explain,
     first_tick,
     history,
     idle_slot,
@@ -46,6 +48,8 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "memory": memory.run,
     "idle_slot": idle_slot.run,
     "status": status.run,
+    "explain": explain.run,
+    "cold_start": cold_start.run,
     "page_size": page_size.run,
 }
 

@@ -10,6 +10,8 @@ from clt_queued_run_coordinator.limits import live
 from clt_queued_run_coordinator.view.explain import Explanation, explain, what_it_is
 from clt_queued_run_coordinator.view.run_facts import QUEUE_DAEMON, find_runs
 from dagster import DagsterInstance, DagsterRunStatus
+from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.storage.runs.schema import KeyValueStoreTable, RunsTable, RunTagsTable
 from dagster._daemon.types import DaemonHeartbeat
 
 from tests.in_process.storages import on_one_storage
@@ -331,6 +333,48 @@ def test_the_daemon_that_is_not_heard_of(run_queue: MakeRunQueue) -> None:
     beat(queue.instance, ago=185)
     assert what() == "the queue is not being read: the daemon was last heard of 3m 5s ago"
     let_go(queue, run_id)
+
+
+def test_a_code_server_that_does_not_answer(run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From what the daemon leaves in the event logs: that of the run, and that of the first one in front of it."""
+    queue = run_queue(
+        max_user_code_failure_retries=2, user_code_failure_retry_delay=3600, code_location_limits={"default": 5}
+    )
+    first, second = queue.queue(A, 2)
+
+    def launch(_context: object) -> None:
+        raise DagsterUserCodeUnreachableError("down")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(queue.launcher, "launch_run", launch)
+        assert queue.tick_ids() == []
+    (blocker,) = held_by(queue, first, "code_server").held_by
+    assert "with this run (1 of 2 retries used); it is tried again in " in blocker.what
+    assert kinds(queue, second) == ["code_server"]
+    queue.daemon._location_timeouts.clear()
+    assert any(first in queue.tick_ids() for _ in range(3))
+
+
+def test_nothing_is_written(run_queue: MakeRunQueue) -> None:
+    """Not even the default slots of a pool that has none yet, which a tick gives it."""
+    pools = {"granularity": "run", "default_limit": 1}
+    queue = run_queue({"pools": pools}, max_concurrent_runs=2, code_location_limits={"sharing": "fair"})
+    queue.queue(B)
+    queue.tick()
+    run_ids = queue.put(A, DagsterRunStatus.QUEUED, 2) + queue.queue(A, 2, pool="new")
+    beat(queue.instance)
+
+    def everything() -> object:
+        tables = [RunsTable, RunTagsTable, KeyValueStoreTable]
+        with queue.storage.connect() as connection:
+            rows = [connection.execute(table.select()).all() for table in tables]
+        return rows, queue.instance.event_log_storage.get_concurrency_keys()
+
+    before = everything()
+    for run_id in run_ids:
+        (stored,) = find_runs(queue.instance, run_id)
+        explain(queue.instance, queue.coordinator, stored, datetime.now(timezone.utc))
+    assert everything() == before
 
 
 @on_one_storage
