@@ -35,6 +35,7 @@ DASHBOARD = ROOT / "deploy" / "monitoring" / "dashboard.json"
 A, B = "code-location-a", "code-location-b"
 COLUMNS = 24  # of Grafana's grid
 RATE_INTERVAL = "30s"
+SHORT = 8  # characters that fit in large type
 
 
 def flood(code_location: str, runs: int, seconds: float) -> list[Launch]:
@@ -76,45 +77,62 @@ def picture_of_terminal(command: str, output: str, file: Path, folder: Path) -> 
     screenshot(page.as_uri(), file, 44 + round(width * 8.43) + 8, 36 + 19 * len(lines) + 8, 1000)
 
 
-def panels(node: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The panels of a dashboard that show something, those within rows too."""
-    for panel in node.get("panels", []):
-        if panel["type"] == "row":
-            yield from panels(panel)
-        else:
-            yield panel
-
-
 def draw_dashboard(prometheus: Prometheus, start: float, end: float, file: Path) -> None:
     """Draw the dashboard's panels where its grid has them."""
-    found = list(panels(json.loads(DASHBOARD.read_text())))
-    rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in found)
-    figure: Figure = pyplot.figure(figsize=(16, rows * 0.42))
-    for panel in found:
-        place = panel["gridPos"]
-        axes = figure.add_axes(
-            (
-                (place["x"] + 1.0) / COLUMNS,
-                1 - (place["y"] + place["h"] - 1.1) / rows,
-                (place["w"] - 1.3) / COLUMNS,
-                (place["h"] - 2.3) / rows,
-            )
-        )
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels)
+    figure: Figure = pyplot.figure(figsize=(16, rows * 0.36))
+    for panel in panels:
+        x, y, width, height = (panel["gridPos"][key] for key in "xywh")
+        left, bottom = (x + 0.8) / COLUMNS, 1 - (y + height - 0.9) / rows
+        if panel["type"] == "row":
+            figure.text(left, bottom, panel["title"], fontsize=12, fontweight="bold", color="#444")
+            continue
+        axes = figure.add_axes((left, bottom, (width - 1.2) / COLUMNS, (height - 2.0) / rows))
         axes.set_title(panel["title"], loc="left", fontsize=9, fontweight="bold")
         axes.tick_params(labelsize=7)
+        targets = {
+            target["expr"]: prometheus.query_range(_filled_in(target["expr"]), start, end)
+            for target in panel["targets"]
+        }
         series = [
             (_legend(target.get("legendFormat", ""), each["metric"]), each["values"])
             for target in panel["targets"]
-            for each in prometheus.query_range(_filled_in(target["expr"]), start, end)
+            for each in targets[target["expr"]]
         ]
-        (_draw_number if panel["type"] in {"stat", "gauge"} else _draw_series)(axes, series)
-    figure.savefig(file, dpi=80, facecolor="white")
+        if panel["type"] == "table":
+            _draw_table(axes, targets)
+        elif panel["type"] == "stat":
+            _draw_number(axes, series)
+        else:
+            _draw_series(axes, series)
+    figure.savefig(file, dpi=75, facecolor="white")
+
+
+def _draw_table(axes: Axes, targets: Mapping[str, list[dict[str, Any]]]) -> None:
+    """The last values, a column for each query and a line for each code location."""
+    axes.axis("off")
+    names = sorted({each["metric"]["code_location"] for found in targets.values() for each in found})
+    columns = ["code location"]
+    cells = [[name] for name in names]
+    for expression, found in targets.items():
+        metric = re.search(r"dagster_clt_(\w+)", expression)
+        columns.append(metric[1].replace("_", " ") if metric else expression)
+        last = {each["metric"]["code_location"]: f"{float(each['values'][-1][1]):g}" for each in found}
+        for name, line in zip(names, cells, strict=True):
+            line.append(last.get(name, ""))
+    table = axes.table(cells, colLabels=columns, loc="upper left", cellLoc="left", edges="horizontal")
+    table.auto_set_font_size(False)
+    table.set_fontsize(8)
 
 
 def _draw_number(axes: Axes, series: list[tuple[str, list[list[Any]]]]) -> None:
     axes.axis("off")
-    text = "\n".join(f"{legend} {float(values[-1][1]):g}".strip() for legend, values in series) or "-"
-    axes.text(0.5, 0.45, text, ha="center", va="center", fontsize=18 if text.count("\n") == 0 else 10)
+    text = "-"
+    if series:
+        legend, values = series[0]
+        text = legend or f"{float(values[-1][1]):.4g}"
+    axes.text(0, 0.3, text, ha="left", va="center", fontsize=20 if len(text) <= SHORT else 9)
 
 
 def _draw_series(axes: Axes, series: list[tuple[str, list[list[Any]]]]) -> None:
@@ -128,7 +146,7 @@ def _draw_series(axes: Axes, series: list[tuple[str, list[list[Any]]]]) -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     if any(legend for legend, _ in series):
-        axes.legend(fontsize=7, loc="upper left", frameon=False, ncols=2)
+        axes.legend(fontsize=7, loc="lower right", bbox_to_anchor=(1.0, 0.99), frameon=False, ncols=3)
 
 
 def _filled_in(expression: str) -> str:
