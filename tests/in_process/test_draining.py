@@ -67,6 +67,26 @@ def test_a_restarted_daemon_goes_by_the_pauses_that_it_finds(queue: RunQueue) ->
     assert draining.read(queue.instance, [A]).is_drained
 
 
+def test_a_tick_that_fails_to_write_down_a_pause_does_so_the_next_time(
+    queue: RunQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing starts at the failed one."""
+    queue.queue(A, 1)
+    queue.queue(B, 1)
+    live.pause(queue.instance, A)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("the connection is lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pauses_seen, "write", fail)
+        with pytest.raises(RuntimeError):
+            queue.tick()
+    assert not draining.read(queue.instance, [A]).is_drained
+    assert queue.tick() == {B: 1}
+    assert draining.read(queue.instance, [A]).is_drained
+
+
 def test_without_a_daemon_nothing_can_start(queue: RunQueue) -> None:
     """One that starts later reads the pause first."""
     live.pause(queue.instance, A)

@@ -96,8 +96,8 @@ class Ticks:
                 self._usage = self._stored.usage
             self._outcomes.read(connection)
         if not changes.pause_ids <= self._pauses_seen:
+            pauses_seen.write(instance, changes.pause_ids)
             self._pauses_seen = changes.pause_ids
-            pauses_seen.write(instance, self._pauses_seen)
         for line in changes.unreadable:
             self._tell_once(line, True, logging.WARNING, line)
         self._stuck = stuck.after_a_tick(self._stuck, self._offered, self._queued)
