@@ -133,10 +133,11 @@ def _has_rivals(facts: RunFacts) -> bool:
         return True
     if slots is not None and slots < facts.queued_in_all:
         return True
-    if facts.tick.settings.code_location_limits.has_limits_within:
+    limits = facts.tick.settings.code_location_limits
+    if limits.has_limits_within or limits.has_backfill_shares:
         return True
     room = facts.tick.claims(facts.daemon.usage).room(facts.code_location)
-    group = facts.tick.settings.code_location_limits.group(facts.code_location)
+    group = limits.group(facts.code_location)
     return room is not None and (room <= facts.before or group is not None)
 
 
