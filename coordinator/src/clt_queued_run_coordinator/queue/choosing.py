@@ -122,12 +122,12 @@ def runs_of_job(instance: DagsterInstance, job: str, code_location: str | None =
 
 
 def _queued_of_job(connection: db.Connection, job: str, code_location: str | None) -> list[str]:
-    of_job = db.and_(_IS_QUEUED, RunsTable.c.pipeline_name == job)
+    # Joined to nothing, the name would lead SQLite to its index on jobs, and through all of the history.
+    of_job = db.and_(_IS_QUEUED, RunsTable.c.pipeline_name.concat("") == job)
     if code_location is None:
         return list(
             connection.execute(db.select(RunsTable.c.run_id).where(of_job).order_by(RunsTable.c.id)).scalars()
         )
-    # Joined to nothing, the key would lead SQLite to its index on the keys, and through all of the history.
     has_label = RunTagsTable.c.key.concat("") == REPOSITORY_LABEL_TAG
     labelled = RunsTable.outerjoin(RunTagsTable, db.and_(RunTagsTable.c.run_id == RunsTable.c.run_id, has_label))
     query = db.select(RunsTable.c.id, RunsTable.c.run_id, RunTagsTable.c.value).select_from(labelled).where(of_job)
