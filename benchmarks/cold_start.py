@@ -1,7 +1,8 @@
 """How long a command takes from its start to its answer.
 
-Against a Python that imports Dagster and no more, and against one that opens the instance and counts its runs. The
-storages with SQLAlchemy and Alembic take about as long again to import, and no command on an instance can do without.
+Against a Python that imports Dagster and no more, and against one that opens the instance and counts its runs.
+The storages with SQLAlchemy and Alembic take about as long again to import, and no command on an instance can do
+without.
 """
 
 import os
