@@ -29,7 +29,7 @@ TESTS = (
 )
 IN_PROCESS = ("tests/unit", "tests/in_process", "tests/command_line")
 BETWEEN = ("tests/in_process", "-k", "not ephemeral")
-"""On the versions between the oldest and the newest only what depends on Dagster most: real ticks on real storages."""
+"""On the versions between the oldest and the newest: real ticks on real storages."""
 
 
 PYTEST = ("pytest", "--numprocesses", "2")
