@@ -239,7 +239,7 @@ def test_a_submit_does_not_wait_for_ever(run_queue: MakeRunQueue, monkeypatch: p
     monkeypatch.setattr(submit_lock, "PATIENCE_SECONDS", 1)
     queue = run_queue(code_location_limits={"locations": {A: {"max_queued": 1}}})
     with (
-        queue.coordinator._room.taken(queue.instance, "another", A, 1),
+        queue.coordinator._room.taken(queue.instance, "another", A, 1, {}),
         pytest.raises(SubmitLockError, match="other submits have held the count for 1 s"),
     ):
         queue.submit(A)

@@ -110,14 +110,14 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         """
         run = context.dagster_run
         tag = missing_tag(run, run.tags, self._log)
-        if tag:
-            # Through the own instance: DagsterInstance.get() would open another one for each submit.
-            write_tags(self._instance, {run.run_id: tag[CLT_TAG_KEY]})
+        tags = {run.run_id: tag[CLT_TAG_KEY]} if tag else {}
         code_location = code_location_of(run) or ""
         max_queued = self.settings.code_location_limits.entry(code_location).max_queued
         if max_queued is None or run.status is not DagsterRunStatus.NOT_STARTED:
+            # Through the own instance: DagsterInstance.get() would open another one for each submit.
+            write_tags(self._instance, tags)
             return super().submit_run(context)
-        with self._room.taken(self._instance, run.run_id, code_location, max_queued):
+        with self._room.taken(self._instance, run.run_id, code_location, max_queued, tags):
             return super().submit_run(context)
 
     def get_run_queue_config(self) -> RunQueueConfig:

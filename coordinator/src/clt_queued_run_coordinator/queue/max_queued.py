@@ -6,7 +6,7 @@ location counted one by one, and only that count refuses a run.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -57,7 +57,14 @@ class QueueRoom:
         self._lock = SubmitLock()
 
     @contextmanager
-    def taken(self, instance: DagsterInstance, run_id: str, code_location: str, max_queued: int) -> Iterator[None]:
+    def taken(
+        self,
+        instance: DagsterInstance,
+        run_id: str,
+        code_location: str,
+        max_queued: int,
+        tags: Mapping[str, str],
+    ) -> Iterator[None]:
         """Within this, a run of a code location may be queued.
 
         Args:
@@ -65,6 +72,7 @@ class QueueRoom:
             run_id: The run's id.
             code_location: Where it comes from.
             max_queued: The most queued runs.
+            tags: To be written in any case, see `write_tags`.
 
         Raises:
             QueueFullError: The queue is full; the refusal is counted and told.
@@ -77,7 +85,7 @@ class QueueRoom:
                 not others and are_fewer(connection, code_location, number)
             )
 
-        with self._lock.held(instance, code_location, look) as has_room:
+        with self._lock.held(instance, code_location, tags, look) as has_room:
             if has_room:
                 yield
                 return

@@ -10,13 +10,15 @@ writer at a time anyway, all pass one by one, with a lock file beside the databa
 import hashlib
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 
 import sqlalchemy as db
 from filelock import FileLock, Timeout
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, run_database
+from clt_queued_run_coordinator.tagging.writing import write_tags
+from clt_queued_run_coordinator.transaction import transaction
 
 TOGETHER = 4
 """How many submits of a code location pass at a time where there is room, and how many connections of a process
@@ -53,12 +55,16 @@ class SubmitLock:
         self._in_this_process: dict[str, threading.Semaphore] = {}
 
     @contextmanager
-    def held(self, instance: DagsterInstance, code_location: str, look: Look) -> Iterator[bool]:
+    def held(
+        self, instance: DagsterInstance, code_location: str, tags: Mapping[str, str], look: Look
+    ) -> Iterator[bool]:
         """Keep others from queueing runs of a code location on the strength of the same room.
 
         Args:
             instance: Whose queue.
             code_location: Its name.
+            tags: To be written before, see `write_tags`; on PostgreSQL through the same connection, since to
+                connect costs more than all the rest.
             look: Called while they are kept out.
 
         Yields:
@@ -71,6 +77,7 @@ class SubmitLock:
             among_processes = ExitStack()
             try:
                 connection = among_processes.enter_context(run_database(instance).connect())
+                write_tags(connection if connection.dialect.name == "postgresql" else instance, tags)
                 passing = _PASSING[connection.dialect.name](connection, code_location, look)
                 yield among_processes.enter_context(passing)
             finally:
@@ -92,21 +99,14 @@ class SubmitLock:
 
 @contextmanager
 def _on_postgresql(connection: db.Connection, code_location: str, look: Look) -> Iterator[bool]:
-    with _transaction(connection):
+    with transaction(connection):
         _take_one(connection, code_location)
         if look(connection, TOGETHER - 1):
             yield True
             return
-    with _transaction(connection):
+    with transaction(connection):
         _take_all(connection, code_location)
         yield look(connection, 0)
-
-
-@contextmanager
-def _transaction(connection: db.Connection) -> Iterator[None]:
-    # Dagster commits each statement by itself.
-    with connection.execution_options(isolation_level="READ COMMITTED").begin():
-        yield
 
 
 _SETTINGS = f"SET LOCAL lock_timeout = '{PATIENCE_SECONDS}s'; SET LOCAL idle_in_transaction_session_timeout = 0"

@@ -27,7 +27,7 @@ _QUEUED = (DagsterRunStatus.QUEUED.value,)
 _NOT_STARTED = (DagsterRunStatus.NOT_STARTED.value, *_QUEUED)
 
 
-def write_tags(instance: DagsterInstance, code_locations: Mapping[str, str]) -> None:
+def write_tags(where: DagsterInstance | db.Connection, code_locations: Mapping[str, str]) -> None:
     """Tag runs that are queued, or about to be, with their code locations; others are passed over.
 
     A run carries its tags twice: in its body, which the daemon's limits look at, and in rows, which filters look
@@ -38,11 +38,11 @@ def write_tags(instance: DagsterInstance, code_locations: Mapping[str, str]) -> 
     Runs in progress are left alone, since whoever handles their events may overwrite the body just then.
 
     Args:
-        instance: Whose runs.
+        where: The instance whose runs they are; or a connection to its run database on PostgreSQL.
         code_locations: The name of each run's code location, by run id.
     """
     for some in _in_chunks(code_locations.items()):
-        with transaction(instance) as connection:
+        with transaction(where) as connection:
             _write(connection, CLT_TAG_KEY, dict(some), _NOT_STARTED)
 
 
