@@ -20,7 +20,7 @@ from clt_queued_run_coordinator._dagster import DagsterInstance, run_database
 from clt_queued_run_coordinator.tagging.writing import write_tags
 from clt_queued_run_coordinator.transaction import transaction
 
-TOGETHER = 4
+TOGETHER = 8
 """How many submits of a code location pass at a time where there is room, and how many connections of a process
 wait for it at most."""
 
@@ -130,8 +130,7 @@ def _take_all(connection: db.Connection, code_location: str) -> None:
 
 def _wait(connection: db.Connection, code_location: str, numbers: list[int]) -> None:
     try:
-        for number in numbers:
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({number})")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock(number) FROM unnest(ARRAY{numbers}) AS number")  # noqa: S608 - the same
     except db.exc.OperationalError as error:
         if getattr(error.orig, "pgcode", None) == _LOCK_NOT_AVAILABLE:
             raise SubmitLockError(code_location) from error
