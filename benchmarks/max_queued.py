@@ -1,14 +1,13 @@
 """How long a submit takes where `max_queued` holds, beside the same without it."""
 
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from benchmarks.filled_queue import FilledQueue, Slots, fill
 from benchmarks.measure import Bench, Goal, Row
-from tests.run_queue import A, RunQueue
+from benchmarks.worker import seconds_of_a_submit
+from tests.run_queue import RunQueue
 
 SUBMITS = 16
 """Submits of each round, of all submitters together."""
@@ -21,7 +20,7 @@ BELOW = "max_queued below the whole queue"
 
 def run(bench: Bench) -> Iterator[Row]:
     """On PostgreSQL, with a queue of other code locations' runs and a history; nothing is refused."""
-    for queued in [500] if bench.quick else bench.sizes({5_000: None, 50_000: None}):
+    for queued in [2_000] if bench.quick else bench.sizes({5_000: None, 50_000: None}):
         filled = fill(bench, queued, CODE_LOCATIONS, Slots.FULL, finished=1_000 if bench.quick else FINISHED)
         queues = {
             name: _open(bench, filled, most)
@@ -39,32 +38,10 @@ def run(bench: Bench) -> Iterator[Row]:
 
 def _measure(queues: Mapping[str, RunQueue], name: str, submitters: int) -> float:
     queues[BELOW].tick_ids()  # the daemon leaves its counts
-    return _submit(queues[name], submitters)
+    return seconds_of_a_submit(queues[name], SUBMITS // submitters, submitters)
 
 
 def _open(bench: Bench, filled: FilledQueue, max_queued: int | None) -> RunQueue:
     config: dict[str, Any] = filled.config()
     config["code_location_limits"]["default"] = {"max_queued": max_queued, "limit": 0}
     return filled.open(bench, "clt", config)
-
-
-def _submit(queue: RunQueue, submitters: int) -> float:
-    """Seconds of a submit: those of all together divided by their number."""
-    runs = [[queue.create(A) for _ in range(SUBMITS // submitters)] for _ in range(submitters)]
-    workspace: Any = None  # not looked at
-
-    def submit_all(some: list[Any]) -> None:
-        for run in some:
-            queue.instance.submit_run(run.run_id, workspace)
-
-    threads = [threading.Thread(target=submit_all, args=(some,)) for some in runs]
-    begin = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    seconds = time.perf_counter() - begin
-    for some in runs:
-        for submitted in some:
-            assert queue.run(submitted.run_id).status.value == "QUEUED"
-    return seconds / SUBMITS

@@ -34,25 +34,14 @@ class Answers:
 
     def submit(self, submits: int, submitters: int) -> float:
         """Seconds of a submit: those of all together divided by their number."""
-        runs = [[self._queue.create(A) for _ in range(submits)] for _ in range(submitters)]
-        threads = [threading.Thread(target=self._submit_all, args=(some,)) for some in runs]
-        begin = time.perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        seconds = time.perf_counter() - begin
-        for some in runs:
-            for run in some:
-                assert self._queue.run(run.run_id).status.value == "QUEUED"
-        return seconds / (submits * submitters)
+        return seconds_of_a_submit(self._queue, submits, submitters)
 
     def statements(self) -> int:
         """The SQL statements of one submit, the first one of the process left out."""
         first, second = self._queue.create(A), self._queue.create(A)
-        self._submit_all([first])
+        _submit_all(self._queue, [first])
         with Statements() as statements:
-            self._submit_all([second])
+            _submit_all(self._queue, [second])
         return len(statements.executed)
 
     def memory(self, ticks: int) -> float:
@@ -63,10 +52,33 @@ class Answers:
             assert not self._queue.tick_ids()
         return float(process.memory_info().rss - before) / 1e6
 
-    def _submit_all(self, runs: list[DagsterRun]) -> None:
-        workspace: Any = None  # not looked at by any of these coordinators
-        for run in runs:
-            self._queue.instance.submit_run(run.run_id, workspace)
+
+def seconds_of_a_submit(queue: RunQueue, submits: int, submitters: int) -> float:
+    """Seconds of a submit: those of all together divided by their number.
+
+    Args:
+        queue: Where to.
+        submits: How many each submitter submits.
+        submitters: How many threads.
+    """
+    runs = [[queue.create(A) for _ in range(submits)] for _ in range(submitters)]
+    threads = [threading.Thread(target=_submit_all, args=(queue, some)) for some in runs]
+    begin = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seconds = time.perf_counter() - begin
+    for some in runs:
+        for run in some:
+            assert queue.run(run.run_id).status.value == "QUEUED"
+    return seconds / (submits * submitters)
+
+
+def _submit_all(queue: RunQueue, runs: list[DagsterRun]) -> None:
+    workspace: Any = None  # not looked at by any of these coordinators
+    for run in runs:
+        queue.instance.submit_run(run.run_id, workspace)
 
 
 def main() -> None:
