@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 from clt_queued_run_coordinator.view.status import CodeLocationStatus, GroupStatus, Status
-from clt_queued_run_coordinator.view.table import age, status_table
+from clt_queued_run_coordinator.view.table import status_table
+from clt_queued_run_coordinator.view.words import age
 from rich.console import Console
 
 LINES = [

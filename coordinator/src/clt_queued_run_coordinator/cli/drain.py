@@ -13,7 +13,7 @@ from clt_queued_run_coordinator._dagster import DagsterInstance
 from clt_queued_run_coordinator.cli.changes import Force
 from clt_queued_run_coordinator.cli.instance import the_instance
 from clt_queued_run_coordinator.cli.options import WithReason, as_length, end_of, with_end
-from clt_queued_run_coordinator.cli.pause import OneOrAll, change_one_or_all, refuse_one_and_all
+from clt_queued_run_coordinator.cli.pause import OneOrAll, pause_one_or_all, refuse_one_and_all
 from clt_queued_run_coordinator.limits import live
 from clt_queued_run_coordinator.limits.duration import EXAMPLES
 from clt_queued_run_coordinator.view import draining
@@ -58,13 +58,7 @@ def drain(
     what = "everything" if code_location is None else code_location
     resume = f"`dagster-clt resume {'--all' if code_location is None else shell(code_location)}`"
     with the_instance() as (instance, coordinator):
-        change_one_or_all(
-            instance,
-            coordinator,
-            code_location,
-            force,
-            lambda name, known: live.pause(instance, name, end, reason, known),
-        )
+        pause_one_or_all(instance, coordinator, code_location, end, reason, force=force)
         try:
             left = _wait(instance, None if code_location is None else [code_location], timeout, interval)
         except KeyboardInterrupt:

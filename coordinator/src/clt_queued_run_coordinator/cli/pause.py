@@ -38,13 +38,7 @@ def pause(
     end = end_of(lasts, until)
     refuse_one_and_all(code_location, all_of_them)
     with the_instance() as (instance, coordinator):
-        change_one_or_all(
-            instance,
-            coordinator,
-            code_location,
-            force,
-            lambda name, known: live.pause(instance, name, end, reason, known),
-        )
+        pause_one_or_all(instance, coordinator, code_location, end, reason, force=force)
 
 
 @click.command()
@@ -56,7 +50,7 @@ def resume(code_location: str | None, all_of_them: bool, reason: str | None, for
     """End the pause of LOCATION and close its circuit breaker; the limit from before holds again."""
     refuse_one_and_all(code_location, all_of_them)
     with the_instance() as (instance, coordinator):
-        change_one_or_all(
+        _change_one_or_all(
             instance,
             coordinator,
             code_location,
@@ -75,7 +69,35 @@ def refuse_one_and_all(code_location: str | None, all_of_them: bool) -> None:
         raise click.UsageError("Name one LOCATION, or give --all.")
 
 
-def change_one_or_all(
+def pause_one_or_all(
+    instance: DagsterInstance,
+    coordinator: CLTQueuedRunCoordinator,
+    code_location: str | None,
+    end: datetime | timedelta | None,
+    reason: str | None,
+    *,
+    force: bool,
+) -> None:
+    """Pause a code location, or all of them, and say what is in force from then on.
+
+    Args:
+        instance: The instance.
+        coordinator: Its coordinator.
+        code_location: Which one; None for all.
+        end: When the pause ends by itself; see `live.pause`.
+        reason: Why.
+        force: Take one that no run was ever queued from.
+    """
+    _change_one_or_all(
+        instance,
+        coordinator,
+        code_location,
+        force,
+        lambda name, known: live.pause(instance, name, end, reason, known),
+    )
+
+
+def _change_one_or_all(
     instance: DagsterInstance,
     coordinator: CLTQueuedRunCoordinator,
     code_location: str | None,

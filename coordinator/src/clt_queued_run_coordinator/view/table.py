@@ -11,6 +11,7 @@ from rich.text import Text
 
 from clt_queued_run_coordinator.view.moments import shown
 from clt_queued_run_coordinator.view.status import CodeLocationStatus, GroupStatus, Status
+from clt_queued_run_coordinator.view.words import age
 
 
 def status_table(status: Status) -> RenderableType:
@@ -117,19 +118,3 @@ def _summary(status: Status) -> str:
         f", {status.without_code_location} of them without a code location" if status.without_code_location else ""
     )
     return f"{status.in_progress} in progress ({total}){others}; {status.queued} queued; sharing {status.sharing}"
-
-
-def age(seconds: float) -> str:
-    """A length of time in its two largest units.
-
-    Args:
-        seconds: Its length.
-    """
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days}d {hours}h"
-    if hours:
-        return f"{hours}h {minutes}m"
-    return f"{minutes}m {rest}s" if minutes else f"{rest}s"
