@@ -58,7 +58,7 @@ demo-fair: setup ## Compare how long a late code location waits, first come firs
 .PHONY: pictures
 pictures: setup ## Take the pictures of the docs anew (needs Debian's chromium and prometheus)
 	@$(RUN)/uv pip install --quiet --python $(RUN)/python --require-hashes --requirement requirements/pictures.txt
-	@$(RUN)/python -m demo.pictures
+	@$(RUN)/python -m scripts.pictures
 
 .PHONY: lock
 lock: ## Lock the newest allowed version of every package, with hashes
@@ -140,7 +140,7 @@ deploy: setup ## Check the values, then install or upgrade the release (CHART, V
 
 .PHONY: monitoring
 monitoring: setup ## Write the files for the Prometheus operator from the plain ones in deploy/monitoring
-	$(RUN)/python -m demo.operator_files
+	$(RUN)/python -m scripts.operator_files
 
 # An image NAME-stock is NAME without the coordinator's package.
 .PHONY: e2e-images

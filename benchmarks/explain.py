@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 
 import sqlalchemy as db
-from clt_queued_run_coordinator.view.explain import explain
-from clt_queued_run_coordinator.view.run_facts import find_runs
+from clt_queued_run_coordinator.explain.explanation import explain
+from clt_queued_run_coordinator.explain.run_facts import find_runs
 from dagster import DagsterRunStatus
 from dagster._core.storage.runs.schema import RunsTable
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
-from clt_queued_run_coordinator.limits import live
 from dagster import DagsterInstance, DagsterRunStatus
 
 from benchmarks.copies import add_finished_runs, copy_runs

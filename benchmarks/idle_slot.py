@@ -8,12 +8,11 @@ from typing import Any
 import dagster as dg
 
 from benchmarks.measure import OURS, PLAIN, Bench, Goal, Row
-from demo.event_log import runs_in_progress
-from demo.graphql import Launch
-from demo.judge import InProgress
-from demo.system import System, trial_config, with_dagsters_own_coordinator
-from demo.table import all_ended
-from demo.waiting import wait_until
+from harness.event_log import runs_in_progress
+from harness.graphql import Launch
+from harness.judge import InProgress
+from harness.system import System, trial_config, with_dagsters_own_coordinator
+from harness.waiting import wait_until
 
 LIMIT = 1
 """The limit of each code location. A higher one would measure a small machine that is busy with starting runs."""
@@ -80,7 +79,7 @@ def _mean_idle_seconds(bench: Bench, home: str, config: dict[str, Any]) -> float
         run_ids = system.graphql.launch_several(launches)
 
         def ended() -> bool:
-            return all_ended(instance.get_runs(dg.RunsFilter(run_ids=run_ids)))
+            return all(run.is_finished for run in instance.get_runs(dg.RunsFilter(run_ids=run_ids)))
 
         wait_until("every run has ended", ended, seconds=900, every=1)
         runs = runs_in_progress(instance, run_ids)

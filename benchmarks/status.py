@@ -10,8 +10,8 @@ from datetime import datetime, timezone
 from clt_queued_run_coordinator._dagster import IN_PROGRESS_STATUSES
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
 from clt_queued_run_coordinator.limits.settings import Settings
-from clt_queued_run_coordinator.view import queue_state
-from clt_queued_run_coordinator.view.status import status
+from clt_queued_run_coordinator.status import queue_state
+from clt_queued_run_coordinator.status.status import status
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from benchmarks.filled_queue import Slots, fill

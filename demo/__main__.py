@@ -9,13 +9,13 @@ import dagster as dg
 from rich.console import Console
 from rich.live import Live
 
-from demo.event_log import runs_in_progress
-from demo.graphql import Launch
-from demo.judge import most_at_once, most_at_once_by_code_location, violations
-from demo.process import stop_on_sigterm
-from demo.system import System, trial_config
-from demo.table import Watch, all_ended
-from demo.waiting import wait_until
+from demo.table import Watch
+from harness.event_log import runs_in_progress
+from harness.graphql import Launch
+from harness.judge import most_at_once, most_at_once_by_code_location, violations
+from harness.process import stop_on_sigterm
+from harness.system import System, trial_config
+from harness.waiting import wait_until
 
 MAX_CONCURRENT_RUNS = 5
 LIMITS = {"code-location-a": 2, "code-location-b": 3}
@@ -41,7 +41,7 @@ def watch(instance: dg.DagsterInstance, run_ids: list[str], console: Console) ->
     def look() -> list[dg.DagsterRun]:
         runs = list(instance.get_runs(dg.RunsFilter(run_ids=run_ids)))
         live.update(seen.look(runs), refresh=True)
-        return runs if all_ended(runs) else []
+        return runs if all(run.is_finished for run in runs) else []
 
     with Live(console=console, auto_refresh=False) as live:
         return wait_until("every run has ended", look, seconds=900, every=0.5)

@@ -9,12 +9,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from demo.event_log import runs_in_progress
-from demo.graphql import Launch
-from demo.judge import starts_before
-from demo.process import stop_on_sigterm
-from demo.system import System, trial_config
-from demo.waiting import wait_until
+from harness.event_log import runs_in_progress
+from harness.graphql import Launch
+from harness.judge import starts_before
+from harness.process import stop_on_sigterm
+from harness.system import System, trial_config
+from harness.waiting import wait_until
 
 MAX_CONCURRENT_RUNS = 4
 FLOODING, LATE = "code-location-a", "code-location-b"

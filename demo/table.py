@@ -10,7 +10,6 @@ from rich.table import Table
 Status = dg.DagsterRunStatus
 IN_PROGRESS = {Status.STARTING, Status.STARTED, Status.CANCELING}
 """The statuses in which a run counts against its limits."""
-ENDED = {Status.SUCCESS, Status.FAILURE, Status.CANCELED}
 
 
 @dataclass
@@ -32,15 +31,10 @@ class Watch:
             column.justify = "right"
         runs = list(runs)
         for name, limit in self.limits.items():
-            statuses = [run.status for run in runs if run.tags.get(CLT_TAG_KEY) == name]
-            in_progress = sum(status in IN_PROGRESS for status in statuses)
+            own = [run for run in runs if run.tags.get(CLT_TAG_KEY) == name]
+            in_progress = sum(run.status in IN_PROGRESS for run in own)
             self.most[name] = max(self.most.get(name, 0), in_progress)
-            ended = sum(status in ENDED for status in statuses)
-            queued = len(statuses) - in_progress - ended
+            ended = sum(run.is_finished for run in own)
+            queued = len(own) - in_progress - ended
             table.add_row(name, *map(str, (queued, in_progress, limit, self.most[name], ended)))
         return table
-
-
-def all_ended(runs: Iterable[dg.DagsterRun]) -> bool:
-    """Whether no run is queued or in progress."""
-    return all(run.status in ENDED for run in runs)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.system import LOGS, ROOT
+from harness.system import LOGS, ROOT
 
 ARTIFACTS = ROOT / "artifacts"
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from clt_queued_run_coordinator.limits import live
+from clt_queued_run_coordinator import live
 
 from tests.command_line.conftest import Home
 from tests.run_queue import A, B

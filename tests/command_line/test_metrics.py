@@ -15,11 +15,12 @@ from typing import Any
 import dagster
 import pytest
 import requests
-from clt_queued_run_coordinator.limits import live
-from clt_queued_run_coordinator.view import queue_state, scrape
-from clt_queued_run_coordinator.view.metric_families import PAUSE_REASONS
-from clt_queued_run_coordinator.view.metrics import PACKAGE, QueueCollector
-from clt_queued_run_coordinator.view.scrape import Scrape
+from clt_queued_run_coordinator import live
+from clt_queued_run_coordinator.metrics import scrape
+from clt_queued_run_coordinator.metrics.families import PAUSE_REASONS
+from clt_queued_run_coordinator.metrics.scrape import Scrape
+from clt_queued_run_coordinator.metrics.server import PACKAGE, QueueCollector
+from clt_queued_run_coordinator.status import queue_state
 from dagster import DagsterRunStatus, RunsFilter
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from clt_queued_run_coordinator.queue.max_queued import QueueFullError
+from clt_queued_run_coordinator.submit.max_queued import QueueFullError
 from dagster import DagsterRunStatus
 from dagster._core.storage.runs.schema import RunsTable
 

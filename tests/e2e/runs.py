@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from demo.graphql import Launch
-from demo.judge import InProgress, violations
-from demo.waiting import wait_until
+from harness.graphql import Launch
+from harness.judge import InProgress, violations
+from harness.waiting import wait_until
 from tests.e2e.webserver import Webserver
 
 log = logging.getLogger(__name__)

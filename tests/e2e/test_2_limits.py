@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from demo.graphql import repository
-from demo.waiting import wait_until
+from harness.graphql import repository
+from harness.waiting import wait_until
 from tests.e2e.deployment import Deployment, limits, location_names
 from tests.e2e.runs import TAG, burst, held, histories, reached, succeeded, wait_for_end
 from tests.e2e.webserver import Webserver

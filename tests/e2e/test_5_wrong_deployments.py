@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from demo.waiting import wait_until
+from harness.waiting import wait_until
 from tests.e2e.cluster import is_ready
 from tests.e2e.deployment import RELEASE, Deployment, location_names
 from tests.e2e.runs import burst, succeeded, wait_for_end

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from demo.prometheus import Prometheus
-from demo.waiting import wait_until
+from harness.prometheus import Prometheus
+from harness.waiting import wait_until
 from tests.e2e.cluster import Cluster
 from tests.e2e.deployment import Deployment
 from tests.e2e.runs import burst, histories, succeeded, wait_for_end

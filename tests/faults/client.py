@@ -7,7 +7,7 @@ as many as asked for were acknowledged.
 import sys
 import time
 
-from demo.graphql import GraphQL, Launch
+from harness.graphql import GraphQL, Launch
 
 ACKNOWLEDGED, REFUSED = "acknowledged", "refused"
 _PAUSE_SECONDS = 2.0  # between two launches, so that submitting goes on while something breaks

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import grpc._channel
 import time_machine
 
-from demo.process import Process
+from harness.process import Process
 
 
 def set_clock(process: Process, seconds: int) -> None:

@@ -7,7 +7,7 @@ import psutil
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
 from dagster import DagsterRunStatus
 
-from demo.waiting import wait_until
+from harness.waiting import wait_until
 from tests.faults.scene import LIMITS, Scene
 
 

@@ -1,7 +1,7 @@
 """A flood of runs of both code locations from several clients at once."""
 
-from demo.process import Process
-from demo.system import System
+from harness.process import Process
+from harness.system import System
 from tests.faults.client import ACKNOWLEDGED, REFUSED
 
 RUN_SECONDS = 0.5

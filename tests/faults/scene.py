@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from clt_queued_run_coordinator.limits import live
+from clt_queued_run_coordinator import live
 from dagster import DagsterRunStatus as Status
 from sqlalchemy.exc import DBAPIError
 
-from demo.event_log import histories, runs_in_progress, runs_queued
-from demo.histories import problems
-from demo.judge import LimitChange, most_overtaken, violations, violations_while_changing
-from demo.system import ROOT, System, trial_config
-from demo.waiting import wait_until
+from harness.event_log import histories, runs_in_progress, runs_queued
+from harness.histories import problems
+from harness.judge import LimitChange, most_overtaken, violations, violations_while_changing
+from harness.system import ROOT, System, trial_config
+from harness.waiting import wait_until
 from tests.faults.flood import Flood
 from tests.postgresql import PostgreSQL
 

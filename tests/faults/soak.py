@@ -10,7 +10,7 @@ import time
 from argparse import ArgumentParser
 from pathlib import Path
 
-from demo.waiting import wait_until
+from harness.waiting import wait_until
 from tests.faults.faults import FAULTS
 from tests.faults.scene import Scene, opened_scene
 from tests.postgresql import running_postgresql

@@ -7,7 +7,7 @@ import pytest
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
 from dagster import DagsterRunStatus, RunsFilter
 
-from demo.waiting import wait_until
+from harness.waiting import wait_until
 from tests.faults import faults
 from tests.faults.clocks import set_clock
 from tests.faults.scene import Scene

@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 from rich.console import Console
 from rich.table import Table
 
-from demo.event_log import histories, runs_in_progress
-from demo.judge import most_at_once, most_at_once_by_code_location
-from demo.system import with_dagsters_own_coordinator
+from harness.event_log import histories, runs_in_progress
+from harness.judge import most_at_once, most_at_once_by_code_location
+from harness.system import with_dagsters_own_coordinator
 from tests.faults.scene import LIMITS, MAX_CONCURRENT_RUNS, Scene, instance_config, opened_scene
 from tests.postgresql import PostgreSQL, running_postgresql
 

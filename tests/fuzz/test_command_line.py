@@ -9,7 +9,7 @@ from clt_queued_run_coordinator.cli import main
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demo.system import ROOT
+from harness.system import ROOT
 from tests.fuzz.strategies import damaged
 from tests.fuzz.tried import TRIED
 from tests.run_queue import MODULE

@@ -8,7 +8,7 @@ from clt_queued_run_coordinator.helm.yaml import HelmInputError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demo.system import ROOT
+from harness.system import ROOT
 from tests.fuzz.strategies import damaged
 from tests.fuzz.tried import TRIED
 from tests.unit.helm_files import VALUES, write_chart

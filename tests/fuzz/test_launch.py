@@ -11,9 +11,9 @@ from gql.transport.exceptions import TransportQueryError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from demo.graphql import GraphQLError, Launch
-from demo.system import System, trial_config
-from demo.waiting import wait_until
+from harness.graphql import GraphQLError, Launch
+from harness.system import System, trial_config
+from harness.waiting import wait_until
 from tests.fuzz.strategies import json_values
 from tests.fuzz.tried import TRIED
 

@@ -6,10 +6,10 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator.daemon import outcomes
-from clt_queued_run_coordinator.limits import live
-from clt_queued_run_coordinator.queue import published_counts, refused
-from clt_queued_run_coordinator.queue.max_queued import QueueFullError
+from clt_queued_run_coordinator.submit import published_counts, refused
+from clt_queued_run_coordinator.submit.max_queued import QueueFullError
 from dagster import DagsterRunStatus
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -7,15 +7,16 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
+from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator._dagster import run_database
 from clt_queued_run_coordinator.cli.history import history_table
 from clt_queued_run_coordinator.daemon import pauses_seen
-from clt_queued_run_coordinator.limits import history, live
-from clt_queued_run_coordinator.limits.live import PREFIX
-from clt_queued_run_coordinator.view import draining, queue_state, scrape
-from clt_queued_run_coordinator.view.metrics import QueueCollector
-from clt_queued_run_coordinator.view.status import status
-from clt_queued_run_coordinator.view.table import status_table
+from clt_queued_run_coordinator.live import PREFIX, history
+from clt_queued_run_coordinator.metrics import scrape
+from clt_queued_run_coordinator.metrics.server import QueueCollector
+from clt_queued_run_coordinator.status import draining, queue_state
+from clt_queued_run_coordinator.status.status import status
+from clt_queued_run_coordinator.status.table import status_table
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from clt_queued_run_coordinator.daemon import last_tick, outcomes
 from clt_queued_run_coordinator.daemon.outcomes import Outcomes
-from clt_queued_run_coordinator.view import queue_state, scrape
-from clt_queued_run_coordinator.view.metrics import QueueCollector
+from clt_queued_run_coordinator.metrics import scrape
+from clt_queued_run_coordinator.metrics.server import QueueCollector
+from clt_queued_run_coordinator.status import queue_state
 from dagster import DagsterRunStatus, RunsFilter
 from hypothesis import example, given, settings
 from hypothesis import strategies as st

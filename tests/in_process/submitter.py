@@ -6,7 +6,7 @@ It says on standard output how many were queued, once the line that it waits for
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from clt_queued_run_coordinator.queue.max_queued import QueueFullError
+from clt_queued_run_coordinator.submit.max_queued import QueueFullError
 from dagster import DagsterInstance
 
 from tests.run_queue import RunQueue

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from clt_queued_run_coordinator.limits import live
+from clt_queued_run_coordinator import live
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator._dagster import run_database
-from clt_queued_run_coordinator.limits import database_clock, history, live
-from clt_queued_run_coordinator.limits.history import Entry
-from clt_queued_run_coordinator.limits.live import EVERY_CODE_LOCATION, Kind, LiveChanges
+from clt_queued_run_coordinator.live import EVERY_CODE_LOCATION, Kind, LiveChanges, database_clock, history
+from clt_queued_run_coordinator.live.history import Entry
 
 from tests.run_queue import A, B, RunQueue
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator.daemon.seam import TICKS_UNASKED
-from clt_queued_run_coordinator.limits import live
-from clt_queued_run_coordinator.view import queue_state
+from clt_queued_run_coordinator.status import queue_state
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._daemon.run_coordinator import queued_run_coordinator_daemon as daemon_module
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 
 import pytest
+from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator.daemon import pauses_seen
-from clt_queued_run_coordinator.limits import live
-from clt_queued_run_coordinator.view import draining
+from clt_queued_run_coordinator.status import draining
 from dagster import DagsterRunStatus
 from dagster._daemon.types import DaemonHeartbeat
 

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from clt_queued_run_coordinator.limits import live
-from clt_queued_run_coordinator.view.explain import Explanation, explain, what_it_is
-from clt_queued_run_coordinator.view.run_facts import QUEUE_DAEMON, find_runs
+from clt_queued_run_coordinator import live
+from clt_queued_run_coordinator.explain.explanation import Explanation, explain, what_it_is
+from clt_queued_run_coordinator.explain.run_facts import QUEUE_DAEMON, find_runs
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.storage.runs.schema import KeyValueStoreTable, RunsTable, RunTagsTable

@@ -5,9 +5,9 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from clt_queued_run_coordinator.limits import live
-from clt_queued_run_coordinator.view.explain import explain
-from clt_queued_run_coordinator.view.run_facts import QUEUE_DAEMON, find_runs
+from clt_queued_run_coordinator import live
+from clt_queued_run_coordinator.explain.explanation import explain
+from clt_queued_run_coordinator.explain.run_facts import QUEUE_DAEMON, find_runs
 from dagster._daemon.types import DaemonHeartbeat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

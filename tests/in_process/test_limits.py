@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
-from clt_queued_run_coordinator.limits import live
 from dagster import DagsterRunStatus, RunsFilter
 from dagster._core.storage.runs.schema import RunTagsTable
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage

@@ -9,10 +9,10 @@ from unittest import mock
 
 import pytest
 import sqlalchemy as db
-from clt_queued_run_coordinator.queue import max_queued, published_counts, submit_lock
-from clt_queued_run_coordinator.queue.max_queued import QueueFullError
-from clt_queued_run_coordinator.queue.refused import PREFIX, read_refused
-from clt_queued_run_coordinator.queue.submit_lock import SubmitLockError
+from clt_queued_run_coordinator.submit import max_queued, published_counts, submit_lock
+from clt_queued_run_coordinator.submit.max_queued import QueueFullError
+from clt_queued_run_coordinator.submit.refused import PREFIX, read_refused
+from clt_queued_run_coordinator.submit.submit_lock import SubmitLockError
 from dagster import DagsterRunStatus, QueuedRunCoordinator
 from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 from dagster._core.storage.tags import REPOSITORY_LABEL_TAG

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import time_machine
-from clt_queued_run_coordinator.limits import live
+from clt_queued_run_coordinator import live
 from dagster import DagsterRunStatus
 
 from tests.in_process.storages import on_one_storage

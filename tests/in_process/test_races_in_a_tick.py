@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from clt_queued_run_coordinator.limits import live
+from clt_queued_run_coordinator import live
 
 from tests.in_process.storages import on_one_storage
 from tests.run_queue import A, B, RunQueue, in_the_middle_of_a_tick

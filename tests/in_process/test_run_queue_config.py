@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import sqlalchemy
 import yaml
+from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
-from clt_queued_run_coordinator.limits import live
 
 from tests.in_process.statements import Statements
 from tests.run_queue import A, B, RunQueue
@@ -65,7 +65,7 @@ def test_a_tick_whose_reading_fails_starts_nothing(
         raise sqlalchemy.exc.OperationalError("SELECT", {}, Exception("connection lost"))
 
     with monkeypatch.context() as patch:
-        patch.setattr("clt_queued_run_coordinator.limits.live.read", broken)
+        patch.setattr("clt_queued_run_coordinator.live.read", broken)
         with pytest.raises(sqlalchemy.exc.OperationalError):
             queue.tick()
     assert queue.in_progress(A) == 0

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import pytest
+from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator.daemon.stuck import MOST_TICKS
-from clt_queued_run_coordinator.limits import live
 from dagster import DagsterRunStatus
 
 from tests.run_queue import A, B, RunQueue

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from clt_queued_run_coordinator.limits import live
+from clt_queued_run_coordinator import live
 from dagster import DagsterInstance, DagsterRunStatus
 
 from tests.run_queue import A, B, RunQueue

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
-from clt_queued_run_coordinator.limits import live
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from tests.migration.write_queue import contents

@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from clt_queued_run_coordinator.limits import live
+from clt_queued_run_coordinator import live
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster.version import __version__
 

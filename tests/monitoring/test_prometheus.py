@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import requests
 import yaml
-from clt_queued_run_coordinator.limits import live
+from clt_queued_run_coordinator import live
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
-from demo.graphql import GraphQLError, Launch
-from demo.operator_files import FOLDER
-from demo.process import Process, free_port, listens
-from demo.prometheus import Prometheus
-from demo.system import System, trial_config
-from demo.waiting import wait_until
+from harness.graphql import GraphQLError, Launch
+from harness.process import Process, free_port, listens
+from harness.prometheus import Prometheus
+from harness.system import System, trial_config
+from harness.waiting import wait_until
+from scripts.operator_files import FOLDER
 
 A, B = "code-location-a", "code-location-b"
 LIMITS = {"sharing": "fair", "locations": {A: {"limit": 2, "max_queued": 1}, B: 2}}

@@ -9,13 +9,13 @@ from typing import Any
 
 import yaml
 from clt_queued_run_coordinator.daemon.last_tick import LastTick
-from clt_queued_run_coordinator.view.metrics import QueueCollector
-from clt_queued_run_coordinator.view.scrape import Scrape
-from clt_queued_run_coordinator.view.status import CodeLocationStatus, GroupStatus, Status
+from clt_queued_run_coordinator.metrics.scrape import Scrape
+from clt_queued_run_coordinator.metrics.server import QueueCollector
+from clt_queued_run_coordinator.status.status import CodeLocationStatus, GroupStatus, Status
 from prometheus_client.metrics_core import Metric
 
-from demo.operator_files import FOLDER, operator_files
-from demo.system import ROOT
+from harness.system import ROOT
+from scripts.operator_files import FOLDER, operator_files
 
 RULES = FOLDER / "rules.yaml"
 TESTS = Path(__file__).with_name("rules_test.yaml")

@@ -14,9 +14,9 @@ from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
 from dagster import DagsterRunStatus as Status
 from dagster import RunsFilter
 
-from demo.graphql import REPOSITORY, Launch, repository, tag_list
-from demo.system import System
-from demo.waiting import wait_until
+from harness.graphql import REPOSITORY, Launch, repository, tag_list
+from harness.system import System
+from harness.waiting import wait_until
 
 A = "code-location-a"
 B = "code-location-b"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 
-from demo.system import System
+from harness.system import System
 
 MODULE = CLTQueuedRunCoordinator.__module__
 CLASS = CLTQueuedRunCoordinator.__name__

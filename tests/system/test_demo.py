@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from demo.system import ROOT
+from harness.system import ROOT
 
 
 @pytest.mark.timeout(1200)

@@ -9,8 +9,8 @@ import pytest
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
 from dagster import DagsterRunStatus as Status
 
-from demo.system import CODE_LOCATIONS, ROOT, System, trial_config
-from demo.waiting import wait_until
+from harness.system import CODE_LOCATIONS, ROOT, System, trial_config
+from harness.waiting import wait_until
 from tests.system.launch_ways import SPOOFING, WAYS, Way
 
 # Before it is submitted, a run is in the database without being in the queue.

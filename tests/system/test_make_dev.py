@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-from demo.graphql import GraphQL, Launch
-from demo.process import Process, free_port, listens
-from demo.system import CODE_LOCATIONS, LOGS, ROOT
-from demo.waiting import wait_until
+from harness.graphql import GraphQL, Launch
+from harness.process import Process, free_port, listens
+from harness.system import CODE_LOCATIONS, LOGS, ROOT
+from harness.waiting import wait_until
 
 
 def test_make_dev_serves_both_code_locations_and_plays_the_readmes_story(home: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.system import ROOT
+from harness.system import ROOT
 
 DEFINITIONS = """
 import dagster as dg

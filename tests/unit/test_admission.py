@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from clt_queued_run_coordinator.daemon.admission import admit
-from clt_queued_run_coordinator.limits.claims import Claim, Claims
 from clt_queued_run_coordinator.queue.queued_run import QueuedRun
+from clt_queued_run_coordinator.shares.claims import Claim, Claims
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from clt_queued_run_coordinator.limits.backfill_share import BackfillTurns
 from clt_queued_run_coordinator.queue.queued_run import QueuedRun
+from clt_queued_run_coordinator.shares.backfill_share import BackfillTurns
 from hypothesis import given
 from hypothesis import strategies as st
 

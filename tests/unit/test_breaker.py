@@ -11,7 +11,7 @@ from clt_queued_run_coordinator.daemon.breaker import Counted, Open, follow
 from clt_queued_run_coordinator.daemon.outcomes import EndedRun
 from clt_queued_run_coordinator.daemon.totals import Outcome
 from clt_queued_run_coordinator.limits.configuration import Breaker
-from clt_queued_run_coordinator.limits.live import Change, LiveChanges
+from clt_queued_run_coordinator.live import Change, LiveChanges
 from hypothesis import given
 from hypothesis import strategies as st
 

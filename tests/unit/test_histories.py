@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from demo.histories import History, problems
+from harness.histories import History, problems
 
 GOOD = History("1", "a", "a", "SUCCESS")
 

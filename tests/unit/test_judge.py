@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demo.judge import (
+from harness.judge import (
     InProgress,
     LimitChange,
     Queued,

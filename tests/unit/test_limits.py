@@ -7,9 +7,9 @@ import pytest
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
 from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits, Entry
 from clt_queued_run_coordinator.limits.in_force import Source, resolve
-from clt_queued_run_coordinator.limits.live import EVERY_CODE_LOCATION, Change, LiveChanges
 from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
 from clt_queued_run_coordinator.limits.windows import Window
+from clt_queued_run_coordinator.live import EVERY_CODE_LOCATION, Change, LiveChanges
 
 A = "code-location-a"
 PER_VALUE = {"applyLimitPerUniqueValue": True}

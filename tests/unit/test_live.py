@@ -4,7 +4,7 @@ import json
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from clt_queued_run_coordinator.limits.live import PREFIX, Change, LiveChanges, parse
+from clt_queued_run_coordinator.live import PREFIX, Change, LiveChanges, parse
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,7 +1,7 @@
 """Which name somebody may have meant."""
 
 import pytest
-from clt_queued_run_coordinator.view.names import mistyped
+from clt_queued_run_coordinator.wording.names import mistyped
 
 
 @pytest.mark.parametrize(

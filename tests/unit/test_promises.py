@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 from clt_queued_run_coordinator.daemon.admission import admit
-from clt_queued_run_coordinator.limits.claims import Claim, Claims, group_key, levels, with_groups
 from clt_queued_run_coordinator.limits.configuration import Group
-from clt_queued_run_coordinator.limits.sharing import allow, deal, share
-from clt_queued_run_coordinator.limits.usage import START_SECONDS, Usage
 from clt_queued_run_coordinator.queue.queued_run import QueuedRun
+from clt_queued_run_coordinator.shares.claims import Claim, Claims, group_key, levels, with_groups
+from clt_queued_run_coordinator.shares.sharing import allow, deal, share
+from clt_queued_run_coordinator.shares.usage import START_SECONDS, Usage
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,7 +1,7 @@
 """Shares: examples, and what holds for every queue."""
 
-from clt_queued_run_coordinator.limits.claims import Claim, Claims
-from clt_queued_run_coordinator.limits.sharing import allow, share
+from clt_queued_run_coordinator.shares.claims import Claim, Claims
+from clt_queued_run_coordinator.shares.sharing import allow, share
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,9 +6,9 @@ import io
 from dataclasses import replace
 
 import pytest
-from clt_queued_run_coordinator.view.status import CodeLocationStatus, GroupStatus, Status
-from clt_queued_run_coordinator.view.table import status_table
-from clt_queued_run_coordinator.view.words import age
+from clt_queued_run_coordinator.status.status import CodeLocationStatus, GroupStatus, Status
+from clt_queued_run_coordinator.status.table import status_table
+from clt_queued_run_coordinator.wording.words import age
 from rich.console import Console
 
 LINES = [

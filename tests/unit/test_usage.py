@@ -4,9 +4,9 @@ import heapq
 import math
 
 import pytest
-from clt_queued_run_coordinator.limits.claims import Claim, Claims
-from clt_queued_run_coordinator.limits.sharing import allow
-from clt_queued_run_coordinator.limits.usage import START_SECONDS, Usage
+from clt_queued_run_coordinator.shares.claims import Claim, Claims
+from clt_queued_run_coordinator.shares.sharing import allow
+from clt_queued_run_coordinator.shares.usage import START_SECONDS, Usage
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -3,10 +3,10 @@
 import heapq
 from collections.abc import Mapping
 
-from clt_queued_run_coordinator.limits.claims import Claim, Claims, group_key, levels, with_groups
 from clt_queued_run_coordinator.limits.configuration import Group
-from clt_queued_run_coordinator.limits.sharing import allow
-from clt_queued_run_coordinator.limits.usage import Usage
+from clt_queued_run_coordinator.shares.claims import Claim, Claims, group_key, levels, with_groups
+from clt_queued_run_coordinator.shares.sharing import allow
+from clt_queued_run_coordinator.shares.usage import Usage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -10,9 +10,9 @@ from clt_queued_run_coordinator.limits.configuration import (
     PerJob,
     parse,
 )
-from clt_queued_run_coordinator.limits.within import Within, keep_apart
 from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill
 from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION
+from clt_queued_run_coordinator.shares.within import Within, keep_apart
 
 LIMITS = CodeLocationLimits(
     default=Entry(max_per_job=PerJob(2, {"hourly": 1, "free": 5})), entries={"b": Entry(max_per_backfill=1)}

@@ -27,10 +27,10 @@ from clt_queued_run_coordinator.limits.minimums import refuse_above_the_total
 from clt_queued_run_coordinator.limits.schema import schema
 from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
-from clt_queued_run_coordinator.queue.max_queued import QueueRoom
+from clt_queued_run_coordinator.status import queue_state
+from clt_queued_run_coordinator.submit.max_queued import QueueRoom
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, code_location_of, missing_tag
 from clt_queued_run_coordinator.tagging.writing import write_tags
-from clt_queued_run_coordinator.view import queue_state
 
 __all__ = ["CLT_TAG_KEY", "CLTQueuedRunCoordinator", "CodeLocationTaggingQueuedRunCoordinator"]
 

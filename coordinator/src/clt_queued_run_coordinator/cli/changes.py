@@ -4,17 +4,18 @@ from collections.abc import Callable, Iterable
 
 import click
 
+from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings
+from clt_queued_run_coordinator.check import checks, workspace
 from clt_queued_run_coordinator.cli.instance import read_queue
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
-from clt_queued_run_coordinator.limits import live
 from clt_queued_run_coordinator.limits.in_force import LimitInForce, limits_of
-from clt_queued_run_coordinator.limits.live import Change
+from clt_queued_run_coordinator.live import Change
 from clt_queued_run_coordinator.queue import counts
-from clt_queued_run_coordinator.view import checks, queue_state, workspace
-from clt_queued_run_coordinator.view.moments import shown
-from clt_queued_run_coordinator.view.names import mistyped
-from clt_queued_run_coordinator.view.queue_state import QueueState
+from clt_queued_run_coordinator.status import queue_state
+from clt_queued_run_coordinator.status.queue_state import QueueState
+from clt_queued_run_coordinator.wording.moments import shown
+from clt_queued_run_coordinator.wording.names import mistyped
 
 CodeLocation = click.argument("code_location", metavar="LOCATION")
 Force = click.option("--force", is_flag=True, help="Take a code location that no run was ever queued from.")

@@ -5,13 +5,14 @@ from pathlib import Path
 import click
 
 from clt_queued_run_coordinator._dagster import instance_concurrency_settings, run_database
+from clt_queued_run_coordinator.check import checks
+from clt_queued_run_coordinator.check.finding import Finding
+from clt_queued_run_coordinator.check.workspace import Workspace, WorkspaceError, find, read
 from clt_queued_run_coordinator.cli.instance import the_instance
 from clt_queued_run_coordinator.queue import counts
 from clt_queued_run_coordinator.queue.queued_runs import untagged_queued_runs
+from clt_queued_run_coordinator.status import queue_state
 from clt_queued_run_coordinator.tagging.writing import write_tags
-from clt_queued_run_coordinator.view import checks, queue_state
-from clt_queued_run_coordinator.view.findings import Finding
-from clt_queued_run_coordinator.view.workspace import Workspace, WorkspaceError, find, read
 
 
 @click.command()

@@ -9,16 +9,16 @@ from datetime import datetime, timedelta
 import click
 from rich.console import Console
 
+from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator._dagster import DagsterInstance
 from clt_queued_run_coordinator.cli.changes import Force
 from clt_queued_run_coordinator.cli.instance import the_instance
 from clt_queued_run_coordinator.cli.options import WithReason, as_length, end_of, with_end
 from clt_queued_run_coordinator.cli.pause import OneOrAll, pause_one_or_all, refuse_one_and_all
-from clt_queued_run_coordinator.limits import live
 from clt_queued_run_coordinator.limits.duration import EXAMPLES
-from clt_queued_run_coordinator.view import draining
-from clt_queued_run_coordinator.view.draining import Draining
-from clt_queued_run_coordinator.view.words import age, shell
+from clt_queued_run_coordinator.status import draining
+from clt_queued_run_coordinator.status.draining import Draining
+from clt_queued_run_coordinator.wording.words import age, shell
 
 
 @click.command()

@@ -7,10 +7,10 @@ import click
 
 from clt_queued_run_coordinator._dagster import DagsterRunStatus
 from clt_queued_run_coordinator.cli.instance import the_instance
-from clt_queued_run_coordinator.view.explain import explain as explained
-from clt_queued_run_coordinator.view.explain import what_it_is
-from clt_queued_run_coordinator.view.explained_text import as_text
-from clt_queued_run_coordinator.view.run_facts import StoredRun, find_runs
+from clt_queued_run_coordinator.explain.explanation import explain as explained
+from clt_queued_run_coordinator.explain.explanation import what_it_is
+from clt_queued_run_coordinator.explain.run_facts import StoredRun, find_runs
+from clt_queued_run_coordinator.explain.text import as_text
 
 
 @click.command("explain")

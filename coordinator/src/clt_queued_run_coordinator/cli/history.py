@@ -12,10 +12,10 @@ from rich.text import Text
 
 from clt_queued_run_coordinator._dagster import run_database
 from clt_queued_run_coordinator.cli.instance import WIDTH_WITHOUT_TERMINAL, the_instance
-from clt_queued_run_coordinator.limits import history as changes
-from clt_queued_run_coordinator.limits.history import Entry
-from clt_queued_run_coordinator.limits.live import EVERY_CODE_LOCATION
-from clt_queued_run_coordinator.view.moments import shown
+from clt_queued_run_coordinator.live import EVERY_CODE_LOCATION
+from clt_queued_run_coordinator.live import history as changes
+from clt_queued_run_coordinator.live.history import Entry
+from clt_queued_run_coordinator.wording.moments import shown
 
 
 @click.command()

@@ -8,8 +8,8 @@ import click
 from clt_queued_run_coordinator._dagster import DagsterInstance
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.opening import OpeningError, one_line, opened_instance
-from clt_queued_run_coordinator.view import queue_state
-from clt_queued_run_coordinator.view.status import Status, status
+from clt_queued_run_coordinator.status import queue_state
+from clt_queued_run_coordinator.status.status import Status, status
 
 WIDTH_WITHOUT_TERMINAL = 200
 """Columns of a table in a pipe, which has no width: nothing may be cut off."""

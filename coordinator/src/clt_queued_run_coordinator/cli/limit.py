@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 
 import click
 
+from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator.cli.changes import CodeLocation, Force, change, refuse_bad_name
 from clt_queued_run_coordinator.cli.instance import the_instance
 from clt_queued_run_coordinator.cli.options import WithReason, end_of, with_end
-from clt_queued_run_coordinator.limits import live
 
 
 # -1 shall be refused as a limit, not as an option.

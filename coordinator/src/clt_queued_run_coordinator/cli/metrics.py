@@ -5,7 +5,7 @@ import signal
 import click
 
 from clt_queued_run_coordinator.cli.instance import read_queue, the_instance
-from clt_queued_run_coordinator.view import scrape
+from clt_queued_run_coordinator.metrics import scrape
 
 
 @click.command()
@@ -14,7 +14,7 @@ from clt_queued_run_coordinator.view import scrape
 def metrics(host: str, port: int) -> None:
     """Serve the numbers of the queue for Prometheus at /metrics."""
     try:
-        from clt_queued_run_coordinator.view.metrics import serve  # noqa: PLC0415 - an extra of the package
+        from clt_queued_run_coordinator.metrics.server import serve  # noqa: PLC0415 - needs the extra `metrics`
     except ImportError as error:
         raise click.ClickException(
             f"The package {error.name} is missing; install dagster-clt-queued-run-coordinator[metrics]."

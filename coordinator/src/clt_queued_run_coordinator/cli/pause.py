@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 
 import click
 
+from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator._dagster import DagsterInstance
 from clt_queued_run_coordinator.cli.changes import Force, change, known_code_locations, refuse_bad_name
 from clt_queued_run_coordinator.cli.instance import the_instance
 from clt_queued_run_coordinator.cli.options import WithReason, end_of, with_end
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
-from clt_queued_run_coordinator.limits import live
-from clt_queued_run_coordinator.limits.live import Change
+from clt_queued_run_coordinator.live import Change
 
 OneOrAll = click.argument("code_location", metavar="LOCATION", required=False)
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 
 from clt_queued_run_coordinator.cli.instance import WIDTH_WITHOUT_TERMINAL, read_status, the_instance
-from clt_queued_run_coordinator.view.table import status_table
+from clt_queued_run_coordinator.status.table import status_table
 
 
 @click.command("status")

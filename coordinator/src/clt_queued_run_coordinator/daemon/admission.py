@@ -8,9 +8,9 @@ limit or its group's: the next run is tried instead.
 
 from collections.abc import Callable, Iterator, Mapping
 
-from clt_queued_run_coordinator.limits.claims import Claims
-from clt_queued_run_coordinator.limits.turns import Turns
 from clt_queued_run_coordinator.queue.queued_run import QueuedRun
+from clt_queued_run_coordinator.shares.claims import Claims
+from clt_queued_run_coordinator.shares.turns import Turns
 
 
 def admit(

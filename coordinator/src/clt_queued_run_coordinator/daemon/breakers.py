@@ -8,13 +8,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
+from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator._dagster import DagsterInstance
 from clt_queued_run_coordinator.daemon.breaker import Counted, Open, follow
 from clt_queued_run_coordinator.daemon.outcomes import EndedRun, Outcomes
-from clt_queued_run_coordinator.limits import live
 from clt_queued_run_coordinator.limits.configuration import Breaker
-from clt_queued_run_coordinator.limits.live import Change, Kind, LiveChanges
 from clt_queued_run_coordinator.limits.settings import Settings
+from clt_queued_run_coordinator.live import Change, Kind, LiveChanges
 from clt_queued_run_coordinator.transaction import transaction
 
 BY = "circuit breaker"

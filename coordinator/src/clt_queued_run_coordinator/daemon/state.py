@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, KeyValueStoreTable
-from clt_queued_run_coordinator.limits.usage import Usage
+from clt_queued_run_coordinator.shares.usage import Usage
 
 KEY = "clt_queued_run_coordinator.daemon"
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from clt_queued_run_coordinator._dagster import RunRecord
 from clt_queued_run_coordinator.daemon.admission import admit
-from clt_queued_run_coordinator.limits.claims import Claim, Claims, levels
 from clt_queued_run_coordinator.limits.configuration import Group
 from clt_queued_run_coordinator.limits.in_force import (
     LimitInForce,
@@ -18,13 +17,14 @@ from clt_queued_run_coordinator.limits.in_force import (
     limits_within_groups,
     named_in,
 )
-from clt_queued_run_coordinator.limits.live import Change, LiveChanges
 from clt_queued_run_coordinator.limits.settings import Settings
-from clt_queued_run_coordinator.limits.sharing import allow
 from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
-from clt_queued_run_coordinator.limits.usage import Usage
+from clt_queued_run_coordinator.live import Change, LiveChanges
 from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, QueuedRun
 from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION
+from clt_queued_run_coordinator.shares.claims import Claim, Claims, levels
+from clt_queued_run_coordinator.shares.sharing import allow
+from clt_queued_run_coordinator.shares.usage import Usage
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, code_location_of
 
 

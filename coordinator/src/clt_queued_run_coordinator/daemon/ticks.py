@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator._dagster import (
     IN_PROGRESS_STATUSES,
     DagsterInstance,
@@ -25,20 +26,19 @@ from clt_queued_run_coordinator.daemon.outcomes import Outcomes, SinceLastTick
 from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.daemon.stuck import Stuck
 from clt_queued_run_coordinator.daemon.tick import Tick
-from clt_queued_run_coordinator.limits import live
-from clt_queued_run_coordinator.limits.backfill_share import BackfillTurns
-from clt_queued_run_coordinator.limits.claims import Claims, least, with_groups
-from clt_queued_run_coordinator.limits.live import LiveChanges
 from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.tag_limits import on_other_tags
-from clt_queued_run_coordinator.limits.usage import Usage
-from clt_queued_run_coordinator.limits.within import Within, keep_apart
-from clt_queued_run_coordinator.queue import published_counts
+from clt_queued_run_coordinator.live import LiveChanges
 from clt_queued_run_coordinator.queue.candidates import Candidates, StoppedAt
 from clt_queued_run_coordinator.queue.own_checks import OwnChecks
-from clt_queued_run_coordinator.queue.published_counts import PublishedCounts
 from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, QueuedRun, by_hand
 from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION, QueuedRuns, run_ids
+from clt_queued_run_coordinator.shares.backfill_share import BackfillTurns
+from clt_queued_run_coordinator.shares.claims import Claims, least, with_groups
+from clt_queued_run_coordinator.shares.usage import Usage
+from clt_queued_run_coordinator.shares.within import Within, keep_apart
+from clt_queued_run_coordinator.submit import published_counts
+from clt_queued_run_coordinator.submit.published_counts import PublishedCounts
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.tagging.writing import write_tags
 

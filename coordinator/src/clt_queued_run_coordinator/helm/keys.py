@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
+from clt_queued_run_coordinator.check.finding import Finding
 from clt_queued_run_coordinator.helm.chart import Chart
 from clt_queued_run_coordinator.helm.known import Known, known_keys
 from clt_queued_run_coordinator.helm.values import HelmValues
 from clt_queued_run_coordinator.helm.yaml import Path, dotted
-from clt_queued_run_coordinator.view.findings import Finding
-from clt_queued_run_coordinator.view.names import nearest
+from clt_queued_run_coordinator.wording.names import nearest
 
 
 def unknown_keys(values: HelmValues, chart: Chart) -> list[Finding]:

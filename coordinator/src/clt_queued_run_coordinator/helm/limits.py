@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from clt_queued_run_coordinator.check.finding import Finding
 from clt_queued_run_coordinator.helm.known import USER_DEPLOYMENTS
 from clt_queued_run_coordinator.helm.options import OPTIONS
 from clt_queued_run_coordinator.helm.values import HelmValues
@@ -10,8 +11,7 @@ from clt_queued_run_coordinator.helm.yaml import Path, dotted
 from clt_queued_run_coordinator.limits.configuration import ConfigurationError, parse
 from clt_queued_run_coordinator.limits.minimums import above_the_total
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
-from clt_queued_run_coordinator.view.findings import Finding
-from clt_queued_run_coordinator.view.names import nearest
+from clt_queued_run_coordinator.wording.names import nearest
 
 MAX = "max_concurrent_runs"
 TAG_LIMITS = "tag_concurrency_limits"

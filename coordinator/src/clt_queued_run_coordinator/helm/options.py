@@ -10,11 +10,11 @@ from clt_queued_run_coordinator._dagster import (
     resolve_to_config_type,
     validate_config,
 )
+from clt_queued_run_coordinator.check.finding import Finding
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.helm.values import HelmValues
 from clt_queued_run_coordinator.helm.yaml import Path, dotted
-from clt_queued_run_coordinator.view.findings import Finding
-from clt_queued_run_coordinator.view.names import nearest
+from clt_queued_run_coordinator.wording.names import nearest
 
 RUN_COORDINATOR = ("dagsterDaemon", "runCoordinator")
 CUSTOM = (*RUN_COORDINATOR, "config", "customRunCoordinator")

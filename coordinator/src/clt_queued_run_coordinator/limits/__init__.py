@@ -1,1 +1,1 @@
-"""How many runs of each code location may be in progress: configuration, live changes, shares."""
+"""How many runs of each code location may be in progress: the options, and the limits in force."""

@@ -7,9 +7,9 @@ from enum import Enum
 from typing import Any
 
 from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits
-from clt_queued_run_coordinator.limits.live import Change, LiveChanges
 from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.windows import open_window
+from clt_queued_run_coordinator.live import Change, LiveChanges
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
 
 _NOBODY = "\0"

@@ -13,9 +13,9 @@ from itertools import chain, islice
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import DagsterRun
-from clt_queued_run_coordinator.limits.within import Within
 from clt_queued_run_coordinator.queue.queued_run import QueuedRun
 from clt_queued_run_coordinator.queue.queued_runs import QueuedRuns, load_runs
+from clt_queued_run_coordinator.shares.within import Within
 from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
 
 LOOKED_AT_A_TICK = 1000

@@ -16,7 +16,7 @@ from clt_queued_run_coordinator._dagster import (
 )
 from clt_queued_run_coordinator.queue.queued_runs import in_chunks, load_runs
 from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
-from clt_queued_run_coordinator.view.names import nearest
+from clt_queued_run_coordinator.wording.names import nearest
 
 SHORT_ID = 8
 """How many characters of a run's id Dagster's UI shows."""

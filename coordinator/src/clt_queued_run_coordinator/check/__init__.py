@@ -1,0 +1,1 @@
+"""What `dagster-clt check` finds wrong with an instance."""

@@ -1,0 +1,1 @@
+"""Why one run is still queued: what `dagster-clt explain` answers."""

@@ -1,0 +1,119 @@
+"""The last live changes: who changed what, when, until when and why.
+
+Each entry has a key of its own in Dagster's key-value store, so that no writer loses another's, outside of the
+prefix that is read at each tick. It is written in the transaction of the change itself, which also deletes the
+oldest entries.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as db
+
+from clt_queued_run_coordinator._dagster import KeyValueStoreTable
+from clt_queued_run_coordinator.wording.one_line import one_line
+
+PREFIX = "clt_queued_run_coordinator.history/"
+KEPT = 500
+"""How many entries are kept."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One live change.
+
+    Attributes:
+        at: When it was made, as ISO 8601 in UTC.
+        by: Who made it.
+        code_location: Whose; `*` for all of them at once.
+        change: What it changed: `limit`, `paused` or `breaker`.
+        before: The live value until then: a limit, or whether it was paused or the breaker was open; None for
+            none.
+        after: The live value from then on; None where it was taken back.
+        until: When it ends by itself, as ISO 8601 in UTC; None if it doesn't.
+        reason: Why it was made, if that was said.
+    """
+
+    at: str
+    by: str
+    code_location: str
+    change: str
+    before: int | bool | None
+    after: int | bool | None
+    until: str | None = None
+    reason: str | None = None
+
+    def as_data(self) -> dict[str, Any]:
+        """The same as plain data, for JSON."""
+        return {
+            "at": self.at,
+            "by": self.by,
+            "code_location": self.code_location,
+            "change": self.change,
+            "from": self.before,
+            "to": self.after,
+            "until": self.until,
+            "reason": self.reason,
+        }
+
+
+def record(connection: db.Connection, number: str, entry: Entry) -> None:
+    """Keep an entry, and delete the oldest ones.
+
+    Args:
+        connection: In the transaction of the change.
+        number: Tells the entry from all others.
+        entry: What was changed.
+    """
+    table = KeyValueStoreTable
+    connection.execute(table.insert().values(key=PREFIX + number, value=json.dumps(entry.as_data())))
+    oldest = (
+        db.select(table.c.id)
+        .where(table.c.key.like(f"{PREFIX}%"))
+        .order_by(table.c.id.desc())
+        .offset(KEPT)
+        .limit(1)
+        .scalar_subquery()
+    )
+    connection.execute(table.delete().where(table.c.key.like(f"{PREFIX}%"), table.c.id <= oldest))
+
+
+def read(connection: db.Connection) -> list[Entry]:
+    """The entries that can be understood, newest first.
+
+    Args:
+        connection: To the instance's run database.
+    """
+    table = KeyValueStoreTable
+    query = db.select(table.c.value).where(table.c.key.like(f"{PREFIX}%")).order_by(table.c.id.desc())
+    entries = (_entry(text) for text in connection.execute(query).scalars())
+    return [entry for entry in entries if entry]
+
+
+def _entry(text: str) -> Entry | None:
+    try:
+        data: Any = json.loads(text)
+        return Entry(
+            at=_moment(data["at"]),
+            by=one_line(str(data["by"])),
+            code_location=str(data["code_location"]),
+            change=one_line(str(data["change"])),
+            before=_value(data["from"]),
+            after=_value(data["to"]),
+            until=None if data["until"] is None else _moment(data["until"]),
+            reason=None if data["reason"] is None else one_line(str(data["reason"])),
+        )
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _moment(text: str) -> str:
+    return datetime.fromisoformat(text).isoformat(timespec="seconds")
+
+
+def _value(value: Any) -> int | bool | None:
+    if value is not None and not isinstance(value, int):
+        raise ValueError(f"{value!r} is no value of a change")
+    return value

@@ -1,0 +1,1 @@
+"""The numbers of the queue for Prometheus: what `dagster-clt metrics` serves."""

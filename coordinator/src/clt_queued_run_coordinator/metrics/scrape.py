@@ -1,0 +1,57 @@
+"""What one scrape of the metrics reads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings, run_database
+from clt_queued_run_coordinator.check import checks
+from clt_queued_run_coordinator.daemon import last_tick, outcomes
+from clt_queued_run_coordinator.daemon.last_tick import LastTick
+from clt_queued_run_coordinator.daemon.totals import Totals
+from clt_queued_run_coordinator.status.queue_state import QueueState
+from clt_queued_run_coordinator.status.status import Status, status
+from clt_queued_run_coordinator.submit.refused import read_refused
+
+
+@dataclass(frozen=True)
+class Scrape:
+    """What one scrape has read.
+
+    Attributes:
+        at: When, in UTC by this machine's clock.
+        status: The queue.
+        totals: What the daemon has counted, by code location.
+        refused: How many submits were ever refused, by code location.
+        last_tick: When the daemon last read the queue; None before its first tick.
+        are_limits_shadowed: Whether the instance's own tag limits replace those that the coordinator hands over.
+    """
+
+    at: datetime
+    status: Status
+    totals: Mapping[str, Totals] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict)
+    last_tick: LastTick | None = None
+    are_limits_shadowed: bool = False
+
+
+def read(instance: DagsterInstance, state: QueueState) -> Scrape:
+    """Read what the metrics show beside the queue.
+
+    Args:
+        instance: Whose queue.
+        state: The queue.
+    """
+    now = datetime.now(timezone.utc)
+    with run_database(instance).connect() as connection:
+        totals = outcomes.read_totals(connection)
+        refused = read_refused(connection)
+        tick = last_tick.read(connection)
+    return Scrape(
+        at=now,
+        status=status(state, now),
+        totals=totals,
+        refused=refused,
+        last_tick=tick,
+        are_limits_shadowed=checks.TAG_LIMITS in instance_concurrency_settings(instance),
+    )

@@ -1,0 +1,55 @@
+"""Weighted max-min fair shares of `max_concurrent_runs`. Pure."""
+
+from clt_queued_run_coordinator.shares.claims import Claims
+from clt_queued_run_coordinator.shares.turns import Turns
+
+
+def share(claims: Claims, slots: int) -> dict[str, int]:
+    """Each code location's share: what it would have in progress if every slot were dealt anew.
+
+    Args:
+        claims: Of everybody.
+        slots: All slots that runs of code locations may use, 0 or more.
+    """
+    return deal(claims.anew(), slots)
+
+
+def allow(claims: Claims, slots: int) -> dict[str, int]:
+    """What each code location may have in progress now: its running runs, and the free slots it is dealt.
+
+    Args:
+        claims: Of everybody.
+        slots: All slots that runs of code locations may use, used ones included. Fewer than are in use: nothing
+            is dealt.
+    """
+    return deal(claims, slots - claims.in_progress)
+
+
+def deal(claims: Claims, free: int) -> dict[str, int]:
+    """Deal free slots one by one, each to whoever's turn it is and can use one more; see `turns`.
+
+    Max-min fair between groups, and within each: nobody could have one more without taking it from someone who
+    has no more for its weight, or has no more than its minimum.
+
+    Args:
+        claims: Of everybody.
+        free: The slots to deal.
+
+    Returns:
+        What each code location has then, its runs in progress included.
+    """
+    turns = Turns(claims, fair=True)
+    most = {name: claim.most for name, claim in claims.code_locations.items()}
+    dealt = {name: claim.in_progress for name, claim in claims.code_locations.items()}
+    for name, in_progress in dealt.items():
+        if in_progress < most[name]:
+            turns.wait(name)
+    for _ in range(free):
+        turn = turns.next()
+        if turn is None:
+            break
+        turns.deal(turn)
+        dealt[turn] += 1
+        if dealt[turn] < most[turn]:
+            turns.wait(turn)
+    return dealt

@@ -1,0 +1,123 @@
+"""What holds within code locations: limits on jobs and backfills, and the turns of backfills. Pure."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+
+from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits, Entry
+from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, QueuedRun
+from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION, KeepApart, MayStart
+from clt_queued_run_coordinator.shares.backfill_share import BackfillTurns
+
+_SOME_BACKFILL = ""
+"""Stands for the id of a backfill where it doesn't count which one it is."""
+
+
+class Within:
+    """What is in progress of the jobs and backfills of each code location, and whose turn it is there.
+
+    Args:
+        limits: The configured limits.
+        in_progress: The code location, the job and the backfill of each run in progress.
+        by_hand: The code locations of which only runs may start that somebody launched by hand.
+        earned: What the backfills of code locations have earned; see `BackfillTurns`.
+    """
+
+    def __init__(
+        self,
+        limits: CodeLocationLimits,
+        in_progress: Iterable[tuple[str, JobAndBackfill]] = (),
+        by_hand: Collection[str] = (),
+        earned: Mapping[str, float] | None = None,
+    ) -> None:
+        self._limits = limits
+        self._by_hand = by_hand
+        self._earned = earned or {}
+        self.backfill_turns: dict[str, BackfillTurns] = {}
+        """The turns by code location, of those that were asked for."""
+        self._of_job: Counter[tuple[str, str]] = Counter()
+        self._of_backfill: Counter[tuple[str, str]] = Counter()
+        for code_location, of_run in in_progress if limits.has_limits_within else ():
+            self.take(code_location, of_run)
+
+    def copy(self) -> "Within":
+        """The same, to go on counting from here."""
+        copy = Within(self._limits, by_hand=self._by_hand, earned=self._earned)
+        copy.backfill_turns = {name: turns.copy() for name, turns in self.backfill_turns.items()}
+        copy._of_job, copy._of_backfill = self._of_job.copy(), self._of_backfill.copy()
+        return copy
+
+    def _entry(self, code_location: str) -> Entry:
+        return Entry() if code_location == NO_CODE_LOCATION else self._limits.entry(code_location)
+
+    def has_room(self, code_location: str, of_run: JobAndBackfill) -> bool:
+        """Whether one more run of its job and of its backfill may be in progress."""
+        if of_run.automatic and code_location in self._by_hand:
+            return False
+        entry = self._entry(code_location)
+        job, backfill, _ = of_run
+        if job is not None:
+            most = entry.max_per_job.of(job)
+            if most is not None and self._of_job[code_location, job] >= most:
+                return False
+        most = entry.max_per_backfill
+        return backfill is None or most is None or self._of_backfill[code_location, backfill] < most
+
+    def take(self, code_location: str, of_run: JobAndBackfill) -> None:
+        """Count a run that is in progress, or starts."""
+        entry = self._entry(code_location)
+        job, backfill, _ = of_run
+        if job is not None and entry.max_per_job.of(job) is not None:
+            self._of_job[code_location, job] += 1
+        if backfill is not None and entry.max_per_backfill is not None:
+            self._of_backfill[code_location, backfill] += 1
+
+    def room_of(self, code_location: str) -> MayStart | None:
+        """`has_room` of one code location; None where it has no such limits."""
+        if not self._entry(code_location).has_limits_within and code_location not in self._by_hand:
+            return None
+        return lambda of_run: self.has_room(code_location, of_run)
+
+    def turns_of(self, code_location: str) -> BackfillTurns | None:
+        """The turns of one code location; None where Dagster's order decides."""
+        share = self._entry(code_location).backfill_share
+        if share is None:
+            return None
+        if code_location not in self.backfill_turns:
+            self.backfill_turns[code_location] = BackfillTurns(share, self._earned.get(code_location, 0.0))
+        return self.backfill_turns[code_location]
+
+    def place(self, code_location: str, run: QueuedRun) -> QueuedRun:
+        """Whose place in the queue of all code locations the next run of one takes."""
+        turns = self.turns_of(code_location)
+        return turns.place(run) if turns else run
+
+    def start(self, code_location: str, run: QueuedRun, of_run: JobAndBackfill) -> None:
+        """Count a run that starts, which was handed out last of its code location."""
+        self.take(code_location, of_run)
+        turns = self.turns_of(code_location)
+        if turns:
+            turns.start(run.id)
+
+
+def keep_apart(limits: CodeLocationLimits) -> KeepApart | None:
+    """What tells the runs apart that are treated differently within a code location: only what counts.
+
+    So the lines of the queue stay few, however many jobs and backfills there are that nothing limits.
+
+    Returns:
+        None where nothing is configured within a code location.
+    """
+    if not (limits.has_limits_within or limits.has_backfill_shares or limits.lets_manual_launches_pass):
+        return None
+
+    def what_counts(code_location: str, of_run: JobAndBackfill) -> JobAndBackfill:
+        entry = limits.entry(code_location)
+        job, backfill, automatic = of_run
+        if job is not None and entry.max_per_job.of(job) is None:
+            job = None
+        if backfill is not None and entry.max_per_backfill is None:
+            backfill = None if entry.backfill_share is None else _SOME_BACKFILL
+        counts = entry.breaker is not None and entry.breaker.manual_launches
+        return JobAndBackfill(job, backfill, automatic and counts)
+
+    return what_counts

@@ -1,0 +1,1 @@
+"""What a submitted run passes before it is queued: `max_queued`."""

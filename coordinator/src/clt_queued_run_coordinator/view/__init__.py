@@ -1,1 +1,0 @@
-"""What people look at: status, metrics, and what `dagster-clt check` finds."""

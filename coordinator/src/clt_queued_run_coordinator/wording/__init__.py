@@ -1,0 +1,1 @@
+"""Numbers, moments and names as people read and write them."""

@@ -1,0 +1,226 @@
+"""The pictures of the docs, taken of a running system under load: `make pictures`.
+
+It needs Debian's packages `chromium` and `prometheus`. The dashboard's panels are drawn from the queries of
+`deploy/monitoring/dashboard.json`, answered by a real Prometheus; Grafana draws them more finely.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from matplotlib import dates, pyplot
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.text import Text
+
+from harness.graphql import Launch
+from harness.process import free_port, stop_on_sigterm
+from harness.prometheus import Prometheus
+from harness.system import ROOT, System, trial_config
+
+PICTURES = ROOT / "docs" / "pictures"
+DASHBOARD = ROOT / "deploy" / "monitoring" / "dashboard.json"
+A, B = "code-location-a", "code-location-b"
+COLUMNS = 24  # of Grafana's grid
+RATE_INTERVAL = "30s"
+SHORT = 8  # characters that fit in large type
+
+
+def flood(code_location: str, runs: int, seconds: float) -> list[Launch]:
+    """Runs of a code location, each of which works some seconds."""
+    job, op = {A: ("refresh_search_index", "collect"), B: ("close_books", "balance")}[code_location]
+    return [Launch(code_location, job, {"ops": {op: {"config": {"seconds": seconds}}}})] * runs
+
+
+def answer_of(system: System, *arguments: str) -> str:
+    """What a `dagster-clt` command prints, in colour as on a terminal 130 columns wide."""
+    environment = {**os.environ, "DAGSTER_HOME": str(system.home), "FORCE_COLOR": "1", "COLUMNS": "130"}
+    command = [sys.executable, "-m", "clt_queued_run_coordinator.cli", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def screenshot(url: str, file: Path, width: int, height: int, wait_ms: int = 15000) -> None:
+    """A page as Chromium shows it."""
+    subprocess.run(
+        [
+            "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+            f"--window-size={width},{height}", f"--virtual-time-budget={wait_ms}", f"--screenshot={file}", url,
+        ],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+
+
+def picture_of_terminal(command: str, output: str, file: Path, folder: Path) -> None:
+    """A picture of what a command prints."""
+    lines = [f"$ {command}", *output.rstrip().splitlines()]
+    width = max(len(Text.from_ansi(line).plain) for line in lines)
+    console = Console(record=True, width=width, file=(folder / "terminal.txt").open("w"), force_terminal=True)
+    for line in lines:
+        console.print(Text.from_ansi(line), no_wrap=True, crop=False)
+    style = "font-family:'DejaVu Sans Mono',monospace;font-size:14px;line-height:1.35;margin:0"
+    text = console.export_html(inline_styles=True, code_format=f'<pre style="{style}">{{code}}</pre>')
+    page = folder / "terminal.html"
+    page.write_text(f"<html><body style='margin:0;padding:18px 22px;background:#fff'>{text}</body></html>")
+    screenshot(page.as_uri(), file, 44 + round(width * 8.43) + 8, 36 + 19 * len(lines) + 8, 1000)
+
+
+def draw_dashboard(prometheus: Prometheus, start: float, end: float, file: Path) -> None:
+    """Draw the dashboard's panels where its grid has them."""
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels)
+    figure: Figure = pyplot.figure(figsize=(16, rows * 0.36))
+    for panel in panels:
+        x, y, width, height = (panel["gridPos"][key] for key in "xywh")
+        left, bottom = (x + 0.8) / COLUMNS, 1 - (y + height - 0.9) / rows
+        if panel["type"] == "row":
+            figure.text(left, bottom, panel["title"], fontsize=12, fontweight="bold", color="#444")
+            continue
+        axes = figure.add_axes((left, bottom, (width - 1.2) / COLUMNS, (height - 2.0) / rows))
+        axes.set_title(panel["title"], loc="left", fontsize=9, fontweight="bold")
+        axes.tick_params(labelsize=7)
+        targets = {
+            target["expr"]: prometheus.query_range(_filled_in(target["expr"]), start, end)
+            for target in panel["targets"]
+        }
+        series = [
+            (_legend(target.get("legendFormat", ""), each["metric"]), each["values"])
+            for target in panel["targets"]
+            for each in targets[target["expr"]]
+        ]
+        if panel["type"] == "table":
+            _draw_table(axes, targets)
+        elif panel["type"] == "stat":
+            _draw_number(axes, series)
+        else:
+            _draw_series(axes, series)
+    figure.savefig(file, dpi=75, facecolor="white")
+
+
+def _draw_table(axes: Axes, targets: Mapping[str, list[dict[str, Any]]]) -> None:
+    """The last values, a column for each query and a line for each code location."""
+    axes.axis("off")
+    names = sorted({each["metric"]["code_location"] for found in targets.values() for each in found})
+    columns = ["code location"]
+    cells = [[name] for name in names]
+    for expression, found in targets.items():
+        metric = re.search(r"dagster_clt_(\w+)", expression)
+        columns.append(metric[1].removesuffix("_seconds").replace("_", " ") if metric else expression)
+        last = {each["metric"]["code_location"]: f"{float(each['values'][-1][1]):g}" for each in found}
+        for name, line in zip(names, cells, strict=True):
+            line.append(last.get(name, ""))
+    height = min(1.0, 0.16 * (1 + len(cells)))
+    table = axes.table(
+        cells,
+        colLabels=columns,
+        cellLoc="left",
+        colLoc="left",
+        edges="horizontal",
+        bbox=[0, 1 - height, 1, height],
+    )
+    table.auto_set_font_size(False)
+    table.set_fontsize(8)
+
+
+def _draw_number(axes: Axes, series: list[tuple[str, list[list[Any]]]]) -> None:
+    axes.axis("off")
+    text = "-"
+    if series:
+        legend, values = series[0]
+        text = legend or f"{float(values[-1][1]):.4g}"
+    axes.text(0, 0.3, text, ha="left", va="center", fontsize=20 if len(text) <= SHORT else 9)
+
+
+def _draw_series(axes: Axes, series: list[tuple[str, list[list[Any]]]]) -> None:
+    for legend, values in series:
+        times = [datetime.fromtimestamp(at) for at, _ in values]
+        axes.plot(times, [float(value) for _, value in values], label=legend or None, linewidth=1.4)
+    axes.grid(visible=True, alpha=0.25)
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(dates.AutoDateLocator(maxticks=6))
+    axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M:%S"))
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    if any(legend for legend, _ in series):
+        axes.legend(fontsize=7, loc="lower right", bbox_to_anchor=(1.0, 0.99), frameon=False, ncols=3)
+
+
+def _filled_in(expression: str) -> str:
+    """A query with Grafana's variables filled in."""
+    filled = re.sub(
+        r"\$(__rate_interval|__interval|__range)|\$\{(__rate_interval|__range)\}", RATE_INTERVAL, expression
+    )
+    return re.sub(r"\$\{?\w+(:\w+)?\}?", ".*", filled)
+
+
+def _legend(form: str, labels: Mapping[str, str]) -> str:
+    return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda match: labels.get(match[1], ""), form)
+
+
+@contextmanager
+def watched_system(folder: Path) -> Iterator[tuple[System, Prometheus]]:
+    """A system with fair sharing, its exporter, and a Prometheus that scrapes it."""
+    config = trial_config(
+        max_concurrent_runs=4,
+        code_location_limits={"default": 3, "locations": {B: {"limit": 3, "weight": 2}}, "sharing": "fair"},
+    )
+    port = free_port()
+    with System(folder / "home", config) as system:
+        exporter = system.process("exporter", "clt_queued_run_coordinator.cli", "metrics", "--port", str(port))
+        exporter.start()
+        data = folder / "prometheus"
+        data.mkdir()
+        try:
+            with Prometheus(data, port) as prometheus:
+                yield system, prometheus
+        finally:
+            exporter.stop()
+
+
+def main() -> int:
+    """Take the pictures; returns the exit code."""
+    parser = ArgumentParser(prog="python -m scripts.pictures", description=__doc__)
+    parser.parse_args()
+    console = Console()
+    stop_on_sigterm()
+    for program in ("chromium", "prometheus"):
+        if not shutil.which(program):
+            console.print(f"{program} is not installed; install Debian's package {program}.")
+            return 1
+    PICTURES.mkdir(exist_ok=True)
+    console.print("Starting the system, the exporter and Prometheus ...")
+    with (
+        tempfile.TemporaryDirectory(prefix="dagster-pictures-") as name,
+        watched_system(folder := Path(name)) as (system, prometheus),
+    ):
+        start = time.time()
+        console.print(f"Flooding the queue with runs of {A}, then of {B} (three minutes).")
+        system.graphql.launch_several(flood(A, 40, 4))
+        time.sleep(25)
+        system.graphql.launch_several(flood(B, 20, 4))
+        time.sleep(15)
+        picture_of_terminal("dagster-clt status", answer_of(system, "status"), PICTURES / "status.png", folder)
+        screenshot(f"{system.url}/runs", PICTURES / "runs.png", 1500, 900)
+        time.sleep(20)
+        answer_of(system, "pause", A, "--for", "30s", "--reason", "deploy of the shop")
+        picture_of_terminal("dagster-clt status", answer_of(system, "status"), PICTURES / "paused.png", folder)
+        time.sleep(60)
+        draw_dashboard(prometheus, start - 5, time.time(), PICTURES / "dashboard.png")
+    console.print(f"The pictures are in {PICTURES.relative_to(ROOT)}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
