@@ -17,4 +17,4 @@ class TestDaemonWithCLTQueuedRunCoordinator(dagsters.TestQueuedRunCoordinatorDae
 
     @pytest.mark.skip(reason="counts reads of pools, which the coordinator reads once more before the daemon does")
     def test_op_concurrency_info_fetched_once_per_iteration(self) -> None:
-        """Dagster's own count of its daemon's reads; see `OwnChecks`."""
+        """Dagster's own count of its daemon's reads; see `DagsterChecks`."""

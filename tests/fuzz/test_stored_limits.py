@@ -10,7 +10,7 @@ import pytest
 from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator._dagster import run_database
 from clt_queued_run_coordinator.cli.history import history_table
-from clt_queued_run_coordinator.daemon import pauses_seen
+from clt_queued_run_coordinator.daemon import acknowledged_pauses
 from clt_queued_run_coordinator.live import PREFIX, history
 from clt_queued_run_coordinator.metrics import scrape
 from clt_queued_run_coordinator.metrics.server import QueueCollector
@@ -92,7 +92,7 @@ def test_the_history_and_what_the_daemon_has_seen(queue: RunQueue, stored: dict[
     """What can't be understood is passed over, and a change can be made and is told."""
     TRIED["stored history"] += 1
     written = {f"{history.PREFIX}{name}": value for name, value in stored.items()}
-    for key, value in {**written, pauses_seen.KEY: seen}.items():
+    for key, value in {**written, acknowledged_pauses.KEY: seen}.items():
         queue.instance.daemon_cursor_storage.set_cursor_values({key: value})
     live.set_limit(queue.instance, A, 3)
     with run_database(queue.instance).connect() as connection:

@@ -10,11 +10,10 @@ from unittest import mock
 
 import pytest
 from clt_queued_run_coordinator import live
-from clt_queued_run_coordinator.daemon import breakers
+from clt_queued_run_coordinator.daemon import breakers, candidates
 from clt_queued_run_coordinator.daemon.outcomes import KEY, Outcomes
 from clt_queued_run_coordinator.limits.in_force import LimitInForce, Source
 from clt_queued_run_coordinator.live import database_clock, history
-from clt_queued_run_coordinator.queue import candidates
 from clt_queued_run_coordinator.queue.queued_runs import load_runs
 from clt_queued_run_coordinator.status import queue_state
 from clt_queued_run_coordinator.submit.max_queued import QueueFullError

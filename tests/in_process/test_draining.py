@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from clt_queued_run_coordinator import live
-from clt_queued_run_coordinator.daemon import pauses_seen
+from clt_queued_run_coordinator.daemon import acknowledged_pauses
 from clt_queued_run_coordinator.status import draining
 from dagster import DagsterRunStatus
 from dagster._daemon.types import DaemonHeartbeat
@@ -79,7 +79,7 @@ def test_a_tick_that_fails_to_write_down_a_pause_does_so_the_next_time(
         raise RuntimeError("the connection is lost")
 
     with monkeypatch.context() as patch:
-        patch.setattr(pauses_seen, "write", fail)
+        patch.setattr(acknowledged_pauses, "write", fail)
         with pytest.raises(RuntimeError):
             queue.tick()
     assert not draining.read(queue.instance, [A]).is_drained
@@ -142,7 +142,7 @@ def test_the_daemon_writes_down_only_new_pauses(queue: RunQueue) -> None:
 def test_what_is_stored_wrong_has_not_been_seen(queue: RunQueue, stored: str) -> None:
     """And the next new pause is written down right again."""
     live.pause(queue.instance, A)
-    queue.instance.daemon_cursor_storage.set_cursor_values({pauses_seen.KEY: stored})
+    queue.instance.daemon_cursor_storage.set_cursor_values({acknowledged_pauses.KEY: stored})
     assert not draining.read(queue.instance, [A]).is_seen
     queue.tick()
     assert draining.read(queue.instance, [A]).is_seen

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from clt_queued_run_coordinator import live
-from clt_queued_run_coordinator.daemon.stuck import MOST_TICKS
+from clt_queued_run_coordinator.daemon.backoff import MAX_TICKS
 from dagster import DagsterRunStatus
 
 from tests.run_queue import A, B, RunQueue
@@ -184,7 +184,7 @@ def test_a_code_location_whose_server_is_down_does_not_starve_the_others_nor_sta
     queue.queue(B, 60)
     assert _starts(queue, B, 30) >= 20
     queue.launcher.bad_user_code_run_ids -= set(down)
-    assert _starts(queue, A, 2 * MOST_TICKS) == 3
+    assert _starts(queue, A, 2 * MAX_TICKS) == 3
 
 
 def _starts(queue: RunQueue, name: str, ticks: int) -> int:

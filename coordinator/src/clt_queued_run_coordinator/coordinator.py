@@ -18,7 +18,7 @@ from clt_queued_run_coordinator._dagster import (
     instance_concurrency_settings,
 )
 from clt_queued_run_coordinator.daemon.seam import DaemonSeam
-from clt_queued_run_coordinator.daemon.ticks import Ticks
+from clt_queued_run_coordinator.daemon.tick_handler import TickHandler
 from clt_queued_run_coordinator.limits import configuration
 from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits, ConfigurationError, QueueReading
 from clt_queued_run_coordinator.limits.in_force import limits_within_groups
@@ -69,7 +69,7 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         self._room = QueueRoom(self._log)
         reading = self.settings.code_location_limits.queue_reading
         self._daemon_seam = DaemonSeam(
-            Ticks(self.settings, self._log), self._log, narrowed=reading is QueueReading.NARROWED
+            TickHandler(self.settings, self._log), self._log, narrowed=reading is QueueReading.NARROWED
         )
         self.own_total: int | None = options.get("max_concurrent_runs")
         """None where it is left out, to be given in `concurrency.runs` of the instance instead."""

@@ -3,7 +3,7 @@
 import click
 
 from clt_queued_run_coordinator.cli.instance import the_instance
-from clt_queued_run_coordinator.queue import choosing
+from clt_queued_run_coordinator.queue import lookup
 from clt_queued_run_coordinator.tagging.writing import write_priority
 
 
@@ -31,12 +31,12 @@ def prioritize(
     with the_instance() as (instance, _):
         try:
             if backfill is not None:
-                chosen = choosing.runs_of_backfill(instance, backfill)
+                chosen = lookup.runs_of_backfill(instance, backfill)
             elif job is not None:
-                chosen = choosing.runs_of_job(instance, job, location)
+                chosen = lookup.runs_of_job(instance, job, location)
             else:
-                chosen = choosing.runs_by_id(instance, run_ids)
-        except choosing.NoSuchRunsError as error:
+                chosen = lookup.runs_by_id(instance, run_ids)
+        except lookup.NoSuchRunsError as error:
             raise click.ClickException(str(error)) from error
         written = write_priority(instance, chosen, priority)
     left = len(chosen) - written

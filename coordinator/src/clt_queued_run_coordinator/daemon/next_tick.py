@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, DagsterRun, RunRecord, without_writing_pools
+from clt_queued_run_coordinator.daemon.candidates import LOOKED_AT_A_TICK, LOOKED_AT_AT_LEAST
 from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.daemon.tick import Tick
-from clt_queued_run_coordinator.daemon.ticks import Ticks
+from clt_queued_run_coordinator.daemon.tick_handler import TickHandler
 from clt_queued_run_coordinator.queue import counts as run_counts
-from clt_queued_run_coordinator.queue.candidates import LOOKED_AT_A_TICK, LOOKED_AT_AT_LEAST
+from clt_queued_run_coordinator.queue.dagster_checks import DagsterChecks
 from clt_queued_run_coordinator.queue.front import FrontOfQueue
-from clt_queued_run_coordinator.queue.own_checks import OwnChecks
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class NextTick:
     starts: frozenset[int]
     by_code_location: Mapping[str, int]
     room: Mapping[str, int | None]
-    checks: OwnChecks | None
+    checks: DagsterChecks | None
     runs: Sequence[DagsterRun]
 
 
@@ -58,15 +58,18 @@ def next_tick(
         looked_at = LOOKED_AT_A_TICK // max(1, len(with_room))
         if looked_at > LOOKED_AT_AT_LEAST:
             front.read_more(connection, with_room, looked_at + slots)
-    made: list[OwnChecks] = []
+    made: list[DagsterChecks] = []
 
     def new_checks(
         _instance: DagsterInstance, limits: Sequence[Mapping[str, Any]], in_progress: Sequence[RunRecord]
-    ) -> OwnChecks:
-        made.append(OwnChecks(without_writing_pools(instance), limits, in_progress))
+    ) -> DagsterChecks:
+        made.append(DagsterChecks(without_writing_pools(instance), limits, in_progress))
         return made[-1]
 
-    shown = Ticks(tick.settings, logging.getLogger(__name__)).preview(instance, tick, front, state, new_checks)
+    handler = TickHandler(tick.settings, logging.getLogger(__name__))
+    shown = handler.preview(
+        instance, tick, front, state, new_checks
+    )
     return NextTick(
         starts=frozenset(queued.id for _, queued, _ in shown),
         by_code_location=Counter(name for name, _, _ in shown),

@@ -23,7 +23,7 @@ from clt_queued_run_coordinator._dagster import (
     daemon_step,
 )
 from clt_queued_run_coordinator.daemon.tick import Tick
-from clt_queued_run_coordinator.daemon.ticks import Ticks
+from clt_queued_run_coordinator.daemon.tick_handler import TickHandler
 
 TICKS_UNASKED = 3
 """After how many ticks in a row in which the daemon did not ask it is taken to read the queue in another way.
@@ -41,7 +41,7 @@ class DaemonSeam:
         log: Where it tells that the daemon reads the queue in another way.
     """
 
-    def __init__(self, ticks: Ticks, log: logging.Logger, *, narrowed: bool) -> None:
+    def __init__(self, ticks: TickHandler, log: logging.Logger, *, narrowed: bool) -> None:
         self._ticks = ticks
         self._log = log
         self._narrowed = narrowed

@@ -25,18 +25,18 @@ from clt_queued_run_coordinator._dagster import (
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.daemon import last_tick
 from clt_queued_run_coordinator.daemon import state as daemon_state
+from clt_queued_run_coordinator.daemon.candidates import LOOKED_AT_AT_LEAST
 from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.daemon.tick import Tick
 from clt_queued_run_coordinator.limits.in_force import limits_of
 from clt_queued_run_coordinator.limits.tag_limits import on_other_tags
 from clt_queued_run_coordinator.queue import counts as run_counts
-from clt_queued_run_coordinator.queue.candidates import LOOKED_AT_AT_LEAST
 from clt_queued_run_coordinator.queue.counts import Count, Counts
+from clt_queued_run_coordinator.queue.dagster_checks import DagsterChecks, pools_of
 from clt_queued_run_coordinator.queue.front import FrontOfQueue, priority_in
-from clt_queued_run_coordinator.queue.own_checks import OwnChecks, pools_of
 from clt_queued_run_coordinator.queue.queued_run import QueuedRun
 from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION, run_ids
-from clt_queued_run_coordinator.shares.within import keep_apart
+from clt_queued_run_coordinator.shares.job_and_backfill_limits import keep_apart
 from clt_queued_run_coordinator.status.queue_state import QueueState
 from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
 
@@ -221,7 +221,7 @@ def read(
     counts = front.counts() if front.is_read else {code_location: of}
     tick = Tick(settings, changes, counts, in_progress=in_progress)
     state = _state(tick, daemon)
-    checks = own_checks(instance, tick)
+    checks = dagster_checks(instance, tick)
     checks.learn_of([stored.run])
     heartbeat = instance.get_daemon_heartbeats().get(QUEUE_DAEMON)
     queue = coordinator.get_run_queue_config()
@@ -262,10 +262,10 @@ def _state(tick: Tick, daemon: DaemonState) -> QueueState:
     return QueueState(tick.settings, counts, tick.live, limits_of(names, tick.settings, tick.live), daemon)
 
 
-def own_checks(instance: DagsterInstance, tick: Tick) -> OwnChecks:
+def dagster_checks(instance: DagsterInstance, tick: Tick) -> DagsterChecks:
     """Dagster's own checks beside the runs in progress, which write nothing."""
     limits = on_other_tags(tick.settings.tag_concurrency_limits)
-    return OwnChecks(without_writing_pools(instance), limits, tick.in_progress or ())
+    return DagsterChecks(without_writing_pools(instance), limits, tick.in_progress or ())
 
 
 def moment(timestamp: float | None) -> datetime | None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator._dagster import QUEUE_DAEMON, DagsterInstance
-from clt_queued_run_coordinator.daemon import last_tick, pauses_seen
+from clt_queued_run_coordinator.daemon import acknowledged_pauses, last_tick
 from clt_queued_run_coordinator.queue import counts
 
 SILENT = timedelta(minutes=5)
@@ -47,7 +47,7 @@ def read(instance: DagsterInstance, code_locations: Collection[str] | None) -> D
     with counts.reading(instance) as connection:
         changes = live.read(connection)
         # Before the runs are counted: what was started until then is in progress by now.
-        seen = pauses_seen.read(connection)
+        seen = acknowledged_pauses.read(connection)
         tick = last_tick.read(connection)
         of_each = counts.read(connection, only_in_progress=True).by_code_location
     names = (

@@ -15,7 +15,7 @@ import sqlalchemy as db
 from clt_queued_run_coordinator._dagster import DagsterRun
 from clt_queued_run_coordinator.queue.queued_run import QueuedRun
 from clt_queued_run_coordinator.queue.queued_runs import QueuedRuns, load_runs
-from clt_queued_run_coordinator.shares.within import Within
+from clt_queued_run_coordinator.shares.job_and_backfill_limits import JobAndBackfillLimits
 from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
 
 LOOKED_AT_A_TICK = 1000
@@ -41,7 +41,7 @@ class Candidates:
         stopped_at: Where the last tick stopped in each code location that it could not look through; kept up to
             date.
         code_locations: How many code locations have room.
-        within: The limits on jobs and backfills, with what is in progress.
+        job_limits: The limits on jobs and backfills, with what is in progress.
     """
 
     def __init__(
@@ -50,31 +50,31 @@ class Candidates:
         queued: QueuedRuns,
         stopped_at: StoppedAt,
         code_locations: int,
-        within: Within,
+        job_limits: JobAndBackfillLimits,
     ) -> None:
         self._connection = connection
         self._queued = queued
         self._stopped_at = stopped_at
         self._half = max(LOOKED_AT_AT_LEAST, LOOKED_AT_A_TICK // max(1, code_locations)) // 2
         self._bodies: dict[int, DagsterRun | None] = {}
-        self.within = within
+        self.job_limits = job_limits
         """The limits on jobs and backfills; whoever lets a run start counts it there."""
         self.elsewhere: dict[int, str] = {}
         """The runs that belong to another code location than their rows say, with its name."""
 
-    def likely(self, code_location: str, within: Within) -> Iterator[QueuedRun]:
+    def likely(self, code_location: str, job_limits: JobAndBackfillLimits) -> Iterator[QueuedRun]:
         """The runs of a code location that start if nothing else is held, and those behind.
 
         Args:
             code_location: Its name.
-            within: A copy of the one here, to count what is likely to start.
+            job_limits: A copy of the one here, to count what is likely to start.
         """
-        turns = within.turns_of(code_location)
+        turns = job_limits.turns_of(code_location)
         if turns is None:
-            return self._in_order(code_location, within)
+            return self._in_order(code_location, job_limits)
         return turns.in_turn(
-            self._in_order(code_location, within, backfills=True),
-            self._in_order(code_location, within, backfills=False),
+            self._in_order(code_location, job_limits, backfills=True),
+            self._in_order(code_location, job_limits, backfills=False),
         )
 
     def of(self, code_location: str, room: int | None) -> Iterator[QueuedRun]:
@@ -84,7 +84,7 @@ class Candidates:
             code_location: Its name.
             room: How many could start; None for all.
         """
-        turns = self.within.turns_of(code_location)
+        turns = self.job_limits.turns_of(code_location)
         if turns is None:
             return self._looked_at(code_location, room, self._half)
         half = max(1, self._half // 2)
@@ -96,12 +96,12 @@ class Candidates:
     def _in_order(
         self,
         code_location: str,
-        within: Within,
+        job_limits: JobAndBackfillLimits,
         after: QueuedRun | None = None,
         *,
         backfills: bool | None = None,
     ) -> Iterator[QueuedRun]:
-        has_room = within.room_of(code_location)
+        has_room = job_limits.room_of(code_location)
         if backfills is None:
             return self._queued.in_order(code_location, after, has_room)
         return self._queued.in_order(
@@ -115,14 +115,14 @@ class Candidates:
     ) -> Iterator[QueuedRun]:
         first = None if room is None else max(room, half)
         last = None
-        for last in islice(self._in_order(code_location, self.within, backfills=backfills), first):
+        for last in islice(self._in_order(code_location, self.job_limits, backfills=backfills), first):
             yield last
         if last is None:
             return
         # Who gets here has had nothing of those before taken up, or not enough.
         stopped_at = self._stopped_at.get((code_location, backfills), last)
         behind = max(last, stopped_at, key=lambda run: run.place)
-        rest = self._in_order(code_location, self.within, behind, backfills=backfills)
+        rest = self._in_order(code_location, self.job_limits, behind, backfills=backfills)
         for last in islice(rest, half):
             yield last
         more = next(rest, None)
@@ -143,9 +143,9 @@ class Candidates:
         if run.id in self._bodies:
             return []
         backfills = None
-        if self.within.turns_of(code_location):
+        if self.job_limits.turns_of(code_location):
             backfills = self._queued.belongs_to(run.id).backfill is not None
-        behind = self._in_order(code_location, self.within, run, backfills=backfills)
+        behind = self._in_order(code_location, self.job_limits, run, backfills=backfills)
         return self.load(chain([run], islice(behind, min(LOADED_AT_ONCE, 2 * self._half) - 1)))
 
     def body(self, run: QueuedRun) -> DagsterRun | None:

@@ -19,7 +19,7 @@ from clt_queued_run_coordinator._dagster import (
 )
 
 
-class OwnChecks:
+class DagsterChecks:
     """Dagster's checks of one tick.
 
     Args:

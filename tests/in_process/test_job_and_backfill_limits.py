@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from clt_queued_run_coordinator.queue.candidates import LOOKED_AT_A_TICK
+from clt_queued_run_coordinator.daemon.candidates import LOOKED_AT_A_TICK
 from dagster import DagsterRunStatus
 from dagster._core.storage.runs.schema import RunTagsTable
 from dagster._core.storage.tags import BACKFILL_ID_TAG

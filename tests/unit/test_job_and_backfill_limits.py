@@ -12,7 +12,7 @@ from clt_queued_run_coordinator.limits.configuration import (
 )
 from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill
 from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION
-from clt_queued_run_coordinator.shares.within import Within, keep_apart
+from clt_queued_run_coordinator.shares.job_and_backfill_limits import JobAndBackfillLimits, keep_apart
 
 LIMITS = CodeLocationLimits(
     default=Entry(max_per_job=PerJob(2, {"hourly": 1, "free": 5})), entries={"b": Entry(max_per_backfill=1)}
@@ -21,36 +21,36 @@ LIMITS = CodeLocationLimits(
 
 def test_each_job_has_its_limit_or_the_default() -> None:
     """Counted by itself in each code location."""
-    within = Within(
+    limits = JobAndBackfillLimits(
         LIMITS, [("a", JobAndBackfill("hourly")), ("a", JobAndBackfill("x")), ("c", JobAndBackfill("x"))]
     )
-    assert not within.has_room("a", JobAndBackfill("hourly"))
-    assert within.has_room("a", JobAndBackfill("x"))
-    within.take("a", JobAndBackfill("x"))
-    assert not within.has_room("a", JobAndBackfill("x"))
-    assert within.has_room("c", JobAndBackfill("x"))
+    assert not limits.has_room("a", JobAndBackfill("hourly"))
+    assert limits.has_room("a", JobAndBackfill("x"))
+    limits.take("a", JobAndBackfill("x"))
+    assert not limits.has_room("a", JobAndBackfill("x"))
+    assert limits.has_room("c", JobAndBackfill("x"))
 
 
 def test_each_backfill_has_the_limit() -> None:
     """Runs of none are free."""
-    within = Within(LIMITS, [("b", JobAndBackfill("x", "one"))])
-    assert not within.has_room("b", JobAndBackfill("y", "one"))
-    assert within.has_room("b", JobAndBackfill("x", "two"))
-    assert within.has_room("b", JobAndBackfill("x"))
+    limits = JobAndBackfillLimits(LIMITS, [("b", JobAndBackfill("x", "one"))])
+    assert not limits.has_room("b", JobAndBackfill("y", "one"))
+    assert limits.has_room("b", JobAndBackfill("x", "two"))
+    assert limits.has_room("b", JobAndBackfill("x"))
 
 
 def test_a_copy_counts_by_itself() -> None:
     """What it takes the other hasn't."""
-    within = Within(LIMITS)
-    within.copy().take("a", JobAndBackfill("hourly"))
-    assert within.has_room("a", JobAndBackfill("hourly"))
+    limits = JobAndBackfillLimits(LIMITS)
+    limits.copy().take("a", JobAndBackfill("hourly"))
+    assert limits.has_room("a", JobAndBackfill("hourly"))
 
 
 def test_runs_of_no_code_location_are_free() -> None:
     """As with every limit."""
     limits = CodeLocationLimits(default=Entry(max_per_job=PerJob(0)))
-    assert Within(limits).has_room(NO_CODE_LOCATION, JobAndBackfill("x"))
-    assert not Within(limits).has_room("a", JobAndBackfill("x"))
+    assert JobAndBackfillLimits(limits).has_room(NO_CODE_LOCATION, JobAndBackfill("x"))
+    assert not JobAndBackfillLimits(limits).has_room("a", JobAndBackfill("x"))
 
 
 def test_only_what_is_limited_is_kept_apart() -> None:

@@ -17,26 +17,26 @@ from clt_queued_run_coordinator._dagster import (
     instance_concurrency_settings,
     run_database,
 )
-from clt_queued_run_coordinator.daemon import last_tick, pauses_seen, stuck
+from clt_queued_run_coordinator.daemon import acknowledged_pauses, backoff, last_tick
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.daemon.admission import admit
+from clt_queued_run_coordinator.daemon.backoff import Backoff
 from clt_queued_run_coordinator.daemon.breakers import Breakers
+from clt_queued_run_coordinator.daemon.candidates import Candidates, StoppedAt
 from clt_queued_run_coordinator.daemon.last_tick import LastTick
 from clt_queued_run_coordinator.daemon.outcomes import Outcomes, SinceLastTick
 from clt_queued_run_coordinator.daemon.state import DaemonState
-from clt_queued_run_coordinator.daemon.stuck import Stuck
 from clt_queued_run_coordinator.daemon.tick import Tick
 from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.tag_limits import on_other_tags
 from clt_queued_run_coordinator.live import LiveChanges
-from clt_queued_run_coordinator.queue.candidates import Candidates, StoppedAt
-from clt_queued_run_coordinator.queue.own_checks import OwnChecks
+from clt_queued_run_coordinator.queue.dagster_checks import DagsterChecks
 from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, QueuedRun, by_hand
 from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION, QueuedRuns, run_ids
 from clt_queued_run_coordinator.shares.backfill_share import BackfillTurns
 from clt_queued_run_coordinator.shares.claims import Claims, least, with_groups
+from clt_queued_run_coordinator.shares.job_and_backfill_limits import JobAndBackfillLimits, keep_apart
 from clt_queued_run_coordinator.shares.usage import Usage
-from clt_queued_run_coordinator.shares.within import Within, keep_apart
 from clt_queued_run_coordinator.submit import published_counts
 from clt_queued_run_coordinator.submit.published_counts import PublishedCounts
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
@@ -50,11 +50,11 @@ up."""
 Shown = tuple[str, QueuedRun, DagsterRun]
 """A run that the daemon is shown, with its code location and its place in the order."""
 
-NewChecks = Callable[[DagsterInstance, Sequence[Mapping[str, Any]], Sequence[RunRecord]], OwnChecks]
-"""Makes Dagster's own checks of a tick: `OwnChecks`, or what checks without writing anything."""
+MakeChecks = Callable[[DagsterInstance, Sequence[Mapping[str, Any]], Sequence[RunRecord]], DagsterChecks]
+"""Makes Dagster's own checks of a tick: `DagsterChecks`, or what checks without writing anything."""
 
 
-class Ticks:
+class TickHandler:
     """What the coordinator does at each tick of the daemon.
 
     Args:
@@ -68,14 +68,14 @@ class Ticks:
         self._queued = QueuedRuns(keep_apart(settings.code_location_limits))
         self._stopped_at: StoppedAt = {}
         self._offered: dict[str, list[int]] = {}
-        self._stuck: dict[str, Stuck] = {}
+        self._backoffs: dict[str, Backoff] = {}
         self._backfills_earned: dict[str, float] = {}
         self._backfill_turns: dict[str, BackfillTurns] = {}
         self._usage = Usage()
         self._stored: DaemonState | None = None
         self._published: PublishedCounts | None = None
         self._told: dict[str, object] = {}
-        self._pauses_seen: set[str] = set()
+        self._acknowledged_pauses: set[str] = set()
         self._outcomes = Outcomes()
         self.since_last_tick = SinceLastTick()
         """Which runs started and ended, known from the daemon's reading of the runs in progress on."""
@@ -95,12 +95,12 @@ class Ticks:
                 self._stored = daemon_state.read(connection)
                 self._usage = self._stored.usage
             self._outcomes.read(connection)
-        if not changes.pause_ids <= self._pauses_seen:
-            pauses_seen.write(instance, changes.pause_ids)
-            self._pauses_seen = changes.pause_ids
+        if not changes.pause_ids <= self._acknowledged_pauses:
+            acknowledged_pauses.write(instance, changes.pause_ids)
+            self._acknowledged_pauses = changes.pause_ids
         for line in changes.unreadable:
             self._tell_once(line, True, logging.WARNING, line)
-        self._stuck = stuck.after_a_tick(self._stuck, self._offered, self._queued)
+        self._backoffs = backoff.after_tick(self._backoffs, self._offered, self._queued)
         self._charge(
             {name: -sum(run in self._queued for run in runs) for name, runs in self._offered.items()}
             if self._stored.narrowed
@@ -198,7 +198,7 @@ class Ticks:
         tick: Tick,
         queued: QueuedRuns,
         state: DaemonState,
-        new_checks: NewChecks,
+        new_checks: MakeChecks,
     ) -> list[Shown]:
         """What the next tick would show the daemon, worked out as a tick does; nothing is written.
 
@@ -216,7 +216,7 @@ class Ticks:
         self.saw_in_progress(tick, tick.in_progress or ())
         return self._choose(instance, tick, new_checks)
 
-    def _choose(self, instance: DagsterInstance, tick: Tick, new_checks: NewChecks) -> list[Shown]:
+    def _choose(self, instance: DagsterInstance, tick: Tick, new_checks: MakeChecks) -> list[Shown]:
         """The queued runs that may start, in the order in which the daemon shall try them."""
         tick.queued_by_hand = {name: self._queued.count(name, by_hand) for name in tick.by_hand}
         claims = tick.claims(self._usage)
@@ -225,11 +225,11 @@ class Ticks:
         if with_room:
             with run_database(instance).connect() as connection:
                 in_progress = tick.belonging_in_progress()
-                within = Within(
+                job_limits = JobAndBackfillLimits(
                     tick.settings.code_location_limits, in_progress, tick.by_hand, self._backfills_earned
                 )
-                self._backfill_turns = within.backfill_turns
-                candidates = Candidates(connection, self._queued, self._stopped_at, len(with_room), within)
+                self._backfill_turns = job_limits.backfill_turns
+                candidates = Candidates(connection, self._queued, self._stopped_at, len(with_room), job_limits)
                 checks = new_checks(
                     instance, on_other_tags(tick.settings.tag_concurrency_limits), tick.in_progress or ()
                 )
@@ -248,7 +248,7 @@ class Ticks:
             instance: Whose queue.
             tick: With the runs in progress.
         """
-        shown = self._choose(instance, tick, OwnChecks)
+        shown = self._choose(instance, tick, DagsterChecks)
         runs = self._tagged(instance, shown)
         starts = Counter(name for name, _, _ in shown)
         for name, queued, _ in shown:
@@ -264,13 +264,13 @@ class Ticks:
 
     def _in_two_ranks(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
         """Those that go first, and those that are stuck and get what the others leave."""
-        behind = {name for name, of_it in self._stuck.items() if of_it.left}
+        behind = {name for name, of_it in self._backoffs.items() if of_it.left}
         return [name for name in names if name not in behind], [name for name in names if name in behind]
 
     def _admit(
         self,
         candidates: Candidates,
-        checks: OwnChecks,
+        checks: DagsterChecks,
         names: Sequence[str],
         claims: Claims,
         slots: int | None,
@@ -283,26 +283,26 @@ class Ticks:
             if body is None or not candidates.belongs(name, run, body):
                 return False
             of_run = JobAndBackfill.of(body)
-            if not candidates.within.has_room(name, of_run) or not checks.starts(body):
+            if not candidates.job_limits.has_room(name, of_run) or not checks.starts(body):
                 return False
-            candidates.within.start(name, run, of_run)
+            candidates.job_limits.start(name, run, of_run)
             return True
 
         # First as if nothing were held, so that one statement loads all runs that are likely to start.
-        likely_within = candidates.within.copy()
+        likely_limits = candidates.job_limits.copy()
 
         def starts_likely(name: str, run: QueuedRun) -> bool:
             of_run = self._queued.belongs_to(run.id)
-            if not likely_within.has_room(name, of_run):
+            if not likely_limits.has_room(name, of_run):
                 return False
-            likely_within.start(name, run, of_run)
+            likely_limits.start(name, run, of_run)
             return True
 
-        queues = {name: candidates.likely(name, likely_within) for name in names}
-        likely = admit(queues, claims, slots, starts_likely, fair=fair, place=likely_within.place)
+        queues = {name: candidates.likely(name, likely_limits) for name in names}
+        likely = admit(queues, claims, slots, starts_likely, fair=fair, place=likely_limits.place)
         checks.learn_of(candidates.load(run for _, run in likely))
         queues = {name: candidates.of(name, least(claims.room(name), slots)) for name in names}
-        admitted = admit(queues, claims, slots, starts, fair=fair, place=candidates.within.place)
+        admitted = admit(queues, claims, slots, starts, fair=fair, place=candidates.job_limits.place)
         return [(name, run, candidates.loaded(run)) for name, run in admitted]
 
     def _charge(self, starts: Mapping[str, int]) -> None:

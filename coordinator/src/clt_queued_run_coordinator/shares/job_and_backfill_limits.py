@@ -12,7 +12,7 @@ _SOME_BACKFILL = ""
 """Stands for the id of a backfill where it doesn't count which one it is."""
 
 
-class Within:
+class JobAndBackfillLimits:
     """What is in progress of the jobs and backfills of each code location, and whose turn it is there.
 
     Args:
@@ -39,9 +39,9 @@ class Within:
         for code_location, of_run in in_progress if limits.has_limits_within else ():
             self.take(code_location, of_run)
 
-    def copy(self) -> "Within":
+    def copy(self) -> "JobAndBackfillLimits":
         """The same, to go on counting from here."""
-        copy = Within(self._limits, by_hand=self._by_hand, earned=self._earned)
+        copy = JobAndBackfillLimits(self._limits, by_hand=self._by_hand, earned=self._earned)
         copy.backfill_turns = {name: turns.copy() for name, turns in self.backfill_turns.items()}
         copy._of_job, copy._of_backfill = self._of_job.copy(), self._of_backfill.copy()
         return copy

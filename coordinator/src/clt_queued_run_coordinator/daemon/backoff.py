@@ -10,12 +10,12 @@ time that nothing starts it waits twice as long.
 from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass
 
-MOST_TICKS = 16
+MAX_TICKS = 16
 """The most ticks that a code location gets only what the others leave."""
 
 
 @dataclass(frozen=True)
-class Stuck:
+class Backoff:
     """A code location whose offered runs did not start.
 
     Attributes:
@@ -27,9 +27,9 @@ class Stuck:
     left: int = 1
 
 
-def after_a_tick(
-    before: Mapping[str, Stuck], offered: Mapping[str, Collection[int]], queued: Container[int]
-) -> dict[str, Stuck]:
+def after_tick(
+    before: Mapping[str, Backoff], offered: Mapping[str, Collection[int]], queued: Container[int]
+) -> dict[str, Backoff]:
     """The code locations that are stuck at the coming tick.
 
     Args:
@@ -45,10 +45,10 @@ def after_a_tick(
     return coming
 
 
-def _again(stuck: Stuck | None, *, tried: bool) -> Stuck:
-    if stuck is None:
-        return Stuck()
-    if stuck.left or not tried:
-        return Stuck(stuck.ticks, max(0, stuck.left - 1))
-    ticks = min(2 * stuck.ticks, MOST_TICKS)
-    return Stuck(ticks, ticks)
+def _again(backoff: Backoff | None, *, tried: bool) -> Backoff:
+    if backoff is None:
+        return Backoff()
+    if backoff.left or not tried:
+        return Backoff(backoff.ticks, max(0, backoff.left - 1))
+    ticks = min(2 * backoff.ticks, MAX_TICKS)
+    return Backoff(ticks, ticks)
