@@ -6,7 +6,8 @@ import click
 
 from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings
-from clt_queued_run_coordinator.check import checks, workspace
+from clt_queued_run_coordinator.check import workspace
+from clt_queued_run_coordinator.check.instance import TAG_LIMITS, shadowed_by_tag_limits
 from clt_queued_run_coordinator.cli.instance import read_queue
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.limits.in_force import LimitInForce, limits_of
@@ -63,8 +64,8 @@ def change(
     state = read_queue(instance, coordinator)
     for name in names:
         click.echo(f"{name}: {_holds(state.in_force(name))} from the next tick on{_ends(state, name, written)}")
-    if checks.TAG_LIMITS in instance_concurrency_settings(instance):
-        click.echo(f"Beware: {checks.shadowed_by_tag_limits()}", err=True)
+    if TAG_LIMITS in instance_concurrency_settings(instance):
+        click.echo(f"Beware: {shadowed_by_tag_limits()}", err=True)
 
 
 def _holds(in_force: LimitInForce) -> str:

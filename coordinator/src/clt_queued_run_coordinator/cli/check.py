@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from clt_queued_run_coordinator._dagster import instance_concurrency_settings, run_database
-from clt_queued_run_coordinator.check import checks
 from clt_queued_run_coordinator.check.finding import Finding
+from clt_queued_run_coordinator.check.instance import findings_in_instance
 from clt_queued_run_coordinator.check.workspace import Workspace, WorkspaceError, find, read
 from clt_queued_run_coordinator.cli.instance import the_instance
 from clt_queued_run_coordinator.queue import counts
@@ -74,7 +74,7 @@ def _check_instance(fix: bool, workspace: Workspace | None) -> list[Finding]:
         if fix:
             write_tags(instance, untagged)
             click.echo(f"{len(untagged)} queued runs tagged", err=True)
-        return checks.instance_findings(
+        return findings_in_instance(
             queue_state.read(instance, coordinator.settings),
             counts.known_code_locations(instance),
             instance_concurrency_settings(instance),

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, DagsterRunStatus, instance_concurrency_settings
-from clt_queued_run_coordinator.check import checks
+from clt_queued_run_coordinator.check.instance import TAG_LIMITS, shadowed_by_tag_limits
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.daemon.next_tick import NextTick, next_tick
 from clt_queued_run_coordinator.explain import blockers
@@ -152,8 +152,8 @@ def _full_beside(instance: DagsterInstance, facts: RunFacts, coming: NextTick) -
 
 def _notes(instance: DagsterInstance, facts: RunFacts) -> list[str]:
     notes = list(facts.tick.live.unreadable)
-    if checks.TAG_LIMITS in instance_concurrency_settings(instance):
-        notes.append(str(checks.shadowed_by_tag_limits()))
+    if TAG_LIMITS in instance_concurrency_settings(instance):
+        notes.append(str(shadowed_by_tag_limits()))
     if facts.daemon.narrowed is False:
         notes.append(
             "the daemon reads its whole queue: within a page, runs that wait for a pool use up limits as well, so"

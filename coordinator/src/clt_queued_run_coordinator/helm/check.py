@@ -8,8 +8,8 @@ from clt_queued_run_coordinator.check.finding import Finding
 from clt_queued_run_coordinator.helm.chart import read_chart
 from clt_queued_run_coordinator.helm.coordinator import coordinator_findings, names_our_coordinator
 from clt_queued_run_coordinator.helm.images import image_findings
-from clt_queued_run_coordinator.helm.keys import unknown_keys
 from clt_queued_run_coordinator.helm.limits import code_locations, limit_findings
+from clt_queued_run_coordinator.helm.unknown_keys import unknown_keys
 from clt_queued_run_coordinator.helm.values import read_values
 
 

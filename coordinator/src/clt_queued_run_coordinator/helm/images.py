@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from clt_queued_run_coordinator.check.finding import Finding
-from clt_queued_run_coordinator.helm.known import USER_DEPLOYMENTS
+from clt_queued_run_coordinator.helm.known_keys import USER_DEPLOYMENTS
 from clt_queued_run_coordinator.helm.values import HelmValues
 from clt_queued_run_coordinator.helm.yaml import Path, dotted
 

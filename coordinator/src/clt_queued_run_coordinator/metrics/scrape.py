@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings, run_database
-from clt_queued_run_coordinator.check import checks
+from clt_queued_run_coordinator.check.instance import TAG_LIMITS
 from clt_queued_run_coordinator.daemon import last_tick, outcomes
 from clt_queued_run_coordinator.daemon.last_tick import LastTick
 from clt_queued_run_coordinator.daemon.totals import Totals
@@ -53,5 +53,5 @@ def read(instance: DagsterInstance, state: QueueState) -> Scrape:
         totals=totals,
         refused=refused,
         last_tick=tick,
-        are_limits_shadowed=checks.TAG_LIMITS in instance_concurrency_settings(instance),
+        are_limits_shadowed=TAG_LIMITS in instance_concurrency_settings(instance),
     )

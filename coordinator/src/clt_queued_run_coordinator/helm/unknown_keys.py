@@ -5,7 +5,7 @@ from typing import Any
 
 from clt_queued_run_coordinator.check.finding import Finding
 from clt_queued_run_coordinator.helm.chart import Chart
-from clt_queued_run_coordinator.helm.known import Known, known_keys
+from clt_queued_run_coordinator.helm.known_keys import KnownKeys, known_keys
 from clt_queued_run_coordinator.helm.values import HelmValues
 from clt_queued_run_coordinator.helm.yaml import Path, dotted
 from clt_queued_run_coordinator.wording.names import nearest
@@ -24,20 +24,20 @@ def unknown_keys(values: HelmValues, chart: Chart) -> list[Finding]:
     ]
 
 
-def _unknown(value: Any, known: Known, path: Path) -> Iterator[tuple[Path, Known]]:
+def _unknown(value: Any, known: KnownKeys, path: Path) -> Iterator[tuple[Path, KnownKeys]]:
     """The path of each unknown key, with what is known beside it."""
     if isinstance(value, dict):
         for key, below in value.items():
             if key in known.keys:
                 yield from _unknown(below, known.keys[key], (*path, key))
-            elif known.complete:
+            elif known.is_complete:
                 yield (*path, key), known
     if isinstance(value, list) and known.item:
         for index, below in enumerate(value):
             yield from _unknown(below, known.item, (*path, index))
 
 
-def _cure(path: Path, siblings: Known, root: Known) -> str:
+def _cure(path: Path, siblings: KnownKeys, root: KnownKeys) -> str:
     """What to write instead: the nearest key beside it, else the same key elsewhere in the chart."""
     key = str(path[-1])
     near = nearest(key, siblings.keys)
@@ -49,7 +49,7 @@ def _cure(path: Path, siblings: Known, root: Known) -> str:
     return f"remove it, or write one of {', '.join(sorted(siblings.keys))}"
 
 
-def _places(key: str, known: Known, path: Path) -> Iterator[Path]:
+def _places(key: str, known: KnownKeys, path: Path) -> Iterator[Path]:
     """The paths at which the chart knows a key, outside lists."""
     for name, below in known.keys.items():
         if name == key:

@@ -16,7 +16,7 @@ TAG_LIMITS = "tag_concurrency_limits"
 """The key of `concurrency.runs` that Dagster goes by the presence of, empty or not."""
 
 
-def instance_findings(
+def findings_in_instance(
     state: QueueState,
     known: Collection[str],
     concurrency: Mapping[str, object],

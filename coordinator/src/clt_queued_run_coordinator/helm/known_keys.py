@@ -19,49 +19,49 @@ _BINDING = re.compile(
 
 
 @dataclass
-class Known:
+class KnownKeys:
     """A mapping or list in a chart's values.
 
     Attributes:
         keys: The keys that are known here.
         item: What the items of the list are, None where nothing is known of them.
-        free: Any key is right here, such as in labels or in a part of a Kubernetes object.
-        listed: The schema lists the keys.
-        whole: A template reads it as a whole, so that it may use keys which nothing lists.
+        takes_any_key: Any key is right here, such as in labels or in a part of a Kubernetes object.
+        is_listed: The schema lists the keys.
+        is_read_whole: A template reads it as a whole, so that it may use keys which nothing lists.
     """
 
-    keys: dict[str, "Known"] = field(default_factory=dict)
-    item: "Known | None" = None
-    free: bool = False
-    listed: bool = False
-    whole: bool = False
+    keys: dict[str, "KnownKeys"] = field(default_factory=dict)
+    item: "KnownKeys | None" = None
+    takes_any_key: bool = False
+    is_listed: bool = False
+    is_read_whole: bool = False
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether a key that is not among the known ones is a mistake."""
-        return bool(self.keys) and not self.free and (self.listed or not self.whole)
+        return bool(self.keys) and not self.takes_any_key and (self.is_listed or not self.is_read_whole)
 
-    def at(self, part: str) -> "Known":
+    def at(self, part: str) -> "KnownKeys":
         """What is known at a key or, for `[]`, of a list's items; made where nothing was known."""
         if part == _ITEM:
-            self.item = self.item or Known()
+            self.item = self.item or KnownKeys()
             return self.item
-        return self.keys.setdefault(part, Known())
+        return self.keys.setdefault(part, KnownKeys())
 
-    def add(self, other: "Known") -> None:
+    def add(self, other: "KnownKeys") -> None:
         """Add what another source knows of the same place."""
         for key, below in other.keys.items():
             self.at(key).add(below)
         if other.item:
             self.at(_ITEM).add(other.item)
-        self.free |= other.free
-        self.listed |= other.listed
-        self.whole |= other.whole
+        self.takes_any_key |= other.takes_any_key
+        self.is_listed |= other.is_listed
+        self.is_read_whole |= other.is_read_whole
 
 
-def known_keys(chart: Chart) -> Known:
+def known_keys(chart: Chart) -> KnownKeys:
     """The keys that a chart and its subcharts know."""
-    known = Known()
+    known = KnownKeys()
     if chart.schema:
         _add_schema(known, chart.schema, chart.schema, ())
     _add_defaults(known, chart.values)
@@ -70,23 +70,23 @@ def known_keys(chart: Chart) -> Known:
             place = known
             for part in path:
                 place = place.at(part)
-            place.whole = True
-    known.whole = False  # a template that hands on all values is no sign of further keys
+            place.is_read_whole = True
+    known.is_read_whole = False  # a template that hands on all values is no sign of further keys
     for name, subchart in chart.subcharts.items():
         if name == USER_DEPLOYMENTS:
             known.at(name).add(known_keys(subchart))
         else:
-            known.at(name).free = True
+            known.at(name).takes_any_key = True
     # Helm's own: handed on to every subchart, and switches for subcharts.
-    known.at("global").free = True
-    known.at("tags").free = True
+    known.at("global").takes_any_key = True
+    known.at("tags").takes_any_key = True
     return known
 
 
-def _add_schema(known: Known, schema: Any, root: dict[str, Any], above: tuple[str, ...]) -> None:
+def _add_schema(known: KnownKeys, schema: Any, root: dict[str, Any], above: tuple[str, ...]) -> None:
     """Add what a JSON schema says of a place."""
     if not isinstance(schema, dict):
-        known.free = True
+        known.takes_any_key = True
         return
     reference = schema.get("$ref")
     if isinstance(reference, str) and reference not in above:
@@ -95,7 +95,7 @@ def _add_schema(known: Known, schema: Any, root: dict[str, Any], above: tuple[st
         if reference.startswith("#/") and name in definitions:
             _add_schema(known, definitions[name], root, (*above, reference))
         else:  # a schema kept elsewhere: Kubernetes'
-            known.free = True
+            known.takes_any_key = True
     alternatives = [
         part for kind in ("allOf", "anyOf", "oneOf") for part in schema.get(kind, []) if "if" not in part
     ]
@@ -104,15 +104,15 @@ def _add_schema(known: Known, schema: Any, root: dict[str, Any], above: tuple[st
     properties = schema.get("properties", {})
     for key, below in properties.items():
         _add_schema(known.at(key), below, root, above)
-    known.listed |= bool(properties)
+    known.is_listed |= bool(properties)
     if "items" in schema:
         _add_schema(known.at(_ITEM), schema["items"], root, above)
     # `additionalProperties: true` beside listed properties says only that Helm won't refuse a misspelt key.
     says_nothing = not (properties or reference or alternatives) and schema.get("type", "object") == "object"
-    known.free |= says_nothing or isinstance(schema.get("additionalProperties"), dict)
+    known.takes_any_key |= says_nothing or isinstance(schema.get("additionalProperties"), dict)
 
 
-def _add_defaults(known: Known, value: Any) -> None:
+def _add_defaults(known: KnownKeys, value: Any) -> None:
     """Add the keys of default values."""
     if isinstance(value, dict):
         for key, below in value.items():
