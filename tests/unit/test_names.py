@@ -1,7 +1,7 @@
 """Which name somebody may have meant."""
 
 import pytest
-from clt_queued_run_coordinator.wording.names import mistyped
+from clt_queued_run_coordinator.text.similar_names import likely_meant
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from clt_queued_run_coordinator.wording.names import mistyped
 )
 def test_a_typing_mistake(name: str, known: str) -> None:
     """A letter or two, capitals, punctuation."""
-    assert mistyped(name, ["something-else", known]) == known
+    assert likely_meant(name, ["something-else", known]) == known
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ def test_a_typing_mistake(name: str, known: str) -> None:
 )
 def test_a_sibling_is_no_typing_mistake(name: str, known: str) -> None:
     """Nor is another name."""
-    assert mistyped(name, [known]) is None
+    assert likely_meant(name, [known]) is None

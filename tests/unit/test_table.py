@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from clt_queued_run_coordinator.status.status import CodeLocationStatus, GroupStatus, Status
 from clt_queued_run_coordinator.status.table import status_table
-from clt_queued_run_coordinator.wording.words import age
+from clt_queued_run_coordinator.text.formats import duration
 from rich.console import Console
 
 LINES = [
@@ -136,4 +136,4 @@ def test_code_locations_that_were_changed_alike_have_one_line() -> None:
 )
 def test_ages_have_their_two_largest_units(seconds: float, shown: str) -> None:
     """Seconds matter only where there are no hours."""
-    assert age(seconds) == shown
+    assert duration(seconds) == shown

@@ -6,7 +6,7 @@ from clt_queued_run_coordinator.check.finding import Finding
 from clt_queued_run_coordinator.check.workspace import Workspace
 from clt_queued_run_coordinator.limits.in_force import Source
 from clt_queued_run_coordinator.status.queue_state import QueueState
-from clt_queued_run_coordinator.wording.names import mistyped
+from clt_queued_run_coordinator.text.similar_names import likely_meant
 
 COORDINATOR = "dagster.yaml: run_coordinator"
 CONCURRENCY = "dagster.yaml: concurrency.runs"
@@ -75,7 +75,7 @@ def _unknown(state: QueueState, known: Collection[str], workspace: Workspace | N
     limited = {*state.settings.code_location_limits.named, *state.live.code_locations}
     existing = {*known, *(workspace.code_locations if workspace else ())}
     for name in sorted(limited - existing):
-        similar = mistyped(name, existing)
+        similar = likely_meant(name, existing)
         if workspace and workspace.tells_of({*limited, *known}):
             what = (
                 f"no run was ever queued from the limited code location {name!r}, which {workspace.file} has not"

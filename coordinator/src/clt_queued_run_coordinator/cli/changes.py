@@ -15,8 +15,8 @@ from clt_queued_run_coordinator.live import Change
 from clt_queued_run_coordinator.queue import counts
 from clt_queued_run_coordinator.status import queue_state
 from clt_queued_run_coordinator.status.queue_state import QueueState
-from clt_queued_run_coordinator.wording.moments import shown
-from clt_queued_run_coordinator.wording.names import mistyped
+from clt_queued_run_coordinator.text.formats import timestamp
+from clt_queued_run_coordinator.text.similar_names import likely_meant
 
 CodeLocation = click.argument("code_location", metavar="LOCATION")
 Force = click.option("--force", is_flag=True, help="Take a code location that no run was ever queued from.")
@@ -76,19 +76,19 @@ def _ends(state: QueueState, name: str, written: Change) -> str:
     """When what is in force ends by itself, and what holds then."""
     in_force = state.in_force(name)
     if written.until and (in_force.until is None or in_force.until > written.until):
-        holds = f", and after {shown(written.until)} too"
+        holds = f", and after {timestamp(written.until)} too"
         change = in_force.change
-        return f"{holds}: {in_force.source.value} by {change.by} at {shown(change.at)}" if change else holds
+        return f"{holds}: {in_force.source.value} by {change.by} at {timestamp(change.at)}" if change else holds
     if in_force.until is None:
         return ""
     then = limits_of([name], state.settings, state.live.at(in_force.until))[name]
-    return f" until {shown(in_force.until)}, then {_holds(then)}"
+    return f" until {timestamp(in_force.until)}, then {_holds(then)}"
 
 
 def _refuse_unknown(name: str, known: set[str]) -> None:
     if name in known:
         return
-    similar = mistyped(name, known)
+    similar = likely_meant(name, known)
     raise click.ClickException(
         f"No run was ever queued from a code location {name!r}"
         + (

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from shlex import quote
 
 import click
 from rich.console import Console
@@ -18,7 +19,7 @@ from clt_queued_run_coordinator.cli.pause import OneOrAll, pause_one_or_all, ref
 from clt_queued_run_coordinator.limits.duration import EXAMPLES
 from clt_queued_run_coordinator.status import draining
 from clt_queued_run_coordinator.status.draining import Draining
-from clt_queued_run_coordinator.wording.words import age, shell
+from clt_queued_run_coordinator.text.formats import duration
 
 
 @click.command()
@@ -56,7 +57,7 @@ def drain(
     end = end_of(lasts, until)
     refuse_one_and_all(code_location, all_of_them)
     what = "everything" if code_location is None else code_location
-    resume = f"`dagster-clt resume {'--all' if code_location is None else shell(code_location)}`"
+    resume = f"`dagster-clt resume {'--all' if code_location is None else quote(code_location)}`"
     with the_instance() as (instance, coordinator):
         pause_one_or_all(instance, coordinator, code_location, end, reason, force=force)
         try:
@@ -71,7 +72,7 @@ def drain(
         )
     if not left.is_drained:
         raise click.ClickException(
-            f"{what} isn't drained after {age(timeout.total_seconds())}: {_left(left)}."
+            f"{what} isn't drained after {duration(timeout.total_seconds())}: {_left(left)}."
             f" It stays paused; {resume} ends that."
         )
     if not left.is_seen:

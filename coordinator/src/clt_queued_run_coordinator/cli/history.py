@@ -15,7 +15,7 @@ from clt_queued_run_coordinator.cli.instance import WIDTH_WITHOUT_TERMINAL, the_
 from clt_queued_run_coordinator.live import EVERY_CODE_LOCATION
 from clt_queued_run_coordinator.live import history as changes
 from clt_queued_run_coordinator.live.history import Entry
-from clt_queued_run_coordinator.wording.moments import shown
+from clt_queued_run_coordinator.text.formats import timestamp
 
 
 @click.command()
@@ -62,7 +62,7 @@ def history_table(entries: list[Entry]) -> Table:
 
 
 def _moment(text: str | None) -> str:
-    return shown(datetime.fromisoformat(text)) if text else ""
+    return timestamp(datetime.fromisoformat(text)) if text else ""
 
 
 def _what(entry: Entry) -> str:

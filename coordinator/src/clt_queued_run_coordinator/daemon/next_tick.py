@@ -67,9 +67,7 @@ def next_tick(
         return made[-1]
 
     handler = TickHandler(tick.settings, logging.getLogger(__name__))
-    shown = handler.preview(
-        instance, tick, front, state, new_checks
-    )
+    shown = handler.preview(instance, tick, front, state, new_checks)
     return NextTick(
         starts=frozenset(queued.id for _, queued, _ in shown),
         by_code_location=Counter(name for name, _, _ in shown),

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from shlex import quote
 from typing import Any
 
 from clt_queued_run_coordinator._dagster import DagsterRun, RunRecord
@@ -18,7 +19,7 @@ from clt_queued_run_coordinator.live import Change
 from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, by_hand
 from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION
 from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
-from clt_queued_run_coordinator.wording.words import age, runs_of, shell
+from clt_queued_run_coordinator.text.formats import duration, run_count
 
 HEARD_OF = timedelta(seconds=90)
 """How long ago the daemon may have been heard of; it says that it is alive every 30 seconds."""
@@ -87,7 +88,7 @@ def queue_not_read(facts: RunFacts) -> Blocker | None:
     silence = facts.now - max(signs)
     if silence <= HEARD_OF:
         return None
-    ago = age(silence.total_seconds())
+    ago = duration(silence.total_seconds())
     return Blocker("daemon", f"the queue is not being read: the daemon was last heard of {ago} ago", cure)
 
 
@@ -111,7 +112,7 @@ def paused(facts: RunFacts) -> Blocker | None:
     return Blocker(
         "pause",
         f"{facts.code_location} is paused{_by(pause)}",
-        f"dagster-clt resume {shell(facts.code_location)}{_or_wait(pause.until)}",
+        f"dagster-clt resume {quote(facts.code_location)}{_or_wait(pause.until)}",
     )
 
 
@@ -125,7 +126,7 @@ def breaker_open(facts: RunFacts) -> Blocker | None:
     return Blocker(
         "breaker",
         f"the circuit breaker of {facts.code_location} is open{_by(opened)}",
-        f"dagster-clt resume {shell(facts.code_location)}{_or_wait(opened.until)}",
+        f"dagster-clt resume {quote(facts.code_location)}{_or_wait(opened.until)}",
     )
 
 
@@ -211,7 +212,7 @@ def behind_others(facts: RunFacts) -> Blocker | None:
         return None
     return Blocker(
         "order",
-        f"{room} slot{_s(room)} free for {facts.code_location}, {runs_of(facts.before)} go first"
+        f"{room} slot{_s(room)} free for {facts.code_location}, {run_count(facts.before)} go first"
         f" (limit {in_force.limit} from {_source(in_force)})",
         f"wait for its turn, or raise its priority: {_prioritize(facts)}",
     )
@@ -253,10 +254,10 @@ def code_server_down(facts: RunFacts) -> Blocker | None:
     started = [record.start_time for record in running if record.start_time]
     if started and max(started) > attempt.at.timestamp():
         return None
-    ago = age((facts.now - attempt.at).total_seconds())
+    ago = duration((facts.now - attempt.at).total_seconds())
     which = "this run" if attempt.run_id == facts.run.run_id else f"run {attempt.run_id}"
     wait = (attempt.at + timedelta(seconds=facts.retry_delay) - facts.now).total_seconds()
-    again = f"in {age(wait)}" if wait > 0 else "at one of the next ticks"
+    again = f"in {duration(wait)}" if wait > 0 else "at one of the next ticks"
     return Blocker(
         "code_server",
         f"its code server did not answer the daemon's last attempt, {ago} ago, with {which}"
@@ -313,7 +314,7 @@ def in_turn(facts: RunFacts, coming: NextTick, full: FullBesideOthers) -> list[B
     return found or [
         Blocker(
             "looked_at",
-            f"{runs_of(facts.before)} of {facts.code_location} go first and are held; a tick looks past some of"
+            f"{run_count(facts.before)} of {facts.code_location} go first and are held; a tick looks past some of"
             " them, and the next one goes on from there",
             f"wait some ticks, or raise its priority: {_prioritize(facts)}",
         )
@@ -349,7 +350,7 @@ def _turn_of_others(facts: RunFacts, coming: NextTick) -> Blocker:
     slots = facts.tick.slots or 0
     others = {name: runs for name, runs in coming.by_code_location.items() if name != facts.code_location}
     by_whom = _by_whom(Counter(others))
-    before = f"{runs_of(facts.before)} of {facts.code_location} go first" if facts.before else ""
+    before = f"{run_count(facts.before)} of {facts.code_location} go first" if facts.before else ""
     if not facts.tick.is_fair:
         what = f"{slots} slot{_s(slots)} free in all, and older runs or ones with a larger priority go first"
         cure = f"wait for its turn, or raise its priority: {_prioritize(facts)}"
@@ -384,7 +385,7 @@ def _at_limit_within(
 ) -> Blocker | None:
     if most is None or len(running) + len(starting) < most:
         return None
-    rest = f", {runs_of(len(starting))} of it go first" if starting else ""
+    rest = f", {run_count(len(starting))} of it go first" if starting else ""
     return _with_holders(
         Blocker(
             option,
@@ -425,7 +426,7 @@ def _pool(facts: RunFacts, pool: FullPool, *, by_others: bool = False) -> Blocke
     with_step = {holder.run_id for holder in holders}
     holders += [_holder(record) for record in pool.runs if record.dagster_run.run_id not in with_step]
     ended = sorted({run_id for run_id, _ in pool.steps if run_id not in by_id})
-    cure = f"wait for a slot, or give it more: dagster instance concurrency set {shell(pool.name)} N"
+    cure = f"wait for a slot, or give it more: dagster instance concurrency set {quote(pool.name)} N"
     if ended:
         cure = (
             f"free the slots of runs that are no longer in progress ({', '.join(ended[:SHOWN])}) in"
@@ -475,7 +476,7 @@ def _higher_limit(facts: RunFacts, in_force: LimitInForce, running: int) -> str:
     with_those = f", with the {facts.before} before it" if facts.before else ""
     if in_force.source is Source.TAG_LIMIT:
         return f"raise the limit of {facts.code_location} in tag_concurrency_limits to {enough}"
-    return f"wait for a run to end, or: dagster-clt set-limit {shell(facts.code_location)} {enough}{with_those}"
+    return f"wait for a run to end, or: dagster-clt set-limit {quote(facts.code_location)} {enough}{with_those}"
 
 
 def _s(number: int) -> str:

@@ -14,7 +14,7 @@ from clt_queued_run_coordinator.explain.blockers import Blocker, FullBesideOther
 from clt_queued_run_coordinator.explain.run_facts import RunFacts, StoredRun, full_pool, read
 from clt_queued_run_coordinator.limits.tag_limits import on_other_tags
 from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION
-from clt_queued_run_coordinator.wording.words import age
+from clt_queued_run_coordinator.text.formats import duration
 
 
 @dataclass(frozen=True)
@@ -97,12 +97,12 @@ def what_it_is(stored: StoredRun, now: datetime) -> str:
     run_id, status = stored.run.run_id, stored.run.status
     if status in _ENDED:
         ended = stored.ended
-        when = f" at {ended:%Y-%m-%d %H:%M:%S} UTC, {age((now - ended).total_seconds())} ago" if ended else ""
+        when = f" at {ended:%Y-%m-%d %H:%M:%S} UTC, {duration((now - ended).total_seconds())} ago" if ended else ""
         return f"Run {run_id} is not queued: it {_ENDED[status]}{when}"
     if status in (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.MANAGED):
         return f"Run {run_id} is not queued: it was created, and not submitted"
     since = stored.started
-    when = f" since {since:%Y-%m-%d %H:%M:%S} UTC, {age((now - since).total_seconds())}" if since else ""
+    when = f" since {since:%Y-%m-%d %H:%M:%S} UTC, {duration((now - since).total_seconds())}" if since else ""
     return f"Run {run_id} is not queued: it is in progress ({status.value}){when}"
 
 

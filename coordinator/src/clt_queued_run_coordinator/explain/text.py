@@ -5,7 +5,7 @@ from datetime import datetime
 
 from clt_queued_run_coordinator.explain.blockers import Blocker, Holder
 from clt_queued_run_coordinator.explain.explanation import Explanation
-from clt_queued_run_coordinator.wording.words import age, ordinal
+from clt_queued_run_coordinator.text.formats import duration, ordinal
 
 
 def as_text(explanation: Explanation) -> str:
@@ -16,10 +16,10 @@ def as_text(explanation: Explanation) -> str:
 def _lines(explanation: Explanation) -> Iterator[str]:
     of = f" of {explanation.code_location}" if explanation.code_location else ""
     priority = f", priority {explanation.priority}" if explanation.priority else ""
-    created = f"created {age(explanation.queued_seconds)} ago"
+    created = f"created {duration(explanation.queued_seconds)} ago"
     yield f"Run {explanation.run_id}{of}, job {explanation.job}{priority}: {created}"
     share = "" if explanation.share is None else f"; share {explanation.share}"
-    used = "" if explanation.used_slot_seconds is None else f", used {age(explanation.used_slot_seconds)}"
+    used = "" if explanation.used_slot_seconds is None else f", used {duration(explanation.used_slot_seconds)}"
     yield f"{ordinal(explanation.place)} of {explanation.of} queued runs{of}{share}{used}"
     if explanation.starts_within_seconds is not None:
         yield ""

@@ -11,7 +11,7 @@ from clt_queued_run_coordinator.helm.yaml import Path, dotted
 from clt_queued_run_coordinator.limits.configuration import ConfigurationError, parse
 from clt_queued_run_coordinator.limits.minimums import above_the_total
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
-from clt_queued_run_coordinator.wording.names import nearest
+from clt_queued_run_coordinator.text.similar_names import most_similar
 
 MAX = "max_concurrent_runs"
 TAG_LIMITS = "tag_concurrency_limits"
@@ -71,7 +71,7 @@ def _without_deployment(values: HelmValues) -> Iterator[Finding]:
         return
     for name, _, path in _written(values):
         if name not in known:
-            near = nearest(name, known)
+            near = most_similar(name, known)
             yield Finding(
                 what=f"the limit of {name!r} names no deployment, so it limits nothing",
                 where=values.where(*path),
@@ -87,7 +87,7 @@ def _in_a_group_without_deployment(values: HelmValues) -> Iterator[Finding]:
         path: Path = (*OPTIONS, LIMITS, "groups", group, "locations")
         for index, name in enumerate(values.items(*path)):
             if isinstance(name, str) and name not in known:
-                near = nearest(name, known)
+                near = most_similar(name, known)
                 yield Finding(
                     what=f"{name!r} in the group {group!r} names no deployment, so it has no part in it",
                     where=values.where(*path, index),

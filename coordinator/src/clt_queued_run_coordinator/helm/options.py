@@ -14,7 +14,7 @@ from clt_queued_run_coordinator.check.finding import Finding
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.helm.values import HelmValues
 from clt_queued_run_coordinator.helm.yaml import Path, dotted
-from clt_queued_run_coordinator.wording.names import nearest
+from clt_queued_run_coordinator.text.similar_names import most_similar
 
 RUN_COORDINATOR = ("dagsterDaemon", "runCoordinator")
 CUSTOM = (*RUN_COORDINATOR, "config", "customRunCoordinator")
@@ -41,7 +41,7 @@ def _schema_findings(values: HelmValues, schema: object, error: EvaluationError)
     if error.reason.name in ("FIELD_NOT_DEFINED", "FIELDS_NOT_DEFINED"):
         known = _fields(schema, path)
         for name in getattr(data, "field_names", None) or [data.field_name]:
-            near = nearest(name, known)
+            near = most_similar(name, known)
             yield Finding(
                 what=f"the coordinator has no option {dotted((*path, name))!r}, so no daemon starts with it",
                 where=values.where(*OPTIONS, *path, name),

@@ -8,7 +8,7 @@ from clt_queued_run_coordinator.helm.chart import Chart
 from clt_queued_run_coordinator.helm.known_keys import KnownKeys, known_keys
 from clt_queued_run_coordinator.helm.values import HelmValues
 from clt_queued_run_coordinator.helm.yaml import Path, dotted
-from clt_queued_run_coordinator.wording.names import nearest
+from clt_queued_run_coordinator.text.similar_names import most_similar
 
 
 def unknown_keys(values: HelmValues, chart: Chart) -> list[Finding]:
@@ -40,7 +40,7 @@ def _unknown(value: Any, known: KnownKeys, path: Path) -> Iterator[tuple[Path, K
 def _cure(path: Path, siblings: KnownKeys, root: KnownKeys) -> str:
     """What to write instead: the nearest key beside it, else the same key elsewhere in the chart."""
     key = str(path[-1])
-    near = nearest(key, siblings.keys)
+    near = most_similar(key, siblings.keys)
     if near:
         return f"write {dotted((*path[:-1], near))!r}"
     elsewhere = min(_places(key, root, ()), key=len, default=None)

@@ -10,7 +10,7 @@ import sqlalchemy as db
 from clt_queued_run_coordinator._dagster import KeyValueStoreTable
 from clt_queued_run_coordinator.live import database_clock
 from clt_queued_run_coordinator.live.changes import PREFIX, Change, Kind, LiveChanges, has_ended, now
-from clt_queued_run_coordinator.wording.one_line import one_line
+from clt_queued_run_coordinator.text.one_line import one_line
 
 
 def read(connection: db.Connection) -> LiveChanges:

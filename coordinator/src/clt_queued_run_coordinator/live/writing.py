@@ -25,8 +25,8 @@ from clt_queued_run_coordinator.live.changes import (
     iso,
 )
 from clt_queued_run_coordinator.live.reading import parse
+from clt_queued_run_coordinator.text.one_line import one_line
 from clt_queued_run_coordinator.transaction import transaction
-from clt_queued_run_coordinator.wording.one_line import one_line
 
 TURN = f"{PREFIX}.turn"
 """The key that each writer writes first, and so has to itself until the end of its transaction."""

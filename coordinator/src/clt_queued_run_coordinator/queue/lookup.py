@@ -16,7 +16,7 @@ from clt_queued_run_coordinator._dagster import (
 )
 from clt_queued_run_coordinator.queue.queued_runs import in_chunks, load_runs
 from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
-from clt_queued_run_coordinator.wording.names import nearest
+from clt_queued_run_coordinator.text.similar_names import most_similar
 
 SHORT_ID = 8
 """How many characters of a run's id Dagster's UI shows."""
@@ -115,7 +115,7 @@ def runs_of_job(instance: DagsterInstance, job: str, code_location: str | None =
         if known.scalar() is not None:
             of = f" of the code location {code_location!r}" if code_location else ""
             raise NoSuchRunsError(f"The job {job!r}{of} has no queued runs.")
-    similar = nearest(job, filter(None, queued))
+    similar = most_similar(job, filter(None, queued))
     raise NoSuchRunsError(
         f"No run was ever made of a job {job!r}" + (f"; did you mean {similar!r}?" if similar else ".")
     )

@@ -10,8 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clt_queued_run_coordinator.status.status import CodeLocationStatus, GroupStatus, Status
-from clt_queued_run_coordinator.wording.moments import shown
-from clt_queued_run_coordinator.wording.words import age
+from clt_queued_run_coordinator.text.formats import duration, timestamp
 
 
 def status_table(status: Status) -> RenderableType:
@@ -34,7 +33,7 @@ def status_table(status: Status) -> RenderableType:
             *([str(line.min)] if keeps else []),
             line.limit_from,
             *shares,
-            "-" if line.oldest_queued_seconds is None else age(line.oldest_queued_seconds),
+            "-" if line.oldest_queued_seconds is None else duration(line.oldest_queued_seconds),
             line.waits_for,
         )
     parts: list[RenderableType] = [
@@ -82,7 +81,7 @@ def _add_shares(table: Table) -> None:
 def _share(line: CodeLocationStatus | GroupStatus) -> list[str]:
     return [
         "-" if line.share is None else str(line.share),
-        "-" if line.used_slot_seconds is None else age(line.used_slot_seconds),
+        "-" if line.used_slot_seconds is None else duration(line.used_slot_seconds),
     ]
 
 
@@ -104,9 +103,9 @@ def _changes(status: Status) -> Iterator[str]:
 def _change(line: CodeLocationStatus) -> str:
     parts = [line.limit_from]
     if line.changed_until:
-        parts.append(f"until {shown(datetime.fromisoformat(line.changed_until))}")
+        parts.append(f"until {timestamp(datetime.fromisoformat(line.changed_until))}")
     if line.changed_by and line.changed_at:
-        parts.append(f"by {line.changed_by} at {shown(datetime.fromisoformat(line.changed_at))}")
+        parts.append(f"by {line.changed_by} at {timestamp(datetime.fromisoformat(line.changed_at))}")
     if len(parts) == 1:
         return ""
     return " ".join(parts) + (f": {line.change_reason}" if line.change_reason else "")

@@ -1,27 +1,27 @@
-"""Names that somebody may have meant. Pure."""
+"""Which known name somebody meant who typed another one. Pure."""
 
 import re
 from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
 
 LONG = 4
-"""So many letters a word has for another one to be taken for a typing mistake of it."""
+"""A word with fewer letters is never taken for a misspelling of another one."""
 
 
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The name most like another, capitals and punctuation aside; None where none is alike."""
+def most_similar(name: str, names: Iterable[str]) -> str | None:
+    """The most similar of some names, ignoring case and punctuation; None if none is similar."""
     plain = {_plain(known): known for known in names}
     matches = get_close_matches(_plain(name), plain, n=1)
     return plain[matches[0]] if matches else None
 
 
-def mistyped(name: str, names: Iterable[str]) -> str | None:
-    """The name that another one is most likely a typing mistake of; None where none is.
+def likely_meant(name: str, names: Iterable[str]) -> str | None:
+    """The name that was most likely meant by a mistyped one; None if none comes to mind.
 
-    Names that differ in a number, in their last letter or in a short word are siblings of one another, such as
-    `etl-1` and `etl-2`, `team-a` and `team-b`, `sales-us` and `sales-eu`.
+    Names that differ only in a number, in the last letter or in a short word are not taken for typing mistakes.
+    They are siblings: `etl-1` and `etl-2`, `team-a` and `team-b`, `sales-us` and `sales-eu`.
     """
-    similar = nearest(name, (known for known in names if _is_mistake(name, known)))
+    similar = most_similar(name, (known for known in names if _is_mistake(name, known)))
     return similar if similar != name else None
 
 
@@ -43,7 +43,7 @@ def _is_mistake(name: str, known: str) -> bool:
 
 
 def _is_misspelt(word: str, other: str) -> bool:
-    """Whether a word is another one with a letter or two wrong, missing or too much, though not just the last."""
+    """Whether the words differ in one or two letters, and not only in the last one."""
     if min(len(word), len(other)) < LONG:
         return False
     changes = [change for change in SequenceMatcher(None, word, other).get_opcodes() if change[0] != "equal"]

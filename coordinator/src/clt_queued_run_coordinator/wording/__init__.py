@@ -1,1 +1,0 @@
-"""Numbers, moments and names as people read and write them."""
