@@ -8,9 +8,9 @@ from typing import Any
 import dagster as dg
 
 from benchmarks.measure import OURS, PLAIN, Bench, Goal, Row
+from harness.concurrency import InProgress
 from harness.event_log import runs_in_progress
 from harness.graphql import Launch
-from harness.judge import InProgress
 from harness.system import System, trial_config, with_dagsters_own_coordinator
 from harness.waiting import wait_until
 

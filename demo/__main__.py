@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.live import Live
 
 from demo.table import Watch
+from harness.concurrency import peak, peak_by_code_location, violations
 from harness.event_log import runs_in_progress
 from harness.graphql import Launch
-from harness.judge import most_at_once, most_at_once_by_code_location, violations
 from harness.process import stop_on_sigterm
 from harness.system import System, trial_config
 from harness.waiting import wait_until
@@ -50,7 +50,7 @@ def watch(instance: dg.DagsterInstance, run_ids: list[str], console: Console) ->
 def verdict(instance: dg.DagsterInstance, runs: list[dg.DagsterRun]) -> list[str]:
     """What did not go as it should, one line each, as the event log tells it."""
     times = runs_in_progress(instance, [run.run_id for run in runs])
-    most = most_at_once_by_code_location(times)
+    most = peak_by_code_location(times)
     return [
         *(
             f"run {run.run_id} ended {run.status.value}"
@@ -86,11 +86,11 @@ def main() -> int:
     for problem in problems:
         console.print(f"[red]{problem}")
     if not problems:
-        most = most_at_once_by_code_location(times)
+        most = peak_by_code_location(times)
         console.print(
             f"\nBy the event log: {len(runs)} runs succeeded; at most"
             f" {' and '.join(f'{most[name]} of {name}' for name in LIMITS)} were in progress at once,"
-            f" {most_at_once(times)} in all. No limit was exceeded and each was reached."
+            f" {peak(times)} in all. No limit was exceeded and each was reached."
         )
     return 1 if problems else 0
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from harness.concurrency import starts_before
 from harness.event_log import runs_in_progress
 from harness.graphql import Launch
-from harness.judge import starts_before
 from harness.process import stop_on_sigterm
 from harness.system import System, trial_config
 from harness.waiting import wait_until

@@ -1,1 +1,1 @@
-"""The whole system as processes, and the judge of what it did: for the demo, the tests and the benchmarks."""
+"""Runs the whole system as processes and checks what it did; the demo, the tests and the benchmarks share it."""

@@ -1,4 +1,4 @@
-"""What the event log says of runs: when they were queued and in progress, and what became of them."""
+"""Reads from the event log when runs were queued and in progress, and what became of them."""
 
 from collections.abc import Collection, Iterable, Sequence
 
@@ -7,8 +7,8 @@ from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, co
 from dagster import DagsterEventType as Event
 from dagster import EventLogRecord
 
-from harness.histories import History
-from harness.judge import InProgress, Queued
+from harness.concurrency import InProgress, Queued
+from harness.run_history import RunHistory
 
 _KINDS = {
     Event.PIPELINE_ENQUEUED,
@@ -18,7 +18,7 @@ _KINDS = {
     Event.PIPELINE_CANCELED,
 }
 _RETRY_GIVEN_UP = "Failed to retry run"
-"""What Dagster's daemon writes where it could not launch a retry; it does not try again."""
+"""Dagster's daemon logs this message when it can't launch a retry. It does not try again."""
 
 
 def runs_in_progress(
@@ -26,12 +26,12 @@ def runs_in_progress(
 ) -> list[InProgress]:
     """When each run was in progress: from PIPELINE_STARTING until it ended or went back into the queue.
 
-    The daemon writes PIPELINE_STARTING where it takes a run out of the queue: from there on limits count it.
+    The daemon logs PIPELINE_STARTING when it dequeues a run; limits count the run from then on.
 
     Args:
         instance: The instance.
         run_ids: The runs.
-        by_position: Give positions in the event log instead of times, where the writers' clocks differ.
+        by_position: Return positions in the event log instead of times, for writers whose clocks differ.
     """
     return [
         InProgress(run_id, name, start, end)
@@ -43,7 +43,7 @@ def runs_in_progress(
 def runs_queued(
     instance: dg.DagsterInstance, run_ids: Iterable[str], *, by_position: bool = False
 ) -> list[Queued]:
-    """When each run was in the queue; the arguments are those of `runs_in_progress`."""
+    """When each run was queued; takes the same arguments as `runs_in_progress`."""
     return [
         Queued(run_id, name, start, end)
         for run_id, name, records in _logs(instance, run_ids)
@@ -51,19 +51,19 @@ def runs_queued(
     ]
 
 
-def histories(instance: dg.DagsterInstance, acknowledged: Collection[str] = ()) -> list[History]:
-    """What became of every run of an instance.
+def run_histories(instance: dg.DagsterInstance, acknowledged: Collection[str] = ()) -> list[RunHistory]:
+    """The history of every run of an instance.
 
     Args:
         instance: The instance.
-        acknowledged: The ids of the runs whose launch was answered with success.
+        acknowledged: The ids of the runs whose launch was acknowledged.
     """
     found = []
     for run in instance.get_runs():
         events = [entry.get_dagster_event() for entry in instance.all_logs(run.run_id) if entry.is_dagster_event]
         kinds = [event.event_type for event in events]
         found.append(
-            History(
+            RunHistory(
                 run_id=run.run_id,
                 code_location=code_location_of(run),
                 tag=run.tags.get(CLT_TAG_KEY),
@@ -82,7 +82,7 @@ def histories(instance: dg.DagsterInstance, acknowledged: Collection[str] = ()) 
 def _logs(
     instance: dg.DagsterInstance, run_ids: Iterable[str]
 ) -> Iterable[tuple[str, str, Sequence[EventLogRecord]]]:
-    """Each run whose code location is known, with the name of that and the events that move the run."""
+    """Each run whose code location is known: its id, its code location and its status events."""
     for run_id in run_ids:
         run = instance.get_run_by_id(run_id)
         name = code_location_of(run) if run else None
@@ -93,7 +93,7 @@ def _logs(
 def _times(
     records: Iterable[EventLogRecord], begins: Event, by_position: bool
 ) -> Iterable[tuple[float, float | None]]:
-    """From each event of the kind to the next one of another kind."""
+    """The interval from each event of one kind to the next event of another kind."""
     start: float | None = None
     for record in records:
         time = record.storage_id if by_position else record.event_log_entry.timestamp

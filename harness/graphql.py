@@ -1,4 +1,4 @@
-"""What the system is asked through the webserver, as the UI asks it."""
+"""Talks to the webserver over GraphQL, as the UI does."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,11 +8,11 @@ from gql import Client, GraphQLRequest
 from gql.transport.requests import RequestsHTTPTransport
 
 REPOSITORY = "__repository__"
-"""The name that Dagster gives the one repository of a `Definitions` object."""
+"""Dagster's name for the one repository of a `Definitions` object."""
 
 
 class GraphQLError(Exception):
-    """The webserver answered with something other than what was asked for."""
+    """The webserver answered with an error."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Launch:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def parameters(self) -> dict[str, Any]:
-        """The same as GraphQL's `ExecutionParams`."""
+        """The launch as GraphQL's `ExecutionParams`."""
         return {
             "selector": {**repository(self.code_location), "jobName": self.job},
             "runConfigData": dict(self.run_config),
@@ -51,22 +51,22 @@ def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 class GraphQL:
-    """Asks one webserver; threads may share it.
+    """A client of one webserver that threads may share.
 
     Args:
-        url: The address of the webserver, without a path.
+        url: The webserver's address, without a path.
     """
 
     def __init__(self, url: str) -> None:
         self._url = f"{url}/graphql"
 
     def ask(self, query: str, **variables: Any) -> Any:
-        """The answer to a query or mutation that has one field.
+        """Send a query or mutation with a single field, and return that field's value.
 
         Raises:
             GraphQLError: The answer is one of Dagster's error types.
         """
-        # One client a question: a client can't be shared by threads.
+        # A new client for each request, because threads can't share one.
         client = Client(transport=RequestsHTTPTransport(url=self._url, timeout=120))
         (answer,) = client.execute(GraphQLRequest(query, variable_values=variables)).values()
         if isinstance(answer, dict) and "message" in answer:
@@ -74,7 +74,7 @@ class GraphQL:
         return answer
 
     def load_statuses(self) -> dict[str, str]:
-        """The load status of each code location of the workspace, by name; ERROR where it can't be loaded."""
+        """The load status of each code location in the workspace; ERROR if it can't be loaded."""
         entries = self.ask(_LOAD_STATUSES)["locationEntries"]
         return {
             entry["name"]: "ERROR" if entry["locationOrLoadError"] == _LOAD_ERROR else entry["loadStatus"]
@@ -82,11 +82,11 @@ class GraphQL:
         }
 
     def launch(self, launch: Launch) -> str:
-        """Launch one run; returns its id."""
+        """Launch one run and return its id."""
         return _run_id(self.ask(_LAUNCH, parameters=launch.parameters()))
 
     def launch_several(self, launches: Sequence[Launch]) -> list[str]:
-        """Launch several runs with one request; returns their ids in the same order."""
+        """Launch several runs with one request and return their ids in the same order."""
         answer = self.ask(_LAUNCH_SEVERAL, parameters=[launch.parameters() for launch in launches])
         return [_run_id(result) for result in answer["launchMultipleRunsResult"]]
 

@@ -1,4 +1,4 @@
-"""A program of the system, run as a process of its own, with its output in a file."""
+"""One program of the system as a process that logs to a file."""
 
 import os
 import signal
@@ -18,14 +18,14 @@ class ProcessEndedError(Exception):
 
 
 class Process:
-    """One program. Its children, such as the runs of a code server, end with it at the latest on `stop`.
+    """One program. `stop` also ends its children, such as the runs of a code server.
 
     Args:
-        name: What messages and the log file call it.
-        command: The program and its arguments; a change of the attribute holds from the next start on.
-        environment: Its environment variables, in full.
-        directory: Where it runs.
-        log: The file that its output is added to.
+        name: The program's name in messages.
+        command: The program and its arguments. A change of this attribute takes effect at the next start.
+        environment: All of its environment variables.
+        directory: Its working directory.
+        log: The file that its output is appended to.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Process:
         self._groups: list[int] = []
 
     def start(self) -> None:
-        """Start the program, again where it has ended; does not wait until it is ready."""
+        """Start or restart the program, without waiting until it is ready."""
         _make_signals_heard()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -67,21 +67,21 @@ class Process:
         return self._process.pid
 
     def output(self) -> str:
-        """What the program has written so far."""
+        """The program's output so far."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def ensure_running(self) -> None:
         """Raise if the program has ended.
 
         Raises:
-            ProcessEndedError: With the last lines that it wrote.
+            ProcessEndedError: With the last lines of its output.
         """
         if not self.running:
             last = "\n".join(self.output().splitlines()[-30:])
             raise ProcessEndedError(f"{self.name} has ended; the last lines of {self.log}:\n{last}")
 
     def wait(self, seconds: float) -> int:
-        """Wait until the program ends by itself.
+        """Wait until the program ends.
 
         Returns:
             Its exit code.
@@ -94,13 +94,13 @@ class Process:
         return self._process.wait(seconds)
 
     def kill(self) -> None:
-        """Kill the program alone (SIGKILL), as a crash would; its children live on."""
+        """Kill the program with SIGKILL, as a crash would. Its children live on."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def stop(self) -> None:
-        """Ask the program to end, wait for it, and end what is left of it and of its children."""
+        """Ask the program to end, wait, and kill what is left of it and of its children."""
         if self._process is None:
             return
         if self.running:
@@ -109,15 +109,15 @@ class Process:
                 self._process.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-        # Also the children of one that was killed and started again.
+        # One group for each start: a program that was killed and restarted may have left children behind.
         while self._groups:
-            with suppress(ProcessLookupError):  # nothing is left of it
+            with suppress(ProcessLookupError):  # the whole group has ended
                 os.killpg(self._groups.pop(), signal.SIGKILL)
         self._process.wait()
 
 
 def free_port() -> int:
-    """A port of this machine that nothing listens on."""
+    """A local port that nothing listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -125,21 +125,21 @@ def free_port() -> int:
 
 
 def listens(port: int) -> bool:
-    """Whether a program accepts connections on a port of this machine."""
+    """Whether something accepts connections on a local port."""
     with socket.socket() as client:
         client.settimeout(1)
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def stop_on_sigterm() -> None:
-    """End this program by an exception where it is asked to end, so that it stops what it has started."""
+    """Turn SIGTERM into an exception, so that this program stops what it has started."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def _make_signals_heard() -> None:
-    """Let children hear SIGINT: Dagster's programs that inherit it ignored do not hear SIGTERM either.
+    """Stop ignoring SIGINT, which a shell makes its background jobs do.
 
-    A shell starts its background jobs that way.
+    A Dagster program that inherits an ignored SIGINT doesn't react to SIGTERM either.
     """
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes one exporter each second; from Debian's package `prometheus`."""
+"""A real Prometheus, from Debian's package `prometheus`, that scrapes one exporter every second."""
 
 import os
 from collections.abc import Iterable
@@ -17,8 +17,8 @@ class Prometheus:
 
     Args:
         folder: An empty folder for its configuration, data and log.
-        port: Where the exporter listens on this machine.
-        rule_files: Rules that it evaluates each second.
+        port: The exporter's local port.
+        rule_files: Rules to evaluate every second.
     """
 
     def __init__(self, folder: Path, port: int, rule_files: Iterable[Path] = ()) -> None:
@@ -67,7 +67,7 @@ class Prometheus:
             return False
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """The series that an expression has now.
+        """The current series of an expression.
 
         Raises:
             ValueError: Prometheus refuses the expression.
@@ -75,13 +75,13 @@ class Prometheus:
         return self._ask("query", {"query": expression})
 
     def query_range(self, expression: str, start: float, end: float, points: int = 300) -> list[dict[str, Any]]:
-        """The series that an expression had between two moments.
+        """The series of an expression over a time range.
 
         Args:
             expression: The expression.
-            start: In seconds of the epoch.
-            end: In seconds of the epoch.
-            points: How many points each has at most.
+            start: The beginning of the range, in seconds since the epoch.
+            end: Its end, likewise.
+            points: The most points of each series.
 
         Raises:
             ValueError: Prometheus refuses the expression.

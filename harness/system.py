@@ -1,6 +1,6 @@
-"""A whole Dagster system on this machine: daemon, webserver and code servers as processes of their own.
+"""A whole Dagster deployment on this machine: daemon, webserver and code servers, each in its own process.
 
-The demo shows it, the tests drive it, the benchmarks measure it.
+The demo shows it, the tests drive it, and the benchmarks measure it.
 """
 
 import os
@@ -24,16 +24,16 @@ CODE_LOCATIONS = {
 }
 """The module of each code location, by name."""
 LOGS = "program_logs"
-"""The folder in DAGSTER_HOME with the output of each program."""
+"""The folder in DAGSTER_HOME that holds each program's output."""
 
 
 class System:
-    """One `DAGSTER_HOME` and the programs that work on it; use it as a context manager.
+    """A `DAGSTER_HOME` and the programs that use it; use it as a context manager.
 
     Args:
-        home: An empty directory for `DAGSTER_HOME`.
+        home: An empty folder for `DAGSTER_HOME`.
         instance_config: The content of its `dagster.yaml`.
-        environment: Environment variables for all programs beside this process's own.
+        environment: Environment variables for every program, on top of this process's own.
         code_locations: The module of each code location, by name.
     """
 
@@ -45,7 +45,7 @@ class System:
         code_locations: Mapping[str, str] = CODE_LOCATIONS,
     ) -> None:
         self.home = home
-        # Not named "logs": what is in DAGSTER_HOME/logs the webserver moves away and sends to Dagster's telemetry.
+        # Not "logs": the webserver moves the files in DAGSTER_HOME/logs away and uploads them as telemetry.
         self.logs = home / LOGS
         self.logs.mkdir(parents=True)
         (home / "dagster.yaml").write_text(yaml.safe_dump(dict(instance_config)))
@@ -68,7 +68,7 @@ class System:
         self.graphql = GraphQL(self.url)
 
     def process(self, name: str, module: str, *arguments: str) -> Process:
-        """A Python program of this system, not started yet; its output goes to a file in `logs`."""
+        """A Python program of this system, not started yet. Its output goes to a file in `logs`."""
         command = [sys.executable, "-m", module, *arguments]
         return Process(name, command, self._environment, self.home, self.logs / f"{name}.log")
 
@@ -76,10 +76,10 @@ class System:
         """Start every program and wait until all are ready.
 
         Raises:
-            ProcessEndedError: One ended instead.
-            TimeoutError: One did not get ready in time.
+            ProcessEndedError: A program ended instead.
+            TimeoutError: A program was not ready in time.
         """
-        # Makes the SQLite files; programs that start together would make them at the same time and fail.
+        # Creates the SQLite files. Programs that start together would create them at the same time, and fail.
         self.instance().dispose()
         for server in self.code_servers.values():
             server.start()
@@ -96,17 +96,17 @@ class System:
 
     @property
     def programs(self) -> list[Process]:
-        """Every program that is to run."""
+        """Every program that should be running."""
         return [self.webserver, self.daemon, *self.code_servers.values()]
 
     def restart_ended(self) -> None:
-        """Start each program again that has ended, as Kubernetes restarts a container."""
+        """Restart each program that has ended, as Kubernetes restarts a container."""
         for process in self.programs:
             if not process.running:
                 process.start()
 
     def write_workspace(self, code_locations: Iterable[str]) -> None:
-        """Write the workspace with some of the code locations; daemon and webserver read it when they start."""
+        """Write a workspace with some of the code locations; daemon and webserver read it when they start."""
         servers = [
             {"grpc_server": {"host": "127.0.0.1", "port": self.ports[name], "location_name": name}}
             for name in code_locations
@@ -114,7 +114,7 @@ class System:
         self.workspace.write_text(yaml.safe_dump({"load_from": servers}))
 
     def wait_for_code_server(self, name: str) -> None:
-        """Wait until a code server that was started accepts connections."""
+        """Wait until a started code server accepts connections."""
         server = self.code_servers[name]
 
         def ready() -> bool:
@@ -136,11 +136,11 @@ class System:
         wait_until("the webserver has loaded every code location", ready)
 
     def instance(self) -> dg.DagsterInstance:
-        """A further opening of the same instance, to read what happened; close it by `with`."""
+        """Open the same instance once more, to read what happened; close it with `with`."""
         return dg.DagsterInstance.from_config(str(self.home))
 
     def __enter__(self) -> "System":
-        """Start it; what was started is stopped again where that fails."""
+        """Start every program; if one fails, stop those that were started."""
         try:
             self.start()
         except BaseException:
@@ -156,7 +156,7 @@ class System:
 
 
 def trial_config(**coordinator_options: Any) -> dict[str, Any]:
-    """The local trial's `dagster.yaml`, with some options of the run coordinator changed."""
+    """The local trial's `dagster.yaml`, with some of the run coordinator's options changed."""
     config: dict[str, Any] = yaml.safe_load((ROOT / "dagster.yaml").read_text())
     config["run_coordinator"]["config"].update(coordinator_options)
     return config
@@ -165,15 +165,15 @@ def trial_config(**coordinator_options: Any) -> dict[str, Any]:
 def with_dagsters_own_coordinator(
     config: Mapping[str, Any], tag_concurrency_limits: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """A `dagster.yaml` with `QueuedRunCoordinator` in place of ours, to compare the two.
+    """A `dagster.yaml` with `QueuedRunCoordinator` in place of ours, for comparison.
 
     Args:
-        config: The one with ours; its limits of code locations are left out.
+        config: The `dagster.yaml` with ours; its `code_location_limits` are dropped.
         tag_concurrency_limits: What limits the code locations instead.
     """
     options = dict(config["run_coordinator"]["config"])
     del options["code_location_limits"]
-    # Dagster refuses the limits of its own coordinator in any other place where there is a `concurrency`.
+    # Where `dagster.yaml` has a `concurrency` block, Dagster accepts its own coordinator's limits only there.
     runs = {
         "max_concurrent_runs": options.pop("max_concurrent_runs"),
         "tag_concurrency_limits": [dict(limit) for limit in tag_concurrency_limits],

@@ -1,4 +1,4 @@
-"""Waiting for a condition instead of for a time."""
+"""Waiting for a condition rather than for a fixed time."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,16 +9,16 @@ T = TypeVar("T")
 
 
 def wait_until(what: str, condition: Callable[[], T], seconds: float = 180, every: float = 0.3) -> T:
-    """Ask again and again until the answer is true; returns that answer.
+    """Call a condition until it returns something true, and return that.
 
     Args:
-        what: What is waited for, for the message.
-        condition: Asked without arguments; an exception that it raises ends the wait.
-        seconds: How long to wait at most.
-        every: Seconds between two questions.
+        what: What is awaited, for the error message.
+        condition: Called without arguments; an exception that it raises ends the wait.
+        seconds: The longest wait.
+        every: Seconds between two calls.
 
     Raises:
-        TimeoutError: It did not come true in time.
+        TimeoutError: The condition was not met in time.
     """
 
     def give_up(state: RetryCallState) -> T:

@@ -1,7 +1,7 @@
 """The idle time of slots that a benchmark reads from the event log."""
 
 from benchmarks.idle_slot import idle_seconds
-from harness.judge import InProgress
+from harness.concurrency import InProgress
 
 
 def _run(start: float, end: float | None) -> InProgress:

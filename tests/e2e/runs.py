@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.concurrency import InProgress, violations
 from harness.graphql import Launch
-from harness.judge import InProgress, violations
 from harness.waiting import wait_until
 from tests.e2e.webserver import Webserver
 

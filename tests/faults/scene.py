@@ -13,9 +13,9 @@ from clt_queued_run_coordinator import live
 from dagster import DagsterRunStatus as Status
 from sqlalchemy.exc import DBAPIError
 
-from harness.event_log import histories, runs_in_progress, runs_queued
-from harness.histories import problems
-from harness.judge import LimitChange, most_overtaken, violations, violations_while_changing
+from harness.concurrency import LimitChange, longest_overtaking, violations, violations_while_changing
+from harness.event_log import run_histories, runs_in_progress, runs_queued
+from harness.run_history import problems
 from harness.system import ROOT, System, trial_config
 from harness.waiting import wait_until
 from tests.faults.flood import Flood
@@ -123,11 +123,11 @@ class Scene:
         """
         acknowledged = self.flood.acknowledged
         with self.system.instance() as instance:
-            found = histories(instance, acknowledged)
+            found = run_histories(instance, acknowledged)
             ids = [run.run_id for run in found]
             times = runs_in_progress(instance, ids, by_position=clocks_differ)
             waits = runs_queued(instance, ids, by_position=clocks_differ)
-        overtaken = most_overtaken(waits, times, LIMITS)
+        overtaken = longest_overtaking(waits, times, LIMITS)
         statuses = Counter(run.status for run in found)
         print(  # noqa: T201 - shown where the test fails, and by -s
             f"seed {self.seed}: {len(acknowledged)} acknowledged, {len(self.flood.refused)} refused,"

@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 from rich.console import Console
 from rich.table import Table
 
-from harness.event_log import histories, runs_in_progress
-from harness.judge import most_at_once, most_at_once_by_code_location
+from harness.concurrency import peak, peak_by_code_location
+from harness.event_log import run_histories, runs_in_progress
 from harness.system import with_dagsters_own_coordinator
 from tests.faults.scene import LIMITS, MAX_CONCURRENT_RUNS, Scene, instance_config, opened_scene
 from tests.postgresql import PostgreSQL, running_postgresql
@@ -39,13 +39,13 @@ def flood_two_daemons(scene: Scene, runs: int) -> list[str]:
     finally:
         second.stop()
     with scene.system.instance() as instance:
-        found = histories(instance, scene.flood.acknowledged)
+        found = run_histories(instance, scene.flood.acknowledged)
         times = runs_in_progress(instance, [run.run_id for run in found])
-    most = most_at_once_by_code_location(times)
+    most = peak_by_code_location(times)
     return [
         str(len(found)),
         *(f"{most[name]} of {limit}" for name, limit in LIMITS.items()),
-        f"{most_at_once(times)} of {MAX_CONCURRENT_RUNS}",
+        f"{peak(times)} of {MAX_CONCURRENT_RUNS}",
         str(sum(run.worker_starts > 1 for run in found)),
         str(sum(run.dequeues > 1 for run in found)),
         str(sum(run.status != "SUCCESS" for run in found)),

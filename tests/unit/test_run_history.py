@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from harness.histories import History, problems
+from harness.run_history import RunHistory, problems
 
-GOOD = History("1", "a", "a", "SUCCESS")
+GOOD = RunHistory("1", "a", "a", "SUCCESS")
 
 
 def test_a_run_that_succeeded() -> None:
@@ -27,7 +27,7 @@ def test_a_run_that_succeeded() -> None:
         (replace(GOOD, status="CANCELED"), "run 1 ended CANCELED and no retry of it succeeded"),
     ],
 )
-def test_a_run_that_went_wrong(run: History, problem: str) -> None:
+def test_a_run_that_went_wrong(run: RunHistory, problem: str) -> None:
     """One line names the run and what is wrong with it."""
     assert problems([run], []) == [problem]
 

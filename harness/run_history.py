@@ -1,7 +1,7 @@
-"""What is to become of every run whatever breaks, judged from the runs' histories: no Dagster, no clock.
+"""Whether every run came to a good end, whatever broke. Pure: it sees only the runs' histories.
 
-Not asked for is what Dagster itself can't keep: a launch that was not answered may or may not have made a run; a
-retry that Dagster's daemon could not launch (its code location could not be loaded at that moment) is given up.
+It does not demand what Dagster itself can't guarantee. A launch that was never acknowledged may or may not have
+created a run. Dagster's daemon gives up on a retry if the code location can't be loaded at that moment.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,20 +11,20 @@ ENDED = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
 
 
 @dataclass(frozen=True)
-class History:
-    """What became of one run.
+class RunHistory:
+    """What happened to one run.
 
     Attributes:
         run_id: The run.
-        code_location: The code location that it came from, by its origin.
-        tag: The code location that it was tagged with.
-        status: Its status now, as Dagster names it.
-        parent: The run that it is a retry of.
-        acknowledged: Whether its launch was answered with success.
-        was_queued: Whether it ever was in the queue.
-        dequeues: How often the daemon took it out of the queue.
-        worker_starts: How often a run worker began to work on it.
-        retry_given_up: Whether Dagster's daemon could not launch its retry.
+        code_location: The code location in the run's origin.
+        tag: The code location in the run's tag.
+        status: Its current status, by Dagster's name.
+        parent: The run that it retries.
+        acknowledged: Whether its launch was acknowledged.
+        was_queued: Whether it was ever queued.
+        dequeues: How often the daemon dequeued it.
+        worker_starts: How often a run worker started on it.
+        retry_given_up: Whether Dagster's daemon gave up on retrying it.
     """
 
     run_id: str
@@ -39,12 +39,12 @@ class History:
     retry_given_up: bool = False
 
 
-def problems(runs: Iterable[History], acknowledged: Iterable[str]) -> list[str]:
-    """A line for each run that did not go as it should; empty where all is well.
+def problems(runs: Iterable[RunHistory], acknowledged: Iterable[str]) -> list[str]:
+    """One line for each run that went wrong; empty if all went well.
 
     Args:
         runs: Every run of the instance.
-        acknowledged: The ids of the runs whose launch was answered with success.
+        acknowledged: The ids of the runs whose launch was acknowledged.
     """
     by_id = {run.run_id: run for run in runs}
     return [
@@ -58,7 +58,7 @@ def problems(runs: Iterable[History], acknowledged: Iterable[str]) -> list[str]:
     ]
 
 
-def _problems_of_one(run: History) -> list[str]:
+def _problems_of_one(run: RunHistory) -> list[str]:
     found = []
     if run.status not in ENDED:
         found.append(f"run {run.run_id} is still {run.status}")
@@ -71,8 +71,8 @@ def _problems_of_one(run: History) -> list[str]:
     return found
 
 
-def _came_to_success(run: History, by_id: Mapping[str, History]) -> bool:
-    """Whether a run, or a retry of it, succeeded, or Dagster gave up on retrying one of them."""
+def _came_to_success(run: RunHistory, by_id: Mapping[str, RunHistory]) -> bool:
+    """Whether the run or one of its retries succeeded, or Dagster gave up on retrying."""
     if run.status == "SUCCESS" or run.retry_given_up:
         return True
     return any(_came_to_success(retry, by_id) for retry in by_id.values() if retry.parent == run.run_id)

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.judge import (
+from harness.concurrency import (
     InProgress,
     LimitChange,
     Queued,
-    most_at_once,
-    most_at_once_by_code_location,
-    most_overtaken,
+    longest_overtaking,
+    peak,
+    peak_by_code_location,
     starts_before,
     violations,
     violations_while_changing,
@@ -43,14 +43,14 @@ def b(run_id: str, start: float, end: float | None) -> InProgress:
 )
 def test_most_at_once(runs: list[InProgress], most: int) -> None:
     """The most at once counts each run from its start until just before its end."""
-    assert most_at_once(runs) == most
+    assert peak(runs) == most
 
 
 def test_each_code_location_is_counted_by_itself() -> None:
     """Runs of one code location do not count for another."""
     runs = [a("1", 0, 9), a("2", 1, 9), b("3", 2, 9)]
-    assert most_at_once_by_code_location(runs) == {"a": 2, "b": 1}
-    assert most_at_once(runs) == 3
+    assert peak_by_code_location(runs) == {"a": 2, "b": 1}
+    assert peak(runs) == 3
 
 
 def test_a_violation_names_the_limit_and_the_runs() -> None:
@@ -103,7 +103,7 @@ def test_a_code_location_that_never_started() -> None:
 )
 def test_the_most_at_once_is_the_smallest_limit_without_violations(runs: list[InProgress]) -> None:
     """The two answers agree: a limit as high as the most at once holds, one less is broken."""
-    most = most_at_once(runs)
+    most = peak(runs)
     assert violations(runs, {"a": most}) == []
     assert bool(violations(runs, {"a": most - 1})) == bool(runs)
 
@@ -130,6 +130,6 @@ def test_overtaken() -> None:
     """Starts of others in a row count while runs are queued and the limit leaves room."""
     runs = [a("1", 1, 2), a("2", 2, 3), b("3", 4, 9), a("4", 5, 6), a("5", 10, 11)]
     waiting = [Queued("3", "b", 0, 4), Queued("6", "b", 4.5, None)]
-    assert most_overtaken(waiting, runs, {"a": 9, "b": 1}) == {"a": 0, "b": 2}
-    assert most_overtaken(waiting, runs, {"b": 2}) == {"b": 2}
-    assert most_overtaken([], runs, {"b": 1}) == {"b": 0}
+    assert longest_overtaking(waiting, runs, {"a": 9, "b": 1}) == {"a": 0, "b": 2}
+    assert longest_overtaking(waiting, runs, {"b": 2}) == {"b": 2}
+    assert longest_overtaking([], runs, {"b": 1}) == {"b": 0}

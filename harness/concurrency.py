@@ -1,4 +1,4 @@
-"""Whether the limits held, judged from the times at which runs were in progress: no Dagster, no clock."""
+"""How many runs were in progress at once, and whether the limits held. Pure: it sees only start and end times."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from typing import TypeVar
 
 
 @dataclass(frozen=True)
-class RunTime:
-    """A time in the life of a run; a run that was put back into the queue has several of each kind.
+class RunInterval:
+    """An interval in the life of a run. A run that was put back into the queue has several of each kind.
 
     Attributes:
         run_id: The run.
         code_location: The name of its code location.
-        start: When it began, in seconds since the epoch.
-        end: When it was over; None if it is not yet. Not itself part of the time.
+        start: When the interval began, in seconds since the epoch.
+        end: When it ended, exclusive; None if it has not ended yet.
     """
 
     run_id: str
@@ -22,34 +22,34 @@ class RunTime:
     end: float | None
 
     def includes(self, time: float) -> bool:
-        """Whether a time is part of this one."""
+        """Whether a time lies within the interval."""
         return self.start <= time and (self.end is None or time < self.end)
 
 
-class InProgress(RunTime):
-    """A time during which a run was in progress, so that it counted against its limits.
+class InProgress(RunInterval):
+    """An interval in which a run was in progress, and so counted against its limits.
 
-    It starts where the run leaves the queue and is over where the run ends or is put back. Where two of one run
-    overlap, the run counts once.
+    It begins when the run is dequeued and ends when the run ends or is put back into the queue. If two intervals of
+    one run overlap, the run still counts once.
     """
 
 
-class Queued(RunTime):
-    """A time during which a run was in the queue."""
+class Queued(RunInterval):
+    """An interval in which a run was queued."""
 
 
 @dataclass(frozen=True)
 class Violation:
-    """A moment at which more runs were in progress than a limit allows."""
+    """A moment at which more runs were in progress than a limit allowed."""
 
     code_location: str | None
-    """The code location whose limit it is; None for the limit of all runs together."""
+    """The code location whose limit was exceeded; None for the limit on all runs."""
     limit: int
     time: float
     run_ids: frozenset[str]
 
     def __str__(self) -> str:
-        """One line that names the code location, the limit and the runs."""
+        """One line with the code location, the limit and the runs."""
         return (
             f"{self.code_location or 'all code locations together'}: {len(self.run_ids)} runs in progress at"
             f" {self.time:.3f} with a limit of {self.limit}: {', '.join(sorted(self.run_ids))}"
@@ -57,30 +57,30 @@ class Violation:
 
 
 def code_locations_of(runs: Iterable[InProgress]) -> list[str]:
-    """The names of the code locations that had a run in progress, sorted."""
+    """The names of the code locations that had a run in progress, in alphabetical order."""
     return sorted({run.code_location for run in runs})
 
 
-def most_at_once(runs: Iterable[InProgress]) -> int:
-    """The most runs that were in progress at the same time."""
+def peak(runs: Iterable[InProgress]) -> int:
+    """The largest number of runs in progress at once."""
     return max((len(at_once) for _, at_once in _at_each_start(list(runs))), default=0)
 
 
-def most_at_once_by_code_location(runs: Iterable[InProgress]) -> dict[str, int]:
-    """The most runs of each code location that were in progress at the same time."""
+def peak_by_code_location(runs: Iterable[InProgress]) -> dict[str, int]:
+    """The largest number of runs in progress at once, for each code location."""
     runs = list(runs)
-    return {name: most_at_once(_of(runs, name)) for name in code_locations_of(runs)}
+    return {name: peak(_of(runs, name)) for name in code_locations_of(runs)}
 
 
 def violations(
     runs: Iterable[InProgress], limits: Mapping[str, int], max_concurrent_runs: int | None = None
 ) -> list[Violation]:
-    """Each start of a run that brought its code location, or all together, above the limit; oldest first.
+    """Each start of a run that exceeded the limit of its code location or the total; oldest first.
 
     Args:
         runs: When the runs were in progress.
-        limits: The limit of each code location; one not named here has none.
-        max_concurrent_runs: The limit of all runs together, None for no limit.
+        limits: The limit of each code location; one that is not named has none.
+        max_concurrent_runs: The limit on all runs; None for no limit.
     """
     runs = list(runs)
     found = [
@@ -103,9 +103,9 @@ class LimitChange:
     """A limit that was changed while runs were in progress.
 
     Attributes:
-        time: When, in seconds since the epoch.
-        code_location: The code location whose limit it is.
-        limit: The limit from then on.
+        time: When it was changed, in seconds since the epoch.
+        code_location: Whose limit was changed.
+        limit: The new limit.
     """
 
     time: float
@@ -116,13 +116,13 @@ class LimitChange:
 def violations_while_changing(
     runs: Iterable[InProgress], limits: Mapping[str, int], changes: Iterable[LimitChange], tick: float
 ) -> list[Violation]:
-    """Each start of a run that no limit allowed which its tick may have read; oldest first.
+    """Each start of a run that none of the limits its tick may have read would allow; oldest first.
 
     Args:
         runs: When the runs were in progress.
         limits: The limit of each code location before the changes.
         changes: The changes.
-        tick: How many seconds at most a tick takes from reading the limits to its last start.
+        tick: The longest time, in seconds, from a tick's reading of the limits to its last start.
     """
     runs, changes = list(runs), sorted(changes, key=lambda change: change.time)
 
@@ -148,15 +148,17 @@ def violations_while_changing(
     )
 
 
-def most_overtaken(
+def longest_overtaking(
     queued: Iterable[Queued], runs: Iterable[InProgress], limits: Mapping[str, int]
 ) -> dict[str, int]:
-    """How many runs of others started in a row while a code location had runs queued and was below its limit.
+    """The longest series of other code locations' starts while a code location could have started a run.
+
+    It could have while it had runs queued and was below its limit.
 
     Args:
-        queued: When the runs were in the queue.
+        queued: When the runs were queued.
         runs: When the runs were in progress.
-        limits: The limit of each code location to look at.
+        limits: The limit of each code location of interest.
     """
     queued, runs = list(queued), list(runs)
     most = dict.fromkeys(limits, 0)
@@ -172,7 +174,7 @@ def most_overtaken(
 
 
 def starts_before(runs: Iterable[InProgress], code_location: str) -> int:
-    """How many runs of other code locations started before the first of this one.
+    """How many runs of other code locations started before the first run of this one.
 
     Raises:
         ValueError: No run of the code location started.
@@ -184,17 +186,17 @@ def starts_before(runs: Iterable[InProgress], code_location: str) -> int:
     return len({run.run_id for run in runs if run.start < first})
 
 
-_Time = TypeVar("_Time", bound=RunTime)
+_Time = TypeVar("_Time", bound=RunInterval)
 
 
 def _of(runs: list[_Time], code_location: str) -> list[_Time]:
     return [run for run in runs if run.code_location == code_location]
 
 
-def _at(runs: Iterable[RunTime], time: float) -> frozenset[str]:
+def _at(runs: Iterable[RunInterval], time: float) -> frozenset[str]:
     return frozenset(run.run_id for run in runs if run.includes(time))
 
 
 def _at_each_start(runs: list[InProgress]) -> list[tuple[float, frozenset[str]]]:
-    """The runs in progress at each start: between two starts their number can only fall."""
+    """The runs in progress at each start; between two starts their number can only fall."""
     return [(start, _at(runs, start)) for start in sorted({run.start for run in runs})]
