@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from clt_queued_run_coordinator import live
-from clt_queued_run_coordinator.daemon.seam import TICKS_UNASKED
+from clt_queued_run_coordinator.daemon.seam import SILENT_TICKS
 from clt_queued_run_coordinator.status import queue_state
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._daemon.run_coordinator import queued_run_coordinator_daemon as daemon_module
@@ -155,7 +155,7 @@ def whole_queue(
             return run_queue(code_location_limits={**code_location_limits, "queue_reading": "whole"}, **config)
         read_in_another_way(request.param, monkeypatch)
         queue = run_queue(code_location_limits=code_location_limits, **config)
-        for _ in range(TICKS_UNASKED + 1):
+        for _ in range(SILENT_TICKS + 1):
             queue.tick()
         return queue
 
@@ -194,7 +194,7 @@ def test_a_daemon_that_reads_in_another_way_is_told_of_once(
     with monkeypatch.context() as patch:
         read_in_another_way(kind, patch)
         assert queue.tick() == {A: 2}
-        for _ in range(2 * TICKS_UNASKED):
+        for _ in range(2 * SILENT_TICKS):
             queue.end(A)
             assert queue.tick() == {A: 1}
     lines = [line for line in caplog.messages if "reads its whole queue, because" in line]

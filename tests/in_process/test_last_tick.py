@@ -35,7 +35,7 @@ def test_each_tick_that_reads_the_queue_is_seen(
     run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], saturated: bool
 ) -> None:
     """Its moment, and how long this package's part of it took."""
-    monkeypatch.setattr(last_tick, "STORED_EVERY", 0)
+    monkeypatch.setattr(last_tick, "STORE_INTERVAL_SECONDS", 0)
     queue = run_queue(**config)
     assert _read(queue) is None
     if saturated:
@@ -53,7 +53,7 @@ def test_each_tick_that_reads_the_queue_is_seen(
 @on_one_storage
 def test_a_tick_that_fails_is_not_seen(run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     """Dagster's heartbeat of the daemon goes on all the same."""
-    monkeypatch.setattr(last_tick, "STORED_EVERY", 0)
+    monkeypatch.setattr(last_tick, "STORE_INTERVAL_SECONDS", 0)
     queue = run_queue(max_concurrent_runs=1)
     queue.tick()
     seen = _read(queue)
@@ -70,7 +70,7 @@ def test_ticks_in_quick_succession_are_stored_now_and_then(
     run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first one at once."""
-    monkeypatch.setattr(last_tick, "STORED_EVERY", 3600)
+    monkeypatch.setattr(last_tick, "STORE_INTERVAL_SECONDS", 3600)
     queue = run_queue()
     queue.tick()
     seen = _read(queue)

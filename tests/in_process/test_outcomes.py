@@ -137,7 +137,7 @@ def test_ends_are_counted_at_the_next_tick_whether_or_not_a_slot_is_free(
 @on_one_storage
 def test_a_tick_without_a_change_writes_nothing(run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither with an empty queue, nor with runs in progress, nor with no slot free."""
-    monkeypatch.setattr(last_tick, "STORED_EVERY", 3600)
+    monkeypatch.setattr(last_tick, "STORE_INTERVAL_SECONDS", 3600)
     queue = run_queue(max_concurrent_runs=2)
     queue.tick()
     assert _statements(queue) == []

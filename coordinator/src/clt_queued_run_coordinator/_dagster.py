@@ -55,8 +55,8 @@ __all__ = [
     "DagsterInstance",
     "DagsterRun",
     "DagsterRunStatus",
-    "DoesNotFitError",
     "EvaluationError",
+    "IncompatibleDagsterError",
     "InstanceRef",
     "KeyValueStoreTable",
     "QueuedRunCoordinator",
@@ -73,13 +73,13 @@ __all__ = [
     "deserialize_value",
     "instance_concurrency_settings",
     "is_valid_cron_string",
-    "needing_only",
-    "new_pools_counter",
+    "new_pool_counter",
     "resolve_to_config_type",
+    "restricted_to_pool",
     "run_database",
     "serialize_value",
     "validate_config",
-    "without_writing_pools",
+    "with_read_only_pools",
 ]
 
 IN_PROGRESS_STATUSES: list[DagsterRunStatus] = list(
@@ -99,7 +99,7 @@ LAUNCHED_BY_TAGS = (
 """The tags of runs that the daemons for schedules, sensors and automation launch; re-executions keep them."""
 
 
-class DoesNotFitError(Exception):
+class IncompatibleDagsterError(Exception):
     """This Dagster isn't built as this package knows it; the message says in which point."""
 
 
@@ -135,7 +135,7 @@ def instance_concurrency_settings(instance: DagsterInstance) -> dict[str, object
     return dict(settings.get("runs") or {})
 
 
-def new_pools_counter(
+def new_pool_counter(
     instance: DagsterInstance, runs: Sequence[DagsterRun], in_progress: Sequence[RunRecord]
 ) -> GlobalOpConcurrencyLimitsCounter:
     """The daemon's own counter of what is free in pools, made as the daemon makes it.
@@ -146,7 +146,7 @@ def new_pools_counter(
         in_progress: The runs in progress.
 
     Raises:
-        DoesNotFitError: This Dagster makes it in another way.
+        IncompatibleDagsterError: This Dagster makes it in another way.
     """
     config = instance.get_concurrency_config()
     queue = config.run_queue_config
@@ -160,29 +160,29 @@ def new_pools_counter(
         arguments["concurrency_keys"] = storage.get_concurrency_keys()
         arguments["pool_limits"] = storage.get_pool_limits()
     if not parameters.keys() >= {"instance", "runs", "in_progress_run_records", *arguments}:
-        raise DoesNotFitError("its counter of pools takes other arguments")
+        raise IncompatibleDagsterError("its counter of pools takes other arguments")
     return GlobalOpConcurrencyLimitsCounter(instance, runs, in_progress, **arguments)
 
 
-def without_writing_pools(instance: DagsterInstance) -> DagsterInstance:
+def with_read_only_pools(instance: DagsterInstance) -> DagsterInstance:
     """An instance for a counter of pools that must write nothing.
 
     The counter gives each pool that has no slots yet its default number of them. Here such a pool keeps having
     none, which holds nothing.
     """
-    return cast("DagsterInstance", _WithoutWritingPools(instance))
+    return cast("DagsterInstance", _ReadOnlyPools(instance))
 
 
-class _WithoutWritingPools:
+class _ReadOnlyPools:
     def __init__(self, instance: DagsterInstance) -> None:
         self._instance = instance
-        self.event_log_storage = _EventLogWithoutWritingPools(instance.event_log_storage)
+        self.event_log_storage = _ReadOnlyPoolsEventLog(instance.event_log_storage)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._instance, name)
 
 
-class _EventLogWithoutWritingPools:
+class _ReadOnlyPoolsEventLog:
     def __init__(self, storage: object) -> None:
         self._storage = storage
 
@@ -193,7 +193,7 @@ class _EventLogWithoutWritingPools:
         return False
 
 
-def needing_only(run: DagsterRun, pool: str) -> DagsterRun:
+def restricted_to_pool(run: DagsterRun, pool: str) -> DagsterRun:
     """A run as if it needed one of its pools alone, to ask the counter of pools about that one."""
     needs = run.run_op_concurrency
     slots = (needs.root_key_counts.get(pool, 1) if needs else 1) or 1

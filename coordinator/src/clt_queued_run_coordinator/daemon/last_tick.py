@@ -15,7 +15,7 @@ from clt_queued_run_coordinator._dagster import DagsterInstance, KeyValueStoreTa
 
 KEY = "clt_queued_run_coordinator.last_tick"
 
-STORED_EVERY = 10.0
+STORE_INTERVAL_SECONDS = 10.0
 """The seconds between two writes, where ticks are more frequent."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clt_queued_run_coordinator._dagster import DagsterInstance, DagsterRun, RunRecord, without_writing_pools
+from clt_queued_run_coordinator._dagster import DagsterInstance, DagsterRun, RunRecord, with_read_only_pools
 from clt_queued_run_coordinator.daemon.candidates import LOOKED_AT_A_TICK, LOOKED_AT_AT_LEAST
 from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.daemon.tick import Tick
@@ -63,7 +63,7 @@ def next_tick(
     def new_checks(
         _instance: DagsterInstance, limits: Sequence[Mapping[str, Any]], in_progress: Sequence[RunRecord]
     ) -> DagsterChecks:
-        made.append(DagsterChecks(without_writing_pools(instance), limits, in_progress))
+        made.append(DagsterChecks(with_read_only_pools(instance), limits, in_progress))
         return made[-1]
 
     handler = TickHandler(tick.settings, logging.getLogger(__name__))

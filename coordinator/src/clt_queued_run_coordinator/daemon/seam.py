@@ -17,7 +17,7 @@ from clt_queued_run_coordinator._dagster import (
     DagsterInstance,
     DagsterRun,
     DagsterRunStatus,
-    DoesNotFitError,
+    IncompatibleDagsterError,
     RunRecord,
     RunsFilter,
     daemon_step,
@@ -25,7 +25,7 @@ from clt_queued_run_coordinator._dagster import (
 from clt_queued_run_coordinator.daemon.tick import Tick
 from clt_queued_run_coordinator.daemon.tick_handler import TickHandler
 
-TICKS_UNASKED = 3
+SILENT_TICKS = 3
 """After how many ticks in a row in which the daemon did not ask it is taken to read the queue in another way.
 One or two may have failed over the database."""
 
@@ -46,7 +46,7 @@ class DaemonSeam:
         self._log = log
         self._narrowed = narrowed
         self._fits = True
-        self._unasked = 0
+        self._silent_ticks = 0
         self._tick: Tick | None = None
         self._answer: list[DagsterRun] | None = None
         self._seconds = 0.0
@@ -63,12 +63,12 @@ class DaemonSeam:
         tick = self._ticks.begin(instance)
         self._listen_to(instance)
         if not self._narrowed or not tick.has_limits:
-            self._ticks.hand_over_limits(instance, tick)
+            self._ticks.enforce_by_tag_limits(instance, tick)
             return tick.tag_limits
         if self._fits:
-            self._ticks.tag_some(instance)
+            self._ticks.tag_untagged(instance)
         else:
-            self._ticks.hand_over_limits(instance, tick)
+            self._ticks.enforce_by_tag_limits(instance, tick)
         self._tick = tick
         return tick.tag_limits
 
@@ -93,15 +93,15 @@ class DaemonSeam:
         if daemon_step() != "_get_in_progress_run_records":
             return records
         with self._measured():
-            self._ticks.learn_outcomes(instance, records, self._tick if self._fits else None)
+            self._ticks.update_outcomes(instance, records, self._tick if self._fits else None)
             if self._tick and self._fits:
-                self._ticks.saw_in_progress(self._tick, records)
+                self._ticks.observe_in_progress(self._tick, records)
                 if self._tick.slots == 0:  # the daemon does not read the queue
-                    self._tick, self._unasked = None, 0
+                    self._tick, self._silent_ticks = None, 0
             if self._tick and self._fits:
                 return records  # what was learnt is stored with the runs that are offered
             self._ticks.store_outcomes(instance)
-        self._ticks.has_read(instance, self._seconds)
+        self._ticks.record_tick(instance, self._seconds)
         return records
 
     def _queued_runs(
@@ -110,7 +110,7 @@ class DaemonSeam:
         """The daemon's reading of the queue, answered."""
         if self._tick is None or daemon_step() != "_get_runs_to_dequeue":
             return ask(*args, **kwargs)
-        self._unasked = 0
+        self._silent_ticks = 0
         fits = args == (_QUEUED,) and kwargs.keys() == {"cursor", "limit", "ascending"} and kwargs["ascending"]
         if not fits or self._tick.in_progress is None:
             self._does_not_fit("it asks for other runs than those this package knows of")
@@ -119,9 +119,9 @@ class DaemonSeam:
         elif self._answer is None:
             try:
                 with self._measured():
-                    self._answer = self._ticks.runs_to_start(instance, self._tick)
-                self._ticks.has_read(instance, self._seconds)
-            except DoesNotFitError as error:
+                    self._answer = self._ticks.runs_to_dequeue(instance, self._tick)
+                self._ticks.record_tick(instance, self._seconds)
+            except IncompatibleDagsterError as error:
                 self._does_not_fit(str(error))
         if self._answer is None:
             self._tick = None
@@ -140,8 +140,8 @@ class DaemonSeam:
     def _notice_silence(self) -> None:
         """Notice where the last ticks went by without the daemon asking for the queue."""
         if self._tick is not None and self._answer is None:
-            self._unasked += 1
-            if self._unasked >= TICKS_UNASKED:
+            self._silent_ticks += 1
+            if self._silent_ticks >= SILENT_TICKS:
                 self._does_not_fit("it does not ask the instance for the queue")
 
     def _does_not_fit(self, why: str) -> None:

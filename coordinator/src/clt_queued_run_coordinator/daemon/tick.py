@@ -40,7 +40,7 @@ class Tick:
             so what was found out by then is written into this very list.
         in_progress: The runs in progress, read by the daemon after the queue was read here.
         whole: Whether the daemon reads the whole queue.
-        queued_by_hand: Of the code locations of which only runs may start that somebody launched by hand, how many
+        manual_queued: Of the code locations of which only runs may start that somebody launched by hand, how many
             of these are queued.
     """
 
@@ -50,7 +50,7 @@ class Tick:
     tag_limits: list[dict[str, Any]] = field(default_factory=list)
     in_progress: Sequence[RunRecord] | None = None
     whole: bool = False
-    queued_by_hand: Mapping[str, int] = field(default_factory=dict)
+    manual_queued: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.tag_limits[:] = as_tag_limits(
@@ -74,12 +74,12 @@ class Tick:
         """The limit in force of a code location; the usual one where manual launches pass its circuit breaker."""
         if code_location == NO_CODE_LOCATION:
             return None
-        if code_location in self.by_hand:
+        if code_location in self.manual_only:
             return limits_of([code_location], self.settings, replace(self.live, breakers={}))[code_location].limit
         return self.limits[code_location].limit
 
     @property
-    def by_hand(self) -> frozenset[str]:
+    def manual_only(self) -> frozenset[str]:
         """The code locations of which only what somebody launched by hand may start."""
         if self.whole:
             return frozenset()
@@ -129,7 +129,7 @@ class Tick:
         """The runs in progress by their origin, which is the truth whatever they are tagged with."""
         return Counter(code_location_of(run.dagster_run) or NO_CODE_LOCATION for run in self.in_progress or ())
 
-    def belonging_in_progress(self) -> Iterator[tuple[str, JobAndBackfill]]:
+    def jobs_and_backfills_in_progress(self) -> Iterator[tuple[str, JobAndBackfill]]:
         """The code location of each run in progress, by its origin, and what it belongs to within it."""
         for record in self.in_progress or ():
             yield code_location_of(record.dagster_run) or NO_CODE_LOCATION, JobAndBackfill.of(record.dagster_run)
@@ -166,7 +166,7 @@ class Tick:
         limits = self.settings.code_location_limits
         of_each = {
             name: Claim(
-                queued=self.queued_by_hand.get(name, self.queued.get(name, 0)),
+                queued=self.manual_queued.get(name, self.queued.get(name, 0)),
                 in_progress=self.in_progress_of[name],
                 limit=self.limit(name),
                 weight=self.weight(name),
@@ -206,7 +206,7 @@ class Tick:
         starts = Counter(name for name, _ in admitted)
         return {name: starts[name] if name in names else claims.room(name) for name in self.queued}
 
-    def sharpen(self, may_start: Mapping[str, int | None]) -> None:
+    def tighten_tag_limits(self, may_start: Mapping[str, int | None]) -> None:
         """Hand over tag limits that let just so many runs of each code location start: Dagster's own guard.
 
         Dagster counts the runs in progress that carry a tag, whatever their origin.
@@ -245,7 +245,7 @@ class Tick:
             limit = self.limit(name)
             yield (
                 f"{name or 'without a code location'} {self.in_progress_of[name]}"
-                f"/{'no limit' if limit is None else limit}{' by hand' if name in self.by_hand else ''}"
+                f"/{'no limit' if limit is None else limit}{' by hand' if name in self.manual_only else ''}"
             )
         for name, group in sorted(self.settings.code_location_limits.groups.items()):
             if group.limit is not None and any(of_it in self.queued for of_it in group.locations):

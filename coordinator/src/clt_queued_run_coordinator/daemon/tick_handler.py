@@ -31,7 +31,7 @@ from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.tag_limits import on_other_tags
 from clt_queued_run_coordinator.live import LiveChanges
 from clt_queued_run_coordinator.queue.dagster_checks import DagsterChecks
-from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, QueuedRun, by_hand
+from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, QueuedRun, is_manual
 from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION, QueuedRuns, run_ids
 from clt_queued_run_coordinator.shares.backfill_share import BackfillTurns
 from clt_queued_run_coordinator.shares.claims import Claims, least, with_groups
@@ -42,7 +42,7 @@ from clt_queued_run_coordinator.submit.published_counts import PublishedCounts
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.tagging.writing import write_tags
 
-TAGGED_A_TICK = 500
+TAGGED_PER_TICK = 500
 """How many queued runs that lack their tag are tagged at each tick, so that a long queue of them doesn't hold it
 up."""
 
@@ -74,14 +74,14 @@ class TickHandler:
         self._usage = Usage()
         self._stored: DaemonState | None = None
         self._published: PublishedCounts | None = None
-        self._told: dict[str, object] = {}
+        self._logged: dict[str, object] = {}
         self._acknowledged_pauses: set[str] = set()
         self._outcomes = Outcomes()
         self.since_last_tick = SinceLastTick()
         """Which runs started and ended, known from the daemon's reading of the runs in progress on."""
         self._breakers = Breakers(settings, log)
         self._live = LiveChanges()
-        self._has_read_at: float | None = None
+        self._tick_recorded_at: float | None = None
 
     def begin(self, instance: DagsterInstance) -> Tick:
         """Read the live changes and the queue, and learn what became of the runs that were offered last.
@@ -99,7 +99,7 @@ class TickHandler:
             acknowledged_pauses.write(instance, changes.pause_ids)
             self._acknowledged_pauses = changes.pause_ids
         for line in changes.unreadable:
-            self._tell_once(line, True, logging.WARNING, line)
+            self._log_once(line, True, logging.WARNING, line)
         self._backoffs = backoff.after_tick(self._backoffs, self._offered, self._queued)
         self._charge(
             {name: -sum(run in self._queued for run in runs) for name, runs in self._offered.items()}
@@ -132,11 +132,11 @@ class TickHandler:
             published_counts.publish(instance, counts)
             self._published = counts
 
-    def tag_some(self, instance: DagsterInstance) -> None:
+    def tag_untagged(self, instance: DagsterInstance) -> None:
         """Tag some of the queued runs that another coordinator or an old webserver left untagged."""
-        self._tag(instance, sorted(self._queued.not_tagged)[:TAGGED_A_TICK])
+        self._tag(instance, sorted(self._queued.not_tagged)[:TAGGED_PER_TICK])
 
-    def hand_over_limits(self, instance: DagsterInstance, tick: Tick) -> None:
+    def enforce_by_tag_limits(self, instance: DagsterInstance, tick: Tick) -> None:
         """Let Dagster read the whole queue: whatever decides what may start is handed to it as tag limits.
 
         They hold for runs that carry their tag when Dagster reads them, so every queued run is tagged before.
@@ -145,12 +145,12 @@ class TickHandler:
         tick.whole = True
         if not tick.has_limits:
             return
-        self.saw_in_progress(tick, instance.get_run_records(RunsFilter(statuses=IN_PROGRESS_STATUSES)))
+        self.observe_in_progress(tick, instance.get_run_records(RunsFilter(statuses=IN_PROGRESS_STATUSES)))
         may_start = tick.may_start(self._usage, self._queued.in_order)
-        tick.sharpen(may_start)
+        tick.tighten_tag_limits(may_start)
         self._store(instance, narrowed=False, starts=any(most != 0 for most in may_start.values()))
 
-    def learn_outcomes(self, instance: DagsterInstance, records: Sequence[RunRecord], tick: Tick | None) -> None:
+    def update_outcomes(self, instance: DagsterInstance, records: Sequence[RunRecord], tick: Tick | None) -> None:
         """Learn from the daemon's reading of the runs in progress which runs started and ended since the last.
 
         Args:
@@ -171,7 +171,7 @@ class TickHandler:
         """Keep what was learnt, where no runs are offered."""
         self._outcomes.store(instance)
 
-    def has_read(self, instance: DagsterInstance, seconds: float) -> None:
+    def record_tick(self, instance: DagsterInstance, seconds: float) -> None:
         """Let others see now and then that the queue is read.
 
         Args:
@@ -179,11 +179,11 @@ class TickHandler:
             seconds: How long this package's part of the tick took.
         """
         now = time.monotonic()
-        if self._has_read_at is None or now - self._has_read_at >= last_tick.STORED_EVERY:
+        if self._tick_recorded_at is None or now - self._tick_recorded_at >= last_tick.STORE_INTERVAL_SECONDS:
             last_tick.write(instance, LastTick(time.time(), seconds))
-            self._has_read_at = now
+            self._tick_recorded_at = now
 
-    def saw_in_progress(self, tick: Tick, records: Sequence[RunRecord]) -> None:
+    def observe_in_progress(self, tick: Tick, records: Sequence[RunRecord]) -> None:
         """Take the reading of the runs in progress, which slots are in use from it on."""
         tick.in_progress = records
         if tick.settings.is_fair:
@@ -213,20 +213,20 @@ class TickHandler:
             new_checks: Makes Dagster's own checks.
         """
         self._queued, self._usage = queued, state.usage
-        self.saw_in_progress(tick, tick.in_progress or ())
+        self.observe_in_progress(tick, tick.in_progress or ())
         return self._choose(instance, tick, new_checks)
 
     def _choose(self, instance: DagsterInstance, tick: Tick, new_checks: MakeChecks) -> list[Shown]:
         """The queued runs that may start, in the order in which the daemon shall try them."""
-        tick.queued_by_hand = {name: self._queued.count(name, by_hand) for name in tick.by_hand}
+        tick.manual_queued = {name: self._queued.count(name, is_manual) for name in tick.manual_only}
         claims = tick.claims(self._usage)
         with_room = [name for name in tick.queued if claims.room(name) != 0] if tick.slots != 0 else []
         shown: list[Shown] = []
         if with_room:
             with run_database(instance).connect() as connection:
-                in_progress = tick.belonging_in_progress()
+                in_progress = tick.jobs_and_backfills_in_progress()
                 job_limits = JobAndBackfillLimits(
-                    tick.settings.code_location_limits, in_progress, tick.by_hand, self._backfills_earned
+                    tick.settings.code_location_limits, in_progress, tick.manual_only, self._backfills_earned
                 )
                 self._backfill_turns = job_limits.backfill_turns
                 candidates = Candidates(connection, self._queued, self._stopped_at, len(with_room), job_limits)
@@ -241,7 +241,7 @@ class TickHandler:
                 self._queued.move_all(candidates.elsewhere)
         return shown
 
-    def runs_to_start(self, instance: DagsterInstance, tick: Tick) -> list[DagsterRun]:
+    def runs_to_dequeue(self, instance: DagsterInstance, tick: Tick) -> list[DagsterRun]:
         """The queued runs that the daemon is shown, in the order in which it shall try them.
 
         Args:
@@ -253,13 +253,13 @@ class TickHandler:
         starts = Counter(name for name, _, _ in shown)
         for name, queued, _ in shown:
             self._offered.setdefault(name, []).append(queued.id)
-        tick.sharpen(starts)
+        tick.tighten_tag_limits(starts)
         if tick.settings.is_fair:
             self._charge(starts)
         self._store(instance, narrowed=True, starts=bool(shown))
         self._outcomes.offer(self._offered)
         self._outcomes.store(instance)
-        self._tell_what_holds(tick, bool(runs))
+        self._log_saturation(tick, bool(runs))
         return runs
 
     def _in_two_ranks(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -278,12 +278,12 @@ class TickHandler:
         fair: bool,
     ) -> list[Shown]:
         def starts(name: str, run: QueuedRun) -> bool:
-            checks.learn_of(candidates.load_from(name, run))
+            checks.load_pools(candidates.load_from(name, run))
             body = candidates.body(run)
             if body is None or not candidates.belongs(name, run, body):
                 return False
             of_run = JobAndBackfill.of(body)
-            if not candidates.job_limits.has_room(name, of_run) or not checks.starts(body):
+            if not candidates.job_limits.has_room(name, of_run) or not checks.try_start(body):
                 return False
             candidates.job_limits.start(name, run, of_run)
             return True
@@ -300,7 +300,7 @@ class TickHandler:
 
         queues = {name: candidates.likely(name, likely_limits) for name in names}
         likely = admit(queues, claims, slots, starts_likely, fair=fair, place=likely_limits.place)
-        checks.learn_of(candidates.load(run for _, run in likely))
+        checks.load_pools(candidates.load(run for _, run in likely))
         queues = {name: candidates.of(name, least(claims.room(name), slots)) for name in names}
         admitted = admit(queues, claims, slots, starts, fair=fair, place=candidates.job_limits.place)
         return [(name, run, candidates.loaded(run)) for name, run in admitted]
@@ -347,11 +347,11 @@ class TickHandler:
             self._stored = DaemonState(narrowed, self._usage)
             daemon_state.write(instance, self._stored)
 
-    def _tell_what_holds(self, tick: Tick, something_starts: bool) -> None:
+    def _log_saturation(self, tick: Tick, something_starts: bool) -> None:
         if something_starts or not tick.queued or tick.slots == 0:
-            self._told.pop("saturated", None)
+            self._logged.pop("saturated", None)
             return
-        self._tell_once(
+        self._log_once(
             "saturated",
             {name: tick.limit(name) for name in tick.queued},
             logging.INFO,
@@ -360,8 +360,8 @@ class TickHandler:
             f" {tick.settings.max_concurrent_runs}.",
         )
 
-    def _tell_once(self, subject: str, state: object, level: int, line: str) -> None:
+    def _log_once(self, subject: str, state: object, level: int, line: str) -> None:
         """Log a line when what it tells of has changed, not at each tick."""
-        if self._told.get(subject) != state:
-            self._told[subject] = state
+        if self._logged.get(subject) != state:
+            self._logged[subject] = state
             self._log.log(level, line)

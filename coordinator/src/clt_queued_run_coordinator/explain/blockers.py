@@ -16,7 +16,7 @@ from clt_queued_run_coordinator.explain.run_facts import FullPool, RunFacts, mom
 from clt_queued_run_coordinator.limits.configuration import Entry
 from clt_queued_run_coordinator.limits.in_force import LimitInForce, Source, is_per_unique_value, limits_of
 from clt_queued_run_coordinator.live import Change
-from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, by_hand
+from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, is_manual
 from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION
 from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
 from clt_queued_run_coordinator.text.formats import duration, run_count
@@ -121,7 +121,7 @@ def breaker_open(facts: RunFacts) -> Blocker | None:
     opened = facts.tick.live.breaker(facts.code_location)
     if opened is None or facts.code_location == NO_CODE_LOCATION:
         return None
-    if facts.code_location in facts.tick.by_hand and by_hand(JobAndBackfill.of(facts.run)):
+    if facts.code_location in facts.tick.manual_only and is_manual(JobAndBackfill.of(facts.run)):
         return None  # it lets manual launches pass
     return Blocker(
         "breaker",

@@ -145,7 +145,7 @@ def _has_rivals(facts: RunFacts) -> bool:
 def _full_beside(instance: DagsterInstance, facts: RunFacts, coming: NextTick) -> FullBesideOthers:
     if coming.checks is None:
         return FullBesideOthers()
-    coming.checks.learn_of([facts.run])
+    coming.checks.load_pools([facts.run])
     pools = [full_pool(instance, name, facts.in_progress) for name in coming.checks.full_pools(facts.run)]
     return FullBesideOthers(coming.checks.full_tag_limits(facts.run), pools)
 

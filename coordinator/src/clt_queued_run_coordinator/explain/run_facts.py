@@ -20,7 +20,7 @@ from clt_queued_run_coordinator._dagster import (
     deserialize_value,
     instance_concurrency_settings,
     run_database,
-    without_writing_pools,
+    with_read_only_pools,
 )
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.daemon import last_tick
@@ -222,7 +222,7 @@ def read(
     tick = Tick(settings, changes, counts, in_progress=in_progress)
     state = _state(tick, daemon)
     checks = dagster_checks(instance, tick)
-    checks.learn_of([stored.run])
+    checks.load_pools([stored.run])
     heartbeat = instance.get_daemon_heartbeats().get(QUEUE_DAEMON)
     queue = coordinator.get_run_queue_config()
     retries = queue.max_user_code_failure_retries
@@ -265,7 +265,7 @@ def _state(tick: Tick, daemon: DaemonState) -> QueueState:
 def dagster_checks(instance: DagsterInstance, tick: Tick) -> DagsterChecks:
     """Dagster's own checks beside the runs in progress, which write nothing."""
     limits = on_other_tags(tick.settings.tag_concurrency_limits)
-    return DagsterChecks(without_writing_pools(instance), limits, tick.in_progress or ())
+    return DagsterChecks(with_read_only_pools(instance), limits, tick.in_progress or ())
 
 
 def moment(timestamp: float | None) -> datetime | None:

@@ -14,8 +14,8 @@ from clt_queued_run_coordinator._dagster import (
     DagsterRun,
     RunRecord,
     TagConcurrencyLimitsCounter,
-    needing_only,
-    new_pools_counter,
+    new_pool_counter,
+    restricted_to_pool,
 )
 
 
@@ -41,18 +41,18 @@ class DagsterChecks:
         self._needing: dict[str, DagsterRun] = {}
         self._started: list[DagsterRun] = []
 
-    def learn_of(self, runs: Iterable[DagsterRun]) -> None:
-        """Read what is free in the pools that these runs need; to be called before `starts` is asked for them."""
+    def load_pools(self, runs: Iterable[DagsterRun]) -> None:
+        """Read what is free in the pools that these runs need; to be called before `try_start` is asked for them."""
         needing = {pool: run for run in runs for pool in pools_of(run) if pool not in self._needing}
         if not needing or not self._reads_pools:
             return
         self._needing |= needing
         # A counter learns of a pool only from the runs that it is made with, so it is made anew.
-        self._pools = new_pools_counter(self._instance, list(self._needing.values()), self._in_progress)
+        self._pools = new_pool_counter(self._instance, list(self._needing.values()), self._in_progress)
         for run in self._started:
             self._pools.update_counters_with_launched_item(run)
 
-    def starts(self, run: DagsterRun) -> bool:
+    def try_start(self, run: DagsterRun) -> bool:
         """Whether a run can start beside those that could before it; if so, it counts from now on."""
         if self._tags.is_blocked(run) or (self._pools and self._pools.is_blocked(run)):
             return False
@@ -76,11 +76,11 @@ class DagsterChecks:
     def full_pools(self, run: DagsterRun) -> list[str]:
         """The pools that hold a run now, each by itself; empty where it can start.
 
-        To be called after `learn_of` was told of the run.
+        To be called after `load_pools` was told of the run.
         """
         if not self._pools or not self._pools.is_blocked(run):
             return []
-        return sorted(pool for pool in pools_of(run) if self._pools.is_blocked(needing_only(run, pool)))
+        return sorted(pool for pool in pools_of(run) if self._pools.is_blocked(restricted_to_pool(run, pool)))
 
     @cached_property
     def _reads_pools(self) -> bool:

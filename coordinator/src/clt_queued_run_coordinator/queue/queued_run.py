@@ -65,6 +65,6 @@ def is_automatic(tags: Container[str]) -> bool:
     return PARENT_RUN_ID_TAG not in tags and any(tag in tags for tag in LAUNCHED_BY_TAGS)
 
 
-def by_hand(of_run: JobAndBackfill) -> bool:
+def is_manual(of_run: JobAndBackfill) -> bool:
     """Whether somebody launched a run by hand."""
     return not of_run.automatic

@@ -18,7 +18,7 @@ class JobAndBackfillLimits:
     Args:
         limits: The configured limits.
         in_progress: The code location, the job and the backfill of each run in progress.
-        by_hand: The code locations of which only runs may start that somebody launched by hand.
+        manual_only: The code locations of which only runs may start that somebody launched by hand.
         earned: What the backfills of code locations have earned; see `BackfillTurns`.
     """
 
@@ -26,11 +26,11 @@ class JobAndBackfillLimits:
         self,
         limits: CodeLocationLimits,
         in_progress: Iterable[tuple[str, JobAndBackfill]] = (),
-        by_hand: Collection[str] = (),
+        manual_only: Collection[str] = (),
         earned: Mapping[str, float] | None = None,
     ) -> None:
         self._limits = limits
-        self._by_hand = by_hand
+        self._manual_only = manual_only
         self._earned = earned or {}
         self.backfill_turns: dict[str, BackfillTurns] = {}
         """The turns by code location, of those that were asked for."""
@@ -41,7 +41,7 @@ class JobAndBackfillLimits:
 
     def copy(self) -> "JobAndBackfillLimits":
         """The same, to go on counting from here."""
-        copy = JobAndBackfillLimits(self._limits, by_hand=self._by_hand, earned=self._earned)
+        copy = JobAndBackfillLimits(self._limits, manual_only=self._manual_only, earned=self._earned)
         copy.backfill_turns = {name: turns.copy() for name, turns in self.backfill_turns.items()}
         copy._of_job, copy._of_backfill = self._of_job.copy(), self._of_backfill.copy()
         return copy
@@ -51,7 +51,7 @@ class JobAndBackfillLimits:
 
     def has_room(self, code_location: str, of_run: JobAndBackfill) -> bool:
         """Whether one more run of its job and of its backfill may be in progress."""
-        if of_run.automatic and code_location in self._by_hand:
+        if of_run.automatic and code_location in self._manual_only:
             return False
         entry = self._entry(code_location)
         job, backfill, _ = of_run
@@ -73,7 +73,7 @@ class JobAndBackfillLimits:
 
     def room_of(self, code_location: str) -> MayStart | None:
         """`has_room` of one code location; None where it has no such limits."""
-        if not self._entry(code_location).has_limits_within and code_location not in self._by_hand:
+        if not self._entry(code_location).has_limits_within and code_location not in self._manual_only:
             return None
         return lambda of_run: self.has_room(code_location, of_run)
 
