@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from clt_queued_run_coordinator import live
-from clt_queued_run_coordinator.daemon import outcomes
+from clt_queued_run_coordinator.daemon import stored_totals
 from clt_queued_run_coordinator.submit import published_counts, refused
 from clt_queued_run_coordinator.submit.max_queued import QueueFullError
 from dagster import DagsterRunStatus
@@ -78,8 +78,8 @@ def test_the_loop_goes_on(queue: RunQueue, stored: str) -> None:
     """Whatever is stored of the breakers, two failed runs hold their code location."""
     TRIED["stored state of the circuit breakers"] += 1
     live.resume(queue.instance, B)
-    queue.instance.daemon_cursor_storage.set_cursor_values({outcomes.KEY: stored})
-    queue.coordinator._daemon_seam._ticks._outcomes.forget()
+    queue.instance.daemon_cursor_storage.set_cursor_values({stored_totals.KEY: stored})
+    queue.coordinator._daemon_seam._ticks._tracker.forget()
     run_ids = queue.queue(B, 2)
     for _ in range(3):
         queue.tick()

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from clt_queued_run_coordinator.daemon import last_tick, outcomes
-from clt_queued_run_coordinator.daemon.outcomes import Outcomes
+from clt_queued_run_coordinator.daemon import last_tick, stored_totals
+from clt_queued_run_coordinator.daemon.run_tracker import RunTracker
 from clt_queued_run_coordinator.metrics import scrape
 from clt_queued_run_coordinator.metrics.server import QueueCollector
 from clt_queued_run_coordinator.status import queue_state
@@ -63,19 +63,19 @@ def queue() -> Iterator[RunQueue]:
 def test_the_daemon_counts_on(queue: RunQueue, stored: str, tick: str) -> None:
     """Whatever was stored, a start is counted from there, and each sample of a scrape can be read."""
     TRIED["stored totals"] += 1
-    for key, value in {outcomes.KEY: stored, last_tick.KEY: tick}.items():
+    for key, value in {stored_totals.KEY: stored, last_tick.KEY: tick}.items():
         queue.instance.daemon_cursor_storage.set_cursor_values({key: value.replace("\0", "")})
     records = queue.instance.get_run_records(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
-    followed = Outcomes()
+    followed = RunTracker()
     with queue.storage.connect() as connection:
         followed.read(connection)
-        before = outcomes.read_totals(connection)
+        before = stored_totals.read_totals(connection)
     starts = before[B].starts if B in before else 0
-    followed.learn(queue.instance, [], {}, (), whole=False)
-    followed.learn(queue.instance, records, {}, (), whole=False)
+    followed.update(queue.instance, [], {}, (), whole=False)
+    followed.update(queue.instance, records, {}, (), whole=False)
     followed.store(queue.instance)
     with queue.storage.connect() as connection:
-        assert outcomes.read_totals(connection)[B].starts > starts
+        assert stored_totals.read_totals(connection)[B].starts > starts
     state = queue_state.read(queue.instance, queue.coordinator.settings)
     registry = CollectorRegistry()
     registry.register(QueueCollector(lambda: scrape.read(queue.instance, state)))

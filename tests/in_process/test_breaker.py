@@ -11,7 +11,8 @@ from unittest import mock
 import pytest
 from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator.daemon import breakers, candidates
-from clt_queued_run_coordinator.daemon.outcomes import KEY, Outcomes
+from clt_queued_run_coordinator.daemon.run_tracker import RunTracker
+from clt_queued_run_coordinator.daemon.stored_totals import KEY
 from clt_queued_run_coordinator.limits.in_force import LimitInForce, Source
 from clt_queued_run_coordinator.live import database_clock, history
 from clt_queued_run_coordinator.queue.queued_runs import load_runs
@@ -214,7 +215,7 @@ def test_refused_runs_do_not_count(run_queue: MakeRunQueue) -> None:
 def test_where_no_breaker_is_configured_failures_are_not_counted(run_queue: MakeRunQueue) -> None:
     """Nor is anything stored of them."""
     queue = run_queue(code_location_limits={"default": 9})
-    with mock.patch.object(breakers, "follow", side_effect=AssertionError):
+    with mock.patch.object(breakers, "update", side_effect=AssertionError):
         fail(queue, *start(queue, A, 3))
         queue.tick()
     assert '"breakers"' not in _stored(queue)
@@ -310,7 +311,7 @@ def test_the_database_fails_while_it_opens(run_queue: MakeRunQueue) -> None:
     queue = run_queue(**TWO)
     fail(queue, *start(queue, A, 2))
     queue.queue(A)
-    with mock.patch.object(Outcomes, "store_within", side_effect=ConnectionError), pytest.raises(ConnectionError):
+    with mock.patch.object(RunTracker, "store_in", side_effect=ConnectionError), pytest.raises(ConnectionError):
         queue.tick()
     assert openings(queue) == []
     assert queue.tick() == {}
@@ -343,7 +344,7 @@ def test_what_can_not_be_understood_counts_as_nothing(run_queue: MakeRunQueue, s
     queue.tick()
     text = f'{{"totals": {{}}, "in_progress": {{}}, "offered": {{}}, "breakers": {stored}}}'
     queue.instance.daemon_cursor_storage.set_cursor_values({KEY: text})
-    queue.coordinator._daemon_seam._ticks._outcomes.forget()
+    queue.coordinator._daemon_seam._ticks._tracker.forget()
     open_breaker(queue)
 
 
@@ -426,18 +427,18 @@ def test_a_manual_launch_behind_many_held_runs_starts_at_once(run_queue: MakeRun
 @contextmanager
 def _killed(step: str) -> Iterator[None]:
     """The daemon is killed while a breaker opens."""
-    own = Outcomes.store_within
+    own = RunTracker.store_in
 
-    def store_within(self: Outcomes, connection: Any) -> bool:
+    def store_in(self: RunTracker, connection: Any) -> bool:
         if step == "within":
             own(self, connection)
         raise Killed
 
     with ExitStack() as stack:
         if step == "after":
-            stack.enter_context(mock.patch.object(Outcomes, "store", side_effect=Killed))
+            stack.enter_context(mock.patch.object(RunTracker, "store", side_effect=Killed))
         else:
-            stack.enter_context(mock.patch.object(Outcomes, "store_within", store_within))
+            stack.enter_context(mock.patch.object(RunTracker, "store_in", store_in))
         stack.enter_context(pytest.raises(Killed))
         yield
 

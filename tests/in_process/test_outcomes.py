@@ -7,8 +7,9 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from clt_queued_run_coordinator.daemon import last_tick, outcomes
-from clt_queued_run_coordinator.daemon.outcomes import KEY, Outcomes
+from clt_queued_run_coordinator.daemon import last_tick, run_tracker, stored_totals
+from clt_queued_run_coordinator.daemon.run_tracker import RunTracker
+from clt_queued_run_coordinator.daemon.stored_totals import KEY
 from clt_queued_run_coordinator.daemon.totals import Outcome
 from dagster import DagsterRunStatus, RunsFilter
 from dagster._core.events import DagsterEvent, DagsterEventType
@@ -37,7 +38,7 @@ class Killed(BaseException):
 def _counted(queue: RunQueue, code_location: str = A) -> dict[str, int]:
     """The starts and ends of a code location as they are stored, without those that are 0."""
     with queue.storage.connect() as connection:
-        totals = outcomes.read_totals(connection).get(code_location)
+        totals = stored_totals.read_totals(connection).get(code_location)
     if not totals:
         return {}
     assert sum(totals.waits) == totals.starts
@@ -228,7 +229,7 @@ def test_a_tick_that_fails_loses_nothing(run_queue: MakeRunQueue) -> None:
     queue.tick()
     _report(queue, run_id, "START", "SUCCESS")
     with (
-        mock.patch.object(outcomes, "_look_up", side_effect=ConnectionError),
+        mock.patch.object(run_tracker, "_look_up", side_effect=ConnectionError),
         pytest.raises(ConnectionError),
     ):
         queue.tick()
@@ -243,7 +244,7 @@ def test_killed_before_the_offered_runs_are_stored(same_database: Callable[..., 
     queue.tick()
     _report(queue, ended, "START", "SUCCESS")
     queue.queue(A)
-    with _killed(Outcomes, "store"):
+    with _killed(RunTracker, "store"):
         queue.tick()
     queue = same_database()
     assert queue.tick() == {A: 1}
@@ -303,15 +304,15 @@ def test_an_answer_that_is_lost_counts_nothing_twice(same_database: Callable[...
     (run_id,) = queue.queue(A)
     queue.tick()
     _report(queue, run_id, "START", "SUCCESS")
-    own = Outcomes.store
+    own = RunTracker.store
 
-    def store(self: Outcomes, instance: Any) -> None:
+    def store(self: RunTracker, instance: Any) -> None:
         known = self._stored
         own(self, instance)
         self._stored, self._has_changed = known, True
         raise ConnectionError
 
-    with mock.patch.object(Outcomes, "store", store), pytest.raises(ConnectionError):
+    with mock.patch.object(RunTracker, "store", store), pytest.raises(ConnectionError):
         queue.tick()
     for _ in range(3):
         queue.tick()
@@ -335,13 +336,13 @@ def test_two_daemons_by_mistake_count_nothing_twice(same_database: Callable[...,
 def test_a_second_daemon_does_not_write_over_what_the_first_has_counted(run_queue: MakeRunQueue) -> None:
     """It has seen nothing of a run that came and went between two of its ticks."""
     queue = run_queue(**TWO_EACH)
-    first, second = Outcomes(), Outcomes()
+    first, second = RunTracker(), RunTracker()
 
-    def tick(daemon: Outcomes) -> None:
+    def tick(daemon: RunTracker) -> None:
         with queue.storage.connect() as connection:
             daemon.read(connection)
         in_progress = queue.instance.get_run_records(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
-        daemon.learn(queue.instance, in_progress, {}, (), whole=False)
+        daemon.update(queue.instance, in_progress, {}, (), whole=False)
         daemon.store(queue.instance)
 
     tick(first)
@@ -375,7 +376,7 @@ def test_the_code_locations_of_which_nothing_happened_for_longest_go(
     run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stored value stays small where names come and go for years."""
-    monkeypatch.setattr(outcomes, "CODE_LOCATIONS_KEPT", 3)
+    monkeypatch.setattr(run_tracker, "CODE_LOCATIONS_KEPT", 3)
     queue = run_queue(max_concurrent_runs=-1)
     queue.tick()
     for name in ("one", "two", "three", "one", 'o"d/d %ü ', ""):
@@ -401,7 +402,7 @@ def test_a_wait_is_from_the_creation_of_a_run_to_the_tick_that_starts_it(run_que
         queue.tick()
     queue.tick()
     with queue.storage.connect() as connection:
-        totals = outcomes.read_totals(connection)
+        totals = stored_totals.read_totals(connection)
     assert totals[A].waits == [0, 0, 0, 0, 2, 0, 0, 0, 0, 0]
     assert totals[A].waited == pytest.approx(200, abs=20)
     assert totals[B].waits == [1, 0, 0, 0, 0, 0, 0, 0, 0, 0]

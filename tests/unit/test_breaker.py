@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from clt_queued_run_coordinator.daemon.breaker import Counted, Open, follow
+from clt_queued_run_coordinator.daemon.breaker import BreakerState, OpenBreaker, update
 from clt_queued_run_coordinator.daemon.outcomes import EndedRun
 from clt_queued_run_coordinator.daemon.totals import Outcome
 from clt_queued_run_coordinator.limits.configuration import Breaker
@@ -33,9 +33,11 @@ def ended(outcomes: Sequence[Outcome], every: float = 1.0, name: str = "a", firs
     ]
 
 
-def opens(breaker: Breaker, runs: Sequence[EndedRun], before: dict[str, Counted] | None = None) -> dict[str, str]:
+def opens(
+    breaker: Breaker, runs: Sequence[EndedRun], before: dict[str, BreakerState] | None = None
+) -> dict[str, str]:
     """Why breakers open."""
-    return follow(before or {}, runs, lambda _name: breaker, NONE).opens
+    return update(before or {}, runs, lambda _name: breaker, NONE).opens
 
 
 @pytest.mark.parametrize(
@@ -88,27 +90,27 @@ def test_each_code_location_is_counted_by_itself() -> None:
     """By its own breaker, if it has one; runs that come from none are not counted."""
     breakers = {"a": Breaker(2), "b": Breaker(3), "": Breaker(1)}
     runs = [run for pair in zip(ended([F, F], name="a"), ended([F, F], name="b"), strict=True) for run in pair]
-    followed = follow({}, [*runs, *ended([F], name="c"), *ended([F], name="")], breakers.get, NONE)
+    followed = update({}, [*runs, *ended([F], name="c"), *ended([F], name="")], breakers.get, NONE)
     assert set(followed.opens) == {"a"}
-    assert followed.counted["b"] == Counted(in_a_row=2)
+    assert followed.counted["b"] == BreakerState(in_a_row=2)
 
 
 def test_nothing_counts_while_it_is_open() -> None:
     """Neither for the time afterwards."""
     live = LiveChanges(breakers={"a": Change(1, "circuit breaker", NOW, NOW + timedelta(hours=1))}, read_at=NOW)
-    followed = follow({"a": Counted(in_a_row=2)}, ended([F, F, F]), lambda _name: Breaker(2), live)
+    followed = update({"a": BreakerState(in_a_row=2)}, ended([F, F, F]), lambda _name: Breaker(2), live)
     assert followed.opens == {}
-    assert followed.counted == {"a": Counted(open=Open(at(0), at(3600)))}
+    assert followed.counted == {"a": BreakerState(open=OpenBreaker(at(0), at(3600)))}
 
 
 def test_what_ended_before_it_closed_by_itself_does_not_count_afterwards() -> None:
     """As after a daemon that was down meanwhile."""
-    before = {"a": Counted(open=Open(at(-100), at(-10)))}
+    before = {"a": BreakerState(open=OpenBreaker(at(-100), at(-10)))}
     runs = [*ended([F, F, F], first=-50), *ended([F], first=-5)]
-    followed = follow(before, runs, lambda _name: Breaker(2), NONE)
+    followed = update(before, runs, lambda _name: Breaker(2), NONE)
     assert (followed.opens, followed.closed) == ({}, ("a",))
-    assert followed.counted == {"a": Counted(in_a_row=1, closed_at=at(-10))}
-    assert set(follow(followed.counted, ended([F]), lambda _name: Breaker(2), NONE).opens) == {"a"}
+    assert followed.counted == {"a": BreakerState(in_a_row=1, closed_at=at(-10))}
+    assert set(update(followed.counted, ended([F]), lambda _name: Breaker(2), NONE).opens) == {"a"}
 
 
 @pytest.mark.parametrize(
@@ -119,14 +121,14 @@ def test_what_ended_before_it_closed_by_itself_does_not_count_afterwards() -> No
 def test_a_resume_closes_it_and_what_ended_before_does_not_count(resumed: float | None, closed_at: float) -> None:
     """Where nothing says when it was closed it counts from now on."""
     pauses = {} if resumed is None else {"a": Change(0, "somebody", NOW + timedelta(seconds=resumed))}
-    before = {"a": Counted(open=Open(at(-100)))}
-    followed = follow(before, [], lambda _name: Breaker(2), LiveChanges(pauses=pauses, read_at=NOW))
-    assert followed.counted == {"a": Counted(closed_at=at(closed_at))}
+    before = {"a": BreakerState(open=OpenBreaker(at(-100)))}
+    followed = update(before, [], lambda _name: Breaker(2), LiveChanges(pauses=pauses, read_at=NOW))
+    assert followed.counted == {"a": BreakerState(closed_at=at(closed_at))}
 
 
 def test_a_code_location_without_a_breaker_is_forgotten() -> None:
     """Its count would be old when it gets one again."""
-    assert follow({"a": Counted(in_a_row=2)}, ended([F]), lambda _name: None, NONE).counted == {}
+    assert update({"a": BreakerState(in_a_row=2)}, ended([F]), lambda _name: None, NONE).counted == {}
 
 
 @given(
@@ -146,11 +148,11 @@ def test_it_opens_at_the_first_run_that_is_too_many_however_the_ticks_fall(
         all_runs.append(EndedRun(number, f"run {number}", "a", outcome, 0.0, 0.0, at(moment)))
     breaker = Breaker(failures, within=within)
     opened: list[str] = []
-    before: dict[str, Counted] = {}
+    before: dict[str, BreakerState] = {}
     borders = [0, *sorted(min(tick, len(all_runs)) for tick in ticks), len(all_runs)]
     for first, last in itertools.pairwise(borders):
-        followed = follow(before, all_runs[first:last], lambda _name: breaker, NONE)
-        before = {name: Counted.from_data(of_it.as_data()) for name, of_it in followed.counted.items()}
+        followed = update(before, all_runs[first:last], lambda _name: breaker, NONE)
+        before = {name: BreakerState.from_data(of_it.as_data()) for name, of_it in followed.counted.items()}
         if followed.opens:
             opened.append(followed.opens["a"].rpartition("last ")[2])
             break
@@ -190,5 +192,5 @@ json = st.recursive(
 @given(data=json)
 def test_whatever_is_stored_can_be_read(data: Any) -> None:
     """What can't be understood counts as nothing."""
-    counted = Counted.from_data(data)
-    follow({"a": replace(counted, open=None)}, ended([F, S]), lambda _name: Breaker(2), NONE)
+    counted = BreakerState.from_data(data)
+    update({"a": replace(counted, open=None)}, ended([F, S]), lambda _name: Breaker(2), NONE)

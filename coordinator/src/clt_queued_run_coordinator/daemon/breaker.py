@@ -18,7 +18,7 @@ from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION
 
 
 @dataclass(frozen=True)
-class Open:
+class OpenBreaker:
     """A breaker that was opened.
 
     Attributes:
@@ -30,13 +30,13 @@ class Open:
     until: float | None = None
 
     @classmethod
-    def of(cls, change: Change) -> "Open":
+    def of(cls, change: Change) -> "OpenBreaker":
         """As a live change says it."""
         return cls(change.at.timestamp(), change.until.timestamp() if change.until else None)
 
 
 @dataclass(frozen=True)
-class Counted:
+class BreakerState:
     """What a breaker remembers.
 
     Attributes:
@@ -49,9 +49,9 @@ class Counted:
     in_a_row: int = 0
     failed_at: tuple[float, ...] = ()
     closed_at: float = 0.0
-    open: Open | None = None
+    open: OpenBreaker | None = None
 
-    def after(self, run: EndedRun, breaker: Breaker) -> "Counted":
+    def after(self, run: EndedRun, breaker: Breaker) -> "BreakerState":
         """With a run that ended."""
         if self.open or run.ended <= self.closed_at or run.outcome is Outcome.CANCELED:
             return self
@@ -79,7 +79,7 @@ class Counted:
         return {key: value for key, value in data.items() if value}
 
     @classmethod
-    def from_data(cls, data: Any) -> "Counted":
+    def from_data(cls, data: Any) -> "BreakerState":
         """What `as_data` gave; the beginning where it can't be understood."""
         try:
             opened = data.get("open")
@@ -87,14 +87,14 @@ class Counted:
                 in_a_row=int(data.get("in_a_row", 0)),
                 failed_at=tuple(sorted(float(at) for at in data.get("failed_at", ()))),
                 closed_at=float(data.get("closed_at", 0.0)),
-                open=Open(float(opened["at"]), _opt_float(opened["until"])) if opened else None,
+                open=OpenBreaker(float(opened["at"]), _opt_float(opened["until"])) if opened else None,
             )
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
             return cls()
 
 
 @dataclass(frozen=True)
-class Followed:
+class BreakerUpdate:
     """What came of the runs that ended.
 
     Attributes:
@@ -103,17 +103,17 @@ class Followed:
         closed: The code locations whose breaker was found closed.
     """
 
-    counted: dict[str, Counted]
+    counted: dict[str, BreakerState]
     opens: dict[str, str]
     closed: tuple[str, ...] = ()
 
 
-def follow(
-    before: Mapping[str, Counted],
+def update(
+    before: Mapping[str, BreakerState],
     ended: Iterable[EndedRun],
     breaker_of: Callable[[str], Breaker | None],
     live: LiveChanges,
-) -> Followed:
+) -> BreakerUpdate:
     """Count runs that ended.
 
     Args:
@@ -126,11 +126,11 @@ def follow(
     closed = []
     for name in {*counted, *live.breakers}:
         change = live.breaker(name)
-        known = counted.get(name, Counted())
+        known = counted.get(name, BreakerState())
         if change and breaker_of(name):
-            counted[name] = Counted(open=Open.of(change))
+            counted[name] = BreakerState(open=OpenBreaker.of(change))
         elif known.open:
-            counted[name] = Counted(closed_at=_closed_at(name, known.open, live))
+            counted[name] = BreakerState(closed_at=_closed_at(name, known.open, live))
             closed.append(name)
     opens: dict[str, str] = {}
     for run in ended:
@@ -138,13 +138,13 @@ def follow(
         breaker = breaker_of(name)
         if breaker is None or name in opens or name == NO_CODE_LOCATION:
             continue
-        counted[name] = counted.get(name, Counted()).after(run, breaker)
+        counted[name] = counted.get(name, BreakerState()).after(run, breaker)
         if counted[name].opens(breaker):
             opens[name] = _reason(breaker, run)
-    return Followed(counted, opens, tuple(sorted(closed)))
+    return BreakerUpdate(counted, opens, tuple(sorted(closed)))
 
 
-def _closed_at(name: str, opened: Open, live: LiveChanges) -> float:
+def _closed_at(name: str, opened: OpenBreaker, live: LiveChanges) -> float:
     """When a breaker was closed: by itself or by a resume, which is the earlier; at the latest by now."""
     now = live.read_at.timestamp()
     resumed = live.pauses.get(name)

@@ -10,8 +10,9 @@ from datetime import timedelta
 
 from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator._dagster import DagsterInstance
-from clt_queued_run_coordinator.daemon.breaker import Counted, Open, follow
-from clt_queued_run_coordinator.daemon.outcomes import EndedRun, Outcomes
+from clt_queued_run_coordinator.daemon.breaker import BreakerState, OpenBreaker, update
+from clt_queued_run_coordinator.daemon.outcomes import EndedRun
+from clt_queued_run_coordinator.daemon.run_tracker import RunTracker
 from clt_queued_run_coordinator.limits.configuration import Breaker
 from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.live import Change, Kind, LiveChanges
@@ -37,14 +38,14 @@ class Breakers:
         self._limits = settings.code_location_limits
         self._log = log
 
-    def follow(
-        self, instance: DagsterInstance, outcomes: Outcomes, ended: Sequence[EndedRun], changes: LiveChanges
+    def update(
+        self, instance: DagsterInstance, tracker: RunTracker, ended: Sequence[EndedRun], changes: LiveChanges
     ) -> Mapping[str, Change]:
         """Count runs that ended, and open the breakers of those code locations of which too many failed.
 
         Args:
             instance: Whose runs.
-            outcomes: What has learnt of the runs; it keeps what the breakers remember.
+            tracker: Tracks the runs, and keeps what the breakers remember.
             ended: The runs.
             changes: The live changes in force.
 
@@ -53,20 +54,20 @@ class Breakers:
         """
         if not self._limits.has_breakers:
             return {}
-        stored = outcomes.breakers if isinstance(outcomes.breakers, Mapping) else {}
-        before = {str(name): Counted.from_data(data) for name, data in stored.items()}
-        followed = follow(before, ended, self._breaker, changes)
+        stored = tracker.breakers if isinstance(tracker.breakers, Mapping) else {}
+        before = {str(name): BreakerState.from_data(data) for name, data in stored.items()}
+        followed = update(before, ended, self._breaker, changes)
         opened: dict[str, Change] = {}
         if followed.opens:
             try:
-                opened = self._open(instance, outcomes, followed.counted, followed.opens)
+                opened = self._open(instance, tracker, followed.counted, followed.opens)
             except _StoredByAnotherError:
-                outcomes.forget()
+                tracker.forget()
             except Exception:
-                outcomes.forget()
+                tracker.forget()
                 raise
         else:
-            outcomes.remember(_as_data(followed.counted))
+            tracker.remember_breakers(_as_data(followed.counted))
         for name in followed.closed:
             self._log.info("The circuit breaker of code location %r is closed; failed runs count anew.", name)
         return opened
@@ -77,8 +78,8 @@ class Breakers:
     def _open(
         self,
         instance: DagsterInstance,
-        outcomes: Outcomes,
-        counted: Mapping[str, Counted],
+        tracker: RunTracker,
+        counted: Mapping[str, BreakerState],
         reasons: Mapping[str, str],
     ) -> dict[str, Change]:
         opened: dict[str, Change] = {}
@@ -87,9 +88,9 @@ class Breakers:
                 breaker = self._breaker(name)
                 until = timedelta(seconds=breaker.pause_for) if breaker and breaker.pause_for else None
                 opened[name] = live.write(connection, Kind.BREAKER, name, True, until=until, reason=reason, by=BY)
-            are_open = {name: Counted(open=Open.of(change)) for name, change in opened.items()}
-            outcomes.remember(_as_data({**counted, **are_open}))
-            if not outcomes.store_within(connection):
+            are_open = {name: BreakerState(open=OpenBreaker.of(change)) for name, change in opened.items()}
+            tracker.remember_breakers(_as_data({**counted, **are_open}))
+            if not tracker.store_in(connection):
                 raise _StoredByAnotherError
         for name, change in opened.items():
             breaker = self._breaker(name)
@@ -103,5 +104,5 @@ class Breakers:
         return opened
 
 
-def _as_data(counted: Mapping[str, Counted]) -> dict[str, object]:
+def _as_data(counted: Mapping[str, BreakerState]) -> dict[str, object]:
     return {name: data for name, of_it in counted.items() if (data := of_it.as_data())}

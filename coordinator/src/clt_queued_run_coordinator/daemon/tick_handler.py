@@ -24,7 +24,8 @@ from clt_queued_run_coordinator.daemon.backoff import Backoff
 from clt_queued_run_coordinator.daemon.breakers import Breakers
 from clt_queued_run_coordinator.daemon.candidates import Candidates, StoppedAt
 from clt_queued_run_coordinator.daemon.last_tick import LastTick
-from clt_queued_run_coordinator.daemon.outcomes import Outcomes, SinceLastTick
+from clt_queued_run_coordinator.daemon.outcomes import SinceLastTick
+from clt_queued_run_coordinator.daemon.run_tracker import RunTracker
 from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.daemon.tick import Tick
 from clt_queued_run_coordinator.limits.settings import Settings
@@ -76,7 +77,7 @@ class TickHandler:
         self._published: PublishedCounts | None = None
         self._logged: dict[str, object] = {}
         self._acknowledged_pauses: set[str] = set()
-        self._outcomes = Outcomes()
+        self._tracker = RunTracker()
         self.since_last_tick = SinceLastTick()
         """Which runs started and ended, known from the daemon's reading of the runs in progress on."""
         self._breakers = Breakers(settings, log)
@@ -94,7 +95,7 @@ class TickHandler:
             if self._stored is None:
                 self._stored = daemon_state.read(connection)
                 self._usage = self._stored.usage
-            self._outcomes.read(connection)
+            self._tracker.read(connection)
         if not changes.pause_ids <= self._acknowledged_pauses:
             acknowledged_pauses.write(instance, changes.pause_ids)
             self._acknowledged_pauses = changes.pause_ids
@@ -159,17 +160,17 @@ class TickHandler:
             tick: The tick, which holds code locations whose circuit breakers open; None where the queue is read as
                 a whole.
         """
-        self.since_last_tick = self._outcomes.learn(
+        self.since_last_tick = self._tracker.update(
             instance, records, self._queued.gone, self._queued, whole=tick is None
         )
-        opened = self._breakers.follow(instance, self._outcomes, self.since_last_tick.ended, self._live)
+        opened = self._breakers.update(instance, self._tracker, self.since_last_tick.ended, self._live)
         self._queued.gone.clear()
         if tick and opened:
             tick.hold(opened)
 
     def store_outcomes(self, instance: DagsterInstance) -> None:
         """Keep what was learnt, where no runs are offered."""
-        self._outcomes.store(instance)
+        self._tracker.store(instance)
 
     def record_tick(self, instance: DagsterInstance, seconds: float) -> None:
         """Let others see now and then that the queue is read.
@@ -257,8 +258,8 @@ class TickHandler:
         if tick.settings.is_fair:
             self._charge(starts)
         self._store(instance, narrowed=True, starts=bool(shown))
-        self._outcomes.offer(self._offered)
-        self._outcomes.store(instance)
+        self._tracker.offer(self._offered)
+        self._tracker.store(instance)
         self._log_saturation(tick, bool(runs))
         return runs
 

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings, run_database
 from clt_queued_run_coordinator.check.instance import TAG_LIMITS
-from clt_queued_run_coordinator.daemon import last_tick, outcomes
+from clt_queued_run_coordinator.daemon import last_tick, stored_totals
 from clt_queued_run_coordinator.daemon.last_tick import LastTick
 from clt_queued_run_coordinator.daemon.totals import Totals
 from clt_queued_run_coordinator.status.queue_state import QueueState
@@ -44,7 +44,7 @@ def read(instance: DagsterInstance, state: QueueState) -> Scrape:
     """
     now = datetime.now(timezone.utc)
     with run_database(instance).connect() as connection:
-        totals = outcomes.read_totals(connection)
+        totals = stored_totals.read_totals(connection)
         refused = read_refused(connection)
         tick = last_tick.read(connection)
     return Scrape(

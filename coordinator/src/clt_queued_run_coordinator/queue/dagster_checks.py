@@ -42,7 +42,7 @@ class DagsterChecks:
         self._started: list[DagsterRun] = []
 
     def load_pools(self, runs: Iterable[DagsterRun]) -> None:
-        """Read what is free in the pools that these runs need; to be called before `try_start` is asked for them."""
+        """Read what is free in the pools that these runs need. Call it before `try_start`."""
         needing = {pool: run for run in runs for pool in pools_of(run) if pool not in self._needing}
         if not needing or not self._reads_pools:
             return
