@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from clt_queued_run_coordinator.daemon.candidates import LOOKED_AT_A_TICK
+from clt_queued_run_coordinator.daemon.candidates import CANDIDATES_PER_TICK
 from dagster._core.storage.tags import BACKFILL_ID_TAG
 
 from tests.in_process.test_explain import explained
@@ -57,7 +57,7 @@ def test_runs_that_are_held_keep_nobody_waiting(run_queue: MakeRunQueue) -> None
     queue = run_queue(max_concurrent_runs=4, code_location_limits={"default": {"backfill_share": 0.9}})
     queue.instance.event_log_storage.set_concurrency_slots("full", 0)
     held = queue.submit(A, OF_BACKFILL, pool="full").run_id
-    queue.copy(held, LOOKED_AT_A_TICK)
+    queue.copy(held, CANDIDATES_PER_TICK)
     others = queue.queue(A, 3)
     assert queue.tick_ids() == others
 

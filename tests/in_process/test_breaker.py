@@ -15,7 +15,7 @@ from clt_queued_run_coordinator.daemon.run_tracker import RunTracker
 from clt_queued_run_coordinator.daemon.stored_totals import KEY
 from clt_queued_run_coordinator.limits.in_force import LimitInForce, Source
 from clt_queued_run_coordinator.live import database_clock, history
-from clt_queued_run_coordinator.queue.queued_runs import load_runs
+from clt_queued_run_coordinator.queue.rows import load_runs
 from clt_queued_run_coordinator.status import queue_state
 from clt_queued_run_coordinator.submit.max_queued import QueueFullError
 from dagster import DagsterRunStatus

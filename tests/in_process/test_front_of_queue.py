@@ -6,7 +6,8 @@ from itertools import islice
 import pytest
 from clt_queued_run_coordinator.queue import counts, front
 from clt_queued_run_coordinator.queue.front import FrontOfQueue, priority_in
-from clt_queued_run_coordinator.queue.queued_runs import QueuedRuns, run_ids
+from clt_queued_run_coordinator.queue.queued_runs import QueuedRuns
+from clt_queued_run_coordinator.queue.rows import run_ids
 from dagster import DagsterRunStatus
 from dagster._core.storage.runs.schema import RunTagsTable
 from dagster._core.storage.tags import PRIORITY_TAG, REPOSITORY_LABEL_TAG
@@ -21,11 +22,11 @@ def same(queue: RunQueue, most: int) -> None:
     """Assert that what is read of the front is what the daemon's reading of the whole queue begins with."""
     with counts.reading(queue.instance) as connection:
         whole = QueuedRuns()
-        whole.bring_up_to_date(connection)
+        whole.refresh(connection)
         first = FrontOfQueue(connection)
         first.read(connection, most)
         assert first.counts() == whole.counts()
-        assert first.in_all == len(whole)
+        assert first.total == len(whole)
         for name in whole.counts():
             in_order = list(whole.in_order(name))
             assert list(islice(first.in_order(name), most)) == in_order[:most]
@@ -61,7 +62,7 @@ def test_runs_that_dagster_has_not_labelled(run_queue: MakeRunQueue) -> None:
             )
         )
         whole = QueuedRuns()
-        whole.bring_up_to_date(connection)
+        whole.refresh(connection)
         first = FrontOfQueue(connection)
         first.read(connection, 3)
         assert first.counts() == whole.counts() == {A: 4}

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from clt_queued_run_coordinator.daemon.candidates import LOOKED_AT_A_TICK
+from clt_queued_run_coordinator.daemon.candidates import CANDIDATES_PER_TICK
 from dagster import DagsterRunStatus
 from dagster._core.storage.runs.schema import RunTagsTable
 from dagster._core.storage.tags import BACKFILL_ID_TAG
@@ -32,7 +32,7 @@ def test_a_job_at_its_limit_holds_nobody_up(run_queue: MakeRunQueue, sharing: st
     limits = {"locations": {A: {"max_per_job": 1}}, "sharing": sharing}
     queue = run_queue(max_concurrent_runs=4, code_location_limits=limits)
     first, *_ = of_job(queue, A, "held", 1)
-    queue.copy(first, 2 * LOOKED_AT_A_TICK)
+    queue.copy(first, 2 * CANDIDATES_PER_TICK)
     (other,) = of_job(queue, A, "other", 1)
     (of_b,) = queue.queue(B)
     assert sorted(queue.tick_ids()) == sorted([first, other, of_b])

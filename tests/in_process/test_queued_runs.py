@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from clt_queued_run_coordinator._dagster import run_database
 from clt_queued_run_coordinator.queue import queued_runs
-from clt_queued_run_coordinator.queue.queued_runs import LOOKED_UP_ANEW, WHOLE_READING, QueuedRuns
+from clt_queued_run_coordinator.queue.queued_runs import FULL_READ_INTERVAL, RECHECKED_PER_TICK, QueuedRuns
 from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 from dagster._core.storage.tags import PRIORITY_TAG
 
@@ -27,7 +27,7 @@ class Kept:
         """Bring it up to date, now or later; returns the statements."""
         now = datetime.now(timezone.utc) + later
         with Statements() as statements, run_database(self.queue.instance).connect() as connection:
-            self.queued.bring_up_to_date(connection, now=now)
+            self.queued.refresh(connection, now=now)
         return statements.executed
 
     def order(self, code_location: str) -> list[int]:
@@ -88,14 +88,14 @@ def test_a_change_that_is_read_half_written_is_read_again(kept: Kept) -> None:
 
 def test_a_change_behind_dagsters_back_is_found_in_turn(kept: Kept) -> None:
     """A row that somebody wrote into the database is looked up anew sooner or later."""
-    run_ids = kept.queue.queue(A, LOOKED_UP_ANEW + 5)
+    run_ids = kept.queue.queue(A, RECHECKED_PER_TICK + 5)
     for _ in range(3):
         kept.read()
     with run_database(kept.queue.instance).connect() as connection:
         connection.execute(RunTagsTable.insert(), [{"run_id": run_ids[-1], "key": PRIORITY_TAG, "value": "1"}])
     for _ in range(3):
         kept.read()
-    assert kept.order(A)[0] == LOOKED_UP_ANEW + 4
+    assert kept.order(A)[0] == RECHECKED_PER_TICK + 4
 
 
 def test_known_runs_are_not_looked_up(kept: Kept) -> None:
@@ -119,21 +119,21 @@ def test_a_run_that_nobody_saw_coming_or_going_is_noticed(kept: Kept) -> None:
     kept.queue.instance.delete_run(first)
     kept.read()
     assert kept.order(A) == [0, 1, 2]
-    assert kept.queued.left == {A: 1}
+    assert kept.queued.departures == {A: 1}
 
 
 def test_runs_that_are_gone_are_kept_for_who_asks_and_not_for_ever(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a Dagster that reads the runs in progress in another way nobody asks."""
-    monkeypatch.setattr(queued_runs, "GONE_AT_MOST", 3)
+    monkeypatch.setattr(queued_runs, "DEPARTED_KEPT", 3)
     run_ids = kept.queue.queue(A, 6)
     kept.read()
     gone = []
     for run_id in run_ids:
         kept.queue.instance.delete_run(run_id)
         kept.read()
-        gone.append(len(kept.queued.gone))
+        gone.append(len(kept.queued.departed))
     assert gone == [1, 2, 3, 4, 1, 2]
 
 
@@ -150,7 +150,7 @@ def test_now_and_then_the_whole_queue_is_read(kept: Kept) -> None:
     before = list(kept.queued.in_order(A))
     kept.read()
     assert list(kept.queued.in_order(A)) == before
-    kept.read(later=WHOLE_READING)
+    kept.read(later=FULL_READ_INTERVAL)
     assert kept.order(A) == [0, 1, 2]
 
 
@@ -161,4 +161,4 @@ def test_a_run_without_a_label_is_placed_by_its_body(kept: Kept) -> None:
         connection.execute(RunTagsTable.delete())
     kept.read()
     assert kept.queued.counts() == {A: 2}
-    assert len(kept.queued.not_tagged) == 2
+    assert len(kept.queued.untagged) == 2

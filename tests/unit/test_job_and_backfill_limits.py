@@ -10,9 +10,8 @@ from clt_queued_run_coordinator.limits.configuration import (
     PerJob,
     parse,
 )
-from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill
-from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION
-from clt_queued_run_coordinator.shares.job_and_backfill_limits import JobAndBackfillLimits, keep_apart
+from clt_queued_run_coordinator.queue.queued_run import NO_CODE_LOCATION, JobAndBackfill
+from clt_queued_run_coordinator.shares.job_and_backfill_limits import JobAndBackfillLimits, lane_key
 
 LIMITS = CodeLocationLimits(
     default=Entry(max_per_job=PerJob(2, {"hourly": 1, "free": 5})), entries={"b": Entry(max_per_backfill=1)}
@@ -58,13 +57,13 @@ def test_only_what_is_limited_is_kept_apart() -> None:
     limits = CodeLocationLimits(
         entries={"a": Entry(max_per_job=PerJob(None, {"x": 1})), "b": Entry(max_per_backfill=1)}
     )
-    what_counts = keep_apart(limits)
+    what_counts = lane_key(limits)
     assert what_counts
     assert what_counts("a", JobAndBackfill("x", "one")) == JobAndBackfill("x", None)
     assert what_counts("a", JobAndBackfill("y", "one")) == JobAndBackfill()
     assert what_counts("b", JobAndBackfill("x", "one")) == JobAndBackfill(None, "one")
     assert what_counts("c", JobAndBackfill("x", "one")) == JobAndBackfill()
-    assert keep_apart(CodeLocationLimits(default=Entry(3))) is None
+    assert lane_key(CodeLocationLimits(default=Entry(3))) is None
 
 
 @pytest.mark.parametrize("key", ["max_per_job", "max_per_backfill", "backfill_share", "breaker.manual_launches"])

@@ -14,7 +14,7 @@ from clt_queued_run_coordinator.daemon.totals import Outcome
 from clt_queued_run_coordinator.limits.configuration import Breaker
 from clt_queued_run_coordinator.limits.duration import text_of
 from clt_queued_run_coordinator.live import Change, LiveChanges
-from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION
+from clt_queued_run_coordinator.queue.queued_run import NO_CODE_LOCATION
 
 
 @dataclass(frozen=True)

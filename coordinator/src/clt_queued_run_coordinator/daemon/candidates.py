@@ -14,17 +14,18 @@ import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import DagsterRun
 from clt_queued_run_coordinator.queue.queued_run import QueuedRun
-from clt_queued_run_coordinator.queue.queued_runs import QueuedRuns, load_runs
+from clt_queued_run_coordinator.queue.queued_runs import QueuedRuns
+from clt_queued_run_coordinator.queue.rows import load_runs
 from clt_queued_run_coordinator.shares.job_and_backfill_limits import JobAndBackfillLimits
 from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
 
-LOOKED_AT_A_TICK = 1000
+CANDIDATES_PER_TICK = 1000
 """How many runs a tick looks at in all while they are held, shared by the code locations that have room ..."""
 
-LOOKED_AT_AT_LEAST = 50
+CANDIDATES_PER_LOCATION = 50
 """... but so many of each."""
 
-LOADED_AT_ONCE = 100
+BODIES_PER_STATEMENT = 100
 """How many bodies are loaded with one statement, at most."""
 
 
@@ -55,11 +56,11 @@ class Candidates:
         self._connection = connection
         self._queued = queued
         self._stopped_at = stopped_at
-        self._half = max(LOOKED_AT_AT_LEAST, LOOKED_AT_A_TICK // max(1, code_locations)) // 2
+        self._half = max(CANDIDATES_PER_LOCATION, CANDIDATES_PER_TICK // max(1, code_locations)) // 2
         self._bodies: dict[int, DagsterRun | None] = {}
         self.job_limits = job_limits
         """The limits on jobs and backfills; whoever lets a run start counts it there."""
-        self.elsewhere: dict[int, str] = {}
+        self.misplaced: dict[int, str] = {}
         """The runs that belong to another code location than their rows say, with its name."""
 
     def likely(self, code_location: str, job_limits: JobAndBackfillLimits) -> Iterator[QueuedRun]:
@@ -144,9 +145,9 @@ class Candidates:
             return []
         backfills = None
         if self.job_limits.turns_of(code_location):
-            backfills = self._queued.belongs_to(run.id).backfill is not None
+            backfills = self._queued.job_and_backfill(run.id).backfill is not None
         behind = self._in_order(code_location, self.job_limits, run, backfills=backfills)
-        return self.load(chain([run], islice(behind, min(LOADED_AT_ONCE, 2 * self._half) - 1)))
+        return self.load(chain([run], islice(behind, min(BODIES_PER_STATEMENT, 2 * self._half) - 1)))
 
     def body(self, run: QueuedRun) -> DagsterRun | None:
         """The loaded body of a run; None where the run has left the queue."""
@@ -159,9 +160,9 @@ class Candidates:
         return body
 
     def belongs(self, code_location: str, run: QueuedRun, body: DagsterRun) -> bool:
-        """Whether a run's body says what its rows say; if not it is noted in `elsewhere`."""
+        """Whether a run's body says what its rows say; if not it is noted in `misplaced`."""
         origin = code_location_of(body)
         if origin is not None and origin != code_location:
-            self.elsewhere[run.id] = origin
+            self.misplaced[run.id] = origin
             return False
         return True

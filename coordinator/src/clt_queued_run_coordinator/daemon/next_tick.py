@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, DagsterRun, RunRecord, with_read_only_pools
-from clt_queued_run_coordinator.daemon.candidates import LOOKED_AT_A_TICK, LOOKED_AT_AT_LEAST
+from clt_queued_run_coordinator.daemon.candidates import CANDIDATES_PER_LOCATION, CANDIDATES_PER_TICK
 from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.daemon.tick import Tick
 from clt_queued_run_coordinator.daemon.tick_handler import TickHandler
@@ -50,13 +50,13 @@ def next_tick(
     slots = tick.slots or 0
     with run_counts.reading(instance) as connection:
         if not front.is_read:
-            front.read(connection, max(LOOKED_AT_AT_LEAST + slots, at_least))
+            front.read(connection, max(CANDIDATES_PER_LOCATION + slots, at_least))
         tick = Tick(tick.settings, tick.live, front.counts(), in_progress=tick.in_progress)
         claims = tick.claims(state.usage)
         room = {name: claims.room(name) for name in tick.queued}
         with_room = [name for name, most in room.items() if most != 0]
-        looked_at = LOOKED_AT_A_TICK // max(1, len(with_room))
-        if looked_at > LOOKED_AT_AT_LEAST:
+        looked_at = CANDIDATES_PER_TICK // max(1, len(with_room))
+        if looked_at > CANDIDATES_PER_LOCATION:
             front.read_more(connection, with_room, looked_at + slots)
     made: list[DagsterChecks] = []
 

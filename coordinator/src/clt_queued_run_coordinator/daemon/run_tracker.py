@@ -41,7 +41,8 @@ from clt_queued_run_coordinator.daemon import stored_totals
 from clt_queued_run_coordinator.daemon.outcomes import EndedRun, SinceLastTick, StartedRun
 from clt_queued_run_coordinator.daemon.stored_totals import KEY, TrackedRun
 from clt_queued_run_coordinator.daemon.totals import Outcome, Totals
-from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION, in_chunks
+from clt_queued_run_coordinator.queue.queued_run import NO_CODE_LOCATION
+from clt_queued_run_coordinator.queue.rows import in_chunks
 from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
 
 CODE_LOCATIONS_KEPT = 1000

@@ -20,8 +20,7 @@ from clt_queued_run_coordinator.limits.in_force import (
 from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
 from clt_queued_run_coordinator.live import Change, LiveChanges
-from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, QueuedRun
-from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION
+from clt_queued_run_coordinator.queue.queued_run import NO_CODE_LOCATION, JobAndBackfill, QueuedRun
 from clt_queued_run_coordinator.shares.claims import Claim, Claims, levels
 from clt_queued_run_coordinator.shares.sharing import allow
 from clt_queued_run_coordinator.shares.usage import Usage

@@ -32,11 +32,12 @@ from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.tag_limits import on_other_tags
 from clt_queued_run_coordinator.live import LiveChanges
 from clt_queued_run_coordinator.queue.dagster_checks import DagsterChecks
-from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, QueuedRun, is_manual
-from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION, QueuedRuns, run_ids
+from clt_queued_run_coordinator.queue.queued_run import NO_CODE_LOCATION, JobAndBackfill, QueuedRun, is_manual
+from clt_queued_run_coordinator.queue.queued_runs import QueuedRuns
+from clt_queued_run_coordinator.queue.rows import run_ids
 from clt_queued_run_coordinator.shares.backfill_share import BackfillTurns
 from clt_queued_run_coordinator.shares.claims import Claims, least, with_groups
-from clt_queued_run_coordinator.shares.job_and_backfill_limits import JobAndBackfillLimits, keep_apart
+from clt_queued_run_coordinator.shares.job_and_backfill_limits import JobAndBackfillLimits, lane_key
 from clt_queued_run_coordinator.shares.usage import Usage
 from clt_queued_run_coordinator.submit import published_counts
 from clt_queued_run_coordinator.submit.published_counts import PublishedCounts
@@ -66,7 +67,7 @@ class TickHandler:
     def __init__(self, settings: Settings, log: logging.Logger) -> None:
         self._settings = settings
         self._log = log
-        self._queued = QueuedRuns(keep_apart(settings.code_location_limits))
+        self._queued = QueuedRuns(lane_key(settings.code_location_limits))
         self._stopped_at: StoppedAt = {}
         self._offered: dict[str, list[int]] = {}
         self._backoffs: dict[str, Backoff] = {}
@@ -91,7 +92,7 @@ class TickHandler:
         """
         with run_database(instance).connect() as connection:
             self._live = changes = live.read(connection)
-            self._queued.bring_up_to_date(connection, chain.from_iterable(self._offered.values()))
+            self._queued.refresh(connection, chain.from_iterable(self._offered.values()))
             if self._stored is None:
                 self._stored = daemon_state.read(connection)
                 self._usage = self._stored.usage
@@ -105,7 +106,7 @@ class TickHandler:
         self._charge(
             {name: -sum(run in self._queued for run in runs) for name, runs in self._offered.items()}
             if self._stored.narrowed
-            else self._queued.left
+            else self._queued.departures
         )
         self._offered = {}
         for name, turns in self._backfill_turns.items():
@@ -135,14 +136,14 @@ class TickHandler:
 
     def tag_untagged(self, instance: DagsterInstance) -> None:
         """Tag some of the queued runs that another coordinator or an old webserver left untagged."""
-        self._tag(instance, sorted(self._queued.not_tagged)[:TAGGED_PER_TICK])
+        self._tag(instance, sorted(self._queued.untagged)[:TAGGED_PER_TICK])
 
     def enforce_by_tag_limits(self, instance: DagsterInstance, tick: Tick) -> None:
         """Let Dagster read the whole queue: whatever decides what may start is handed to it as tag limits.
 
         They hold for runs that carry their tag when Dagster reads them, so every queued run is tagged before.
         """
-        self._tag(instance, sorted(self._queued.not_tagged))
+        self._tag(instance, sorted(self._queued.untagged))
         tick.whole = True
         if not tick.has_limits:
             return
@@ -161,10 +162,10 @@ class TickHandler:
                 a whole.
         """
         self.since_last_tick = self._tracker.update(
-            instance, records, self._queued.gone, self._queued, whole=tick is None
+            instance, records, self._queued.departed, self._queued, whole=tick is None
         )
         opened = self._breakers.update(instance, self._tracker, self.since_last_tick.ended, self._live)
-        self._queued.gone.clear()
+        self._queued.departed.clear()
         if tick and opened:
             tick.hold(opened)
 
@@ -239,7 +240,7 @@ class TickHandler:
                     admitted = self._admit(candidates, checks, names, claims, left, fair=tick.is_fair)
                     claims = claims.after(Counter(name for name, _, _ in admitted))
                     shown += admitted
-                self._queued.move_all(candidates.elsewhere)
+                self._queued.relocate(candidates.misplaced)
         return shown
 
     def runs_to_dequeue(self, instance: DagsterInstance, tick: Tick) -> list[DagsterRun]:
@@ -293,7 +294,7 @@ class TickHandler:
         likely_limits = candidates.job_limits.copy()
 
         def starts_likely(name: str, run: QueuedRun) -> bool:
-            of_run = self._queued.belongs_to(run.id)
+            of_run = self._queued.job_and_backfill(run.id)
             if not likely_limits.has_room(name, of_run):
                 return False
             likely_limits.start(name, run, of_run)
@@ -317,11 +318,11 @@ class TickHandler:
         lacking = {}
         for name, queued, run in shown:
             if name != NO_CODE_LOCATION and (
-                queued.id in self._queued.not_tagged or run.tags.get(CLT_TAG_KEY) != name
+                queued.id in self._queued.untagged or run.tags.get(CLT_TAG_KEY) != name
             ):
                 lacking[run.run_id] = name
                 runs.append(run.with_tags({**run.tags, CLT_TAG_KEY: name}))
-                self._queued.not_tagged.discard(queued.id)
+                self._queued.untagged.discard(queued.id)
             else:
                 runs.append(run)
         write_tags(instance, lacking)
@@ -333,14 +334,14 @@ class TickHandler:
         self._log.info(
             "Tagging %d of %d queued runs that were queued without their code location.",
             len(queued),
-            len(self._queued.not_tagged),
+            len(self._queued.untagged),
         )
         with run_database(instance).connect() as connection:
             ids = run_ids(connection, queued)
         write_tags(
             instance, {ids[number]: self._queued.code_location(number) for number in queued if number in ids}
         )
-        self._queued.not_tagged.difference_update(queued)
+        self._queued.untagged.difference_update(queued)
 
     def _store(self, instance: DagsterInstance, *, narrowed: bool, starts: bool) -> None:
         """Keep what is needed after a restart, where a start or the way of reading may have changed it."""

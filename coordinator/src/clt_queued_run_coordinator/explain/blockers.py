@@ -16,8 +16,7 @@ from clt_queued_run_coordinator.explain.run_facts import FullPool, RunFacts, mom
 from clt_queued_run_coordinator.limits.configuration import Entry
 from clt_queued_run_coordinator.limits.in_force import LimitInForce, Source, is_per_unique_value, limits_of
 from clt_queued_run_coordinator.live import Change
-from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, is_manual
-from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION
+from clt_queued_run_coordinator.queue.queued_run import NO_CODE_LOCATION, JobAndBackfill, is_manual
 from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
 from clt_queued_run_coordinator.text.formats import duration, run_count
 

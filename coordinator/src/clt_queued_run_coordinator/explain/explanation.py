@@ -13,7 +13,7 @@ from clt_queued_run_coordinator.explain import blockers
 from clt_queued_run_coordinator.explain.blockers import Blocker, FullBesideOthers
 from clt_queued_run_coordinator.explain.run_facts import RunFacts, StoredRun, full_pool, read
 from clt_queued_run_coordinator.limits.tag_limits import on_other_tags
-from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION
+from clt_queued_run_coordinator.queue.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.text.formats import duration
 
 

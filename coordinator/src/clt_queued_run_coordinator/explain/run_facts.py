@@ -25,7 +25,7 @@ from clt_queued_run_coordinator._dagster import (
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.daemon import last_tick
 from clt_queued_run_coordinator.daemon import state as daemon_state
-from clt_queued_run_coordinator.daemon.candidates import LOOKED_AT_AT_LEAST
+from clt_queued_run_coordinator.daemon.candidates import CANDIDATES_PER_LOCATION
 from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.daemon.tick import Tick
 from clt_queued_run_coordinator.limits.in_force import limits_of
@@ -34,9 +34,9 @@ from clt_queued_run_coordinator.queue import counts as run_counts
 from clt_queued_run_coordinator.queue.counts import Count, Counts
 from clt_queued_run_coordinator.queue.dagster_checks import DagsterChecks, pools_of
 from clt_queued_run_coordinator.queue.front import FrontOfQueue, priority_in
-from clt_queued_run_coordinator.queue.queued_run import QueuedRun
-from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION, run_ids
-from clt_queued_run_coordinator.shares.job_and_backfill_limits import keep_apart
+from clt_queued_run_coordinator.queue.queued_run import NO_CODE_LOCATION, QueuedRun
+from clt_queued_run_coordinator.queue.rows import run_ids
+from clt_queued_run_coordinator.shares.job_and_backfill_limits import lane_key
 from clt_queued_run_coordinator.status.queue_state import QueueState
 from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
 
@@ -208,7 +208,7 @@ def read(
     settings = coordinator.settings.as_replaced_by(instance_concurrency_settings(instance))
     code_location = code_location_of(stored.run) or NO_CODE_LOCATION
     with run_counts.reading(instance) as connection:
-        front = FrontOfQueue(connection, keep_apart(settings.code_location_limits))
+        front = FrontOfQueue(connection, lane_key(settings.code_location_limits))
         changes = live.read(connection)
         daemon = daemon_state.read(connection)
         read_at = last_tick.read(connection)
@@ -216,7 +216,7 @@ def read(
         before, of, first = front.place(connection, code_location, queued)
         first_id = run_ids(connection, [first.id]).get(first.id, stored.run.run_id)
         if settings.is_fair:  # shares are of all that is queued
-            front.read(connection, LOOKED_AT_AT_LEAST)
+            front.read(connection, CANDIDATES_PER_LOCATION)
     in_progress = instance.get_run_records(RunsFilter(statuses=IN_PROGRESS_STATUSES))
     counts = front.counts() if front.is_read else {code_location: of}
     tick = Tick(settings, changes, counts, in_progress=in_progress)
@@ -233,7 +233,7 @@ def read(
         queued=queued,
         before=before,
         of=max(of, before + 1),
-        queued_in_all=front.in_all,
+        queued_in_all=front.total,
         tick=tick,
         daemon=daemon,
         front=front,

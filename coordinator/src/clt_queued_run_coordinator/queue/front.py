@@ -22,8 +22,8 @@ from clt_queued_run_coordinator._dagster import (
     RunsTable,
     RunTagsTable,
 )
-from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, QueuedRun
-from clt_queued_run_coordinator.queue.queued_runs import KeepApart, QueuedRuns, priority_of
+from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, LaneKey, QueuedRun, priority_of
+from clt_queued_run_coordinator.queue.queued_runs import QueuedRuns
 
 OLDEST = 100
 """How many of the oldest queued runs tell where the stretch begins ..."""
@@ -31,7 +31,7 @@ OLDEST = 100
 BEFORE_THEM = 10_000
 """... which is so many tags before theirs: runs that are created at the same time write them in any order."""
 
-TAGS_A_RUN = 20
+TAGS_PER_RUN = 20
 """A stretch with more tags than this for each queued run isn't read; one of `BEFORE_THEM` always is."""
 
 
@@ -44,14 +44,14 @@ class FrontOfQueue(QueuedRuns):
 
     Args:
         connection: From `counts.reading`; used here only.
-        keep_apart: What tells the lines of a code location apart; None where nothing does.
+        lane_key: What tells the lines of a code location apart; None where nothing does.
     """
 
-    def __init__(self, connection: db.Connection, keep_apart: KeepApart | None = None) -> None:
-        super().__init__(keep_apart)
-        self.in_all = connection.execute(_NUMBER).scalar_one()
+    def __init__(self, connection: db.Connection, lane_key: LaneKey | None = None) -> None:
+        super().__init__(lane_key)
+        self.total = connection.execute(_NUMBER).scalar_one()
         """How many runs of all code locations are queued."""
-        self._stretches = _stretches(connection, self.in_all)
+        self._stretches = _stretches(connection, self.total)
         self._counts: Counter[str] = Counter()
         self.is_read = False
         """Whether the first runs of each code location were read."""
@@ -73,10 +73,10 @@ class FrontOfQueue(QueuedRuns):
             self._counts = Counter()
             for row in rows:
                 self._counts[_code_location(row.label)] += row.runs if row.place == 1 else 0
-            if self._counts.total() == self.in_all:
+            if self._counts.total() == self.total:
                 break
         self._take(rows)
-        if self._counts.total() != self.in_all:
+        if self._counts.total() != self.total:
             self._read_unlabelled(connection)
         self.is_read = True
 
@@ -129,12 +129,12 @@ class FrontOfQueue(QueuedRuns):
         for row in rows:
             if row.id not in self:  # a tag may be there twice
                 name, of_run = _code_location(row.label), JobAndBackfill(row.job, row.backfill)
-                of_line = self._keep_apart(name, of_run) if self._keep_apart else JobAndBackfill()
+                of_line = self._lane_key(name, of_run) if self._lane_key else JobAndBackfill()
                 self._add(row.id, name, priority_of(row.priority), of_line)
 
     @property
     def _apart(self) -> bool:
-        return self._keep_apart is not None
+        return self._lane_key is not None
 
     def _read_unlabelled(self, connection: db.Connection) -> None:
         run_ids = connection.execute(_unlabelled()).scalars().all()
@@ -170,7 +170,7 @@ def _stretches(connection: db.Connection, queued: int) -> list[int | None]:
         )
         last = db.select(db.func.max(RunTagsTable.c.id)).scalar_subquery()
         since, until = connection.execute(db.select(first, last)).one()
-        if since is not None and until - since <= TAGS_A_RUN * queued + BEFORE_THEM:
+        if since is not None and until - since <= TAGS_PER_RUN * queued + BEFORE_THEM:
             return [since - BEFORE_THEM, None]
     return [None]
 

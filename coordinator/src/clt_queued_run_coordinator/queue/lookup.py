@@ -14,7 +14,7 @@ from clt_queued_run_coordinator._dagster import (
     RunTagsTable,
     run_database,
 )
-from clt_queued_run_coordinator.queue.queued_runs import in_chunks, load_runs
+from clt_queued_run_coordinator.queue.rows import in_chunks, load_runs
 from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
 from clt_queued_run_coordinator.text.similar_names import most_similar
 

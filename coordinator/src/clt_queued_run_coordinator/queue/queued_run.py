@@ -1,6 +1,6 @@
-"""A queued run, as far as its place in Dagster's order and within its code location goes. Pure."""
+"""What decides a queued run's place in Dagster's order and within its code location. Pure."""
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from typing import NamedTuple
 
 from clt_queued_run_coordinator._dagster import (
@@ -11,13 +11,17 @@ from clt_queued_run_coordinator._dagster import (
     DagsterRun,
 )
 
+NO_CODE_LOCATION = ""
+"""Stands for the code location of a run without an origin. None of this package's limits applies to it."""
+
 
 class QueuedRun(NamedTuple):
-    """A run in the queue, as far as its place depends on it.
+    """A queued run, reduced to what decides its place in the queue.
 
     Attributes:
-        priority: Dagster's priority; the larger goes first.
-        id: The storage's number of the run; of two with the same priority the smaller, older one goes first.
+        priority: Dagster's priority; the higher one goes first.
+        id: The run's id in the storage. Of two runs with the same priority the smaller id, the older run, goes
+            first.
     """
 
     priority: int
@@ -25,17 +29,17 @@ class QueuedRun(NamedTuple):
 
     @property
     def place(self) -> tuple[int, int]:
-        """Dagster's order: the smallest goes first."""
+        """Dagster's order as a sort key; the smallest goes first."""
         return -self.priority, self.id
 
 
 class JobAndBackfill(NamedTuple):
-    """What a run belongs to within its code location; None where it belongs to none, or where that doesn't count.
+    """What a run belongs to within its code location. A part that nothing depends on is left at its default.
 
     Attributes:
-        job: The name of its job; `__ASSET_JOB` for runs of assets.
-        backfill: The id of its backfill.
-        automatic: Whether nobody launched it by hand; False where that doesn't count.
+        job: The name of its job; `__ASSET_JOB` for runs that materialize assets without a job of their own.
+        backfill: The id of its backfill; None if it isn't part of one.
+        automatic: Whether something other than a manual launch created it; see `is_automatic`.
     """
 
     job: str | None = None
@@ -48,6 +52,13 @@ class JobAndBackfill(NamedTuple):
         return cls(run.job_name, run.tags.get(BACKFILL_ID_TAG), is_automatic(run.tags))
 
 
+LaneKey = Callable[[str, JobAndBackfill], JobAndBackfill]
+"""Tells the lanes of a code location apart, by its name and what a run belongs to."""
+
+MayStart = Callable[[JobAndBackfill], bool]
+"""Whether the runs of a lane may start."""
+
+
 TAGS_OF_AUTOMATIC_RUNS = (BACKFILL_ID_TAG, RETRY_NUMBER_TAG, PARENT_RUN_ID_TAG, *LAUNCHED_BY_TAGS)
 """The tags that `is_automatic` looks at."""
 
@@ -55,10 +66,10 @@ TAGS_OF_AUTOMATIC_RUNS = (BACKFILL_ID_TAG, RETRY_NUMBER_TAG, PARENT_RUN_ID_TAG, 
 def is_automatic(tags: Container[str]) -> bool:
     """Whether a schedule, a sensor, automation, a backfill or an automatic retry launched a run.
 
-    A re-execution keeps the tags of its parent; one by hand carries no number of a retry.
+    A re-execution keeps the tags of its parent. One that a person started has no retry number.
 
     Args:
-        tags: The keys of its tags.
+        tags: The keys of the run's tags.
     """
     if BACKFILL_ID_TAG in tags or RETRY_NUMBER_TAG in tags:
         return True
@@ -66,5 +77,13 @@ def is_automatic(tags: Container[str]) -> bool:
 
 
 def is_manual(of_run: JobAndBackfill) -> bool:
-    """Whether somebody launched a run by hand."""
+    """Whether a person launched a run."""
     return not of_run.automatic
+
+
+def priority_of(value: str | None) -> int:
+    """A priority as Dagster reads it from its tag; 0 if the tag is missing or not a number."""
+    try:
+        return int(value or 0)
+    except ValueError:
+        return 0

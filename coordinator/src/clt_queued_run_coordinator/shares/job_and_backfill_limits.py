@@ -4,8 +4,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits, Entry
-from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, QueuedRun
-from clt_queued_run_coordinator.queue.queued_runs import NO_CODE_LOCATION, KeepApart, MayStart
+from clt_queued_run_coordinator.queue.queued_run import (
+    NO_CODE_LOCATION,
+    JobAndBackfill,
+    LaneKey,
+    MayStart,
+    QueuedRun,
+)
 from clt_queued_run_coordinator.shares.backfill_share import BackfillTurns
 
 _SOME_BACKFILL = ""
@@ -99,7 +104,7 @@ class JobAndBackfillLimits:
             turns.start(run.id)
 
 
-def keep_apart(limits: CodeLocationLimits) -> KeepApart | None:
+def lane_key(limits: CodeLocationLimits) -> LaneKey | None:
     """What tells the runs apart that are treated differently within a code location: only what counts.
 
     So the lines of the queue stay few, however many jobs and backfills there are that nothing limits.

@@ -21,7 +21,7 @@ from clt_queued_run_coordinator._dagster import (
     RunTagsTable,
     deserialize_value,
 )
-from clt_queued_run_coordinator.queue.queued_runs import CLOCKS_APART
+from clt_queued_run_coordinator.queue.queued_runs import CLOCK_TOLERANCE
 from clt_queued_run_coordinator.submit import published_counts
 from clt_queued_run_coordinator.submit.refused import count_refused
 from clt_queued_run_coordinator.submit.submit_lock import SubmitLock
@@ -116,7 +116,7 @@ def are_surely_fewer(connection: db.Connection, code_location: str, number: int)
     counted = published_counts.read(connection)
     if counted:
         left = most - counted.queued.get(code_location, 0)
-        return left > 0 and are_fewer(connection, code_location, left, counted.newest - CLOCKS_APART)
+        return left > 0 and are_fewer(connection, code_location, left, counted.newest - CLOCK_TOLERANCE)
     return False
 
 

@@ -20,7 +20,7 @@ from clt_queued_run_coordinator._dagster import (
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.transaction import transaction
 
-RUNS_A_TRANSACTION = 500
+RUNS_PER_TRANSACTION = 500
 """How many runs are written at once: so few that nobody waits long for their locks."""
 
 _QUEUED = (DagsterRunStatus.QUEUED.value,)
@@ -79,7 +79,7 @@ Item = TypeVar("Item")
 
 def _in_chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
     rest = iter(items)
-    while some := list(islice(rest, RUNS_A_TRANSACTION)):
+    while some := list(islice(rest, RUNS_PER_TRANSACTION)):
         yield some
 
 

@@ -1,4 +1,4 @@
-"""The lines of the queue, merged in Dagster's order."""
+"""The lanes of the queue, merged in Dagster's order."""
 
 from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, QueuedRun
 from clt_queued_run_coordinator.queue.queued_runs import QueuedRuns
@@ -15,7 +15,7 @@ changes = st.lists(st.tuples(st.integers(1, 30), st.integers(-1, 1), jobs), max_
     room=st.dictionaries(jobs, st.integers(0, 4)),
     after=st.none() | st.builds(QueuedRun, st.integers(-1, 1), st.integers(0, 31)),
 )
-def test_lines_are_merged_in_order_without_those_that_are_full(
+def test_lanes_are_merged_in_order_without_those_that_are_full(
     changes: list[tuple[int, int, JobAndBackfill]],
     left: list[int],
     room: dict[JobAndBackfill, int],
@@ -44,7 +44,7 @@ def test_lines_are_merged_in_order_without_those_that_are_full(
     started = dict.fromkeys(room, 0)
     order = []
     for run in queued.in_order("a", after, lambda of_run: of_run not in room or started[of_run] < room[of_run]):
-        of_run = queued.belongs_to(run.id)
+        of_run = queued.job_and_backfill(run.id)
         assert of_run == runs[run.id][1]
         started[of_run] = started.get(of_run, 0) + 1
         order.append(run)
