@@ -60,11 +60,27 @@ pictures: setup ## Take the pictures of the docs anew (needs Debian's chromium a
 	@$(RUN)/uv pip install --quiet --python $(RUN)/python --require-hashes --requirement requirements/pictures.txt
 	@$(RUN)/python -m scripts.pictures
 
+# The site's builder; links to files of the repository lead to REPO_URL=https://..., where it is hosted.
+$(VENV)/.docs: $(VENV)/.made requirements/docs.txt
+	@$(RUN)/uv pip install --quiet --python $(RUN)/python --require-hashes --requirement requirements/docs.txt
+	@touch $@
+
+.PHONY: docs
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: $(VENV)/.docs ## Build the documentation site into site/, and check its links
+	$(RUN)/mkdocs build --strict
+
+.PHONY: docs-serve
+docs-serve: export NO_MKDOCS_2_WARNING := 1
+docs-serve: $(VENV)/.docs ## Show the documentation site while you write; PORT=3000
+	$(RUN)/mkdocs serve --dev-addr 127.0.0.1:$(PORT)
+
 .PHONY: lock
 lock: ## Lock the newest allowed version of every package, with hashes
 	@test -x $(RUN)/uv || { $(PYTHON) -m venv $(VENV) && $(RUN)/python -m pip install --quiet uv; }
 	$(COMPILE) --group pyproject.toml:build --output-file requirements/build.txt
 	$(COMPILE) --group pyproject.toml:dev --output-file requirements/dev.txt
+	$(COMPILE) --group pyproject.toml:docs --constraint requirements/dev.txt --output-file requirements/docs.txt
 	$(COMPILE) --group pyproject.toml:pictures --constraint requirements/dev.txt --output-file requirements/pictures.txt
 	$(COMPILE) --group pyproject.toml:system --constraint requirements/dev.txt --output-file requirements/system.txt
 	for location in $(LOCATIONS); do \
@@ -160,4 +176,4 @@ e2e: setup ## Test the images, and a deployment of them on a cluster (KUBECONFIG
 
 .PHONY: clean
 clean: ## Remove the environment, the trial's state and what tools left
-	rm -rf $(VENV) "$(STATE)" .cache artifacts dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .nox
+	rm -rf $(VENV) "$(STATE)" .cache artifacts dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .nox
