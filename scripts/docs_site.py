@@ -38,7 +38,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Lead each link to a file of the repository to where that file can be read.
+    """Lead each link to a file of the repository to where that file can be read; the home page needs no sidebars.
 
     Args:
         markdown: The page's text.
@@ -49,6 +49,8 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     Returns:
         The text with the links rewritten.
     """
+    if page.is_homepage:
+        page.meta["hide"] = ["navigation", "toc"]
     replace = partial(_on_site, page=page, repo_url=config.repo_url or "", files=files)
     lines, in_code = [], False
     for line in markdown.split("\n"):
