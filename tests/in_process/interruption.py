@@ -17,7 +17,7 @@ class Interruption:
         action: What happens.
     """
 
-    PATIENCE_SECONDS = 0.2
+    LOCK_TIMEOUT_SECONDS = 0.2
 
     def __init__(self, statement: int, action: Callable[[], object]) -> None:
         self.happened = False
@@ -40,7 +40,7 @@ class Interruption:
         if self._statements_left == 0:
             self.happened = True
             self._thread.start()
-            self._thread.join(self.PATIENCE_SECONDS)
+            self._thread.join(self.LOCK_TIMEOUT_SECONDS)
 
     @contextmanager
     def within(self) -> Iterator[None]:

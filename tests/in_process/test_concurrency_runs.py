@@ -59,7 +59,7 @@ def test_a_total_of_the_instance_is_the_one_that_holds(run_queue: MakeRunQueue) 
     queue.queue("code-location-a", 5)
     queue.queue("code-location-b", 5)
     assert queue.tick() == {"code-location-a": 2, "code-location-b": 1}
-    assert queue.coordinator.own_total is None
+    assert queue.coordinator.own_max_concurrent_runs is None
 
 
 @on_one_storage
@@ -106,7 +106,7 @@ def test_the_shipped_values_pass_dagsters_refusal_by_the_name_of_our_class(tmp_p
     folder = configured(tmp_path, run_coordinator={**OURS, "config": config}, concurrency=concurrency)
     with DagsterInstance.from_ref(InstanceRef.from_dir(str(folder))) as instance:
         assert isinstance(instance.run_coordinator, CLTQueuedRunCoordinator)
-        assert instance.run_coordinator.own_total
+        assert instance.run_coordinator.own_max_concurrent_runs
         queue_config = instance.get_concurrency_config().run_queue_config
         assert queue_config
         assert queue_config.max_concurrent_runs == config["max_concurrent_runs"]

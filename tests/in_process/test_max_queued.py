@@ -168,14 +168,14 @@ def test_the_daemon_leaves_its_counts_so_that_others_runs_need_not_be_looked_thr
     queue.submit(A)
     assert queue.tick() == {}
     looked: list[int] = []
-    exactly = max_queued.are_fewer
+    exactly = max_queued.has_fewer_queued
 
-    def are_fewer(connection: db.Connection, name: str, number: int, since: Any = None) -> bool:
+    def has_fewer_queued(connection: db.Connection, name: str, number: int, since: Any = None) -> bool:
         looked.append(number)
         assert since is not None, "all queued runs were looked at"
         return exactly(connection, name, number, since)
 
-    with mock.patch.object(max_queued, "are_fewer", are_fewer):
+    with mock.patch.object(max_queued, "has_fewer_queued", has_fewer_queued):
         queue.submit(A)
     assert looked
 
@@ -236,11 +236,11 @@ def test_a_submit_that_fails_lets_the_next_one_pass(run_queue: MakeRunQueue) -> 
 
 def test_a_submit_does_not_wait_for_ever(run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another one hangs, and keeps the only place there is."""
-    monkeypatch.setattr(submit_lock, "PATIENCE_SECONDS", 1)
+    monkeypatch.setattr(submit_lock, "LOCK_TIMEOUT_SECONDS", 1)
     queue = run_queue(code_location_limits={"locations": {A: {"max_queued": 1}}})
     with (
-        queue.coordinator._room.taken(queue.instance, "another", A, 1, {}),
-        pytest.raises(SubmitLockError, match="other submits have held the count for 1 s"),
+        queue.coordinator._queue_limiter.reserved_room(queue.instance, "another", A, 1, {}),
+        pytest.raises(SubmitLockError, match="other submits have held its lock for 1 s"),
     ):
         queue.submit(A)
     queue.submit(A)

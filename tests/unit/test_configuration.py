@@ -12,7 +12,7 @@ from clt_queued_run_coordinator.limits.configuration import (
     Sharing,
     parse,
 )
-from clt_queued_run_coordinator.opening import one_line
+from clt_queued_run_coordinator.opening import describe_error
 from dagster import DagsterInvalidConfigError
 from dagster._serdes import ConfigurableClassData
 from hypothesis import given
@@ -142,7 +142,7 @@ def test_a_bad_value_is_refused_when_the_coordinator_is_loaded(config: dict[str,
     """The message names the key."""
     with pytest.raises((DagsterInvalidConfigError, ConfigurationError)) as refused:
         load(config)
-    assert message in one_line(refused.value)
+    assert message in describe_error(refused.value)
 
 
 anything = st.recursive(
@@ -178,5 +178,5 @@ def test_any_value_is_taken_or_refused_by_the_class(option: Any) -> None:
     try:
         load({"code_location_limits": option})
     except (DagsterInvalidConfigError, ConfigurationError) as refused:
-        message = one_line(refused)
+        message = describe_error(refused)
     assert "code_location_limits" in message

@@ -25,7 +25,7 @@ def test_each_job_has_its_limit_or_the_default() -> None:
     )
     assert not limits.has_room("a", JobAndBackfill("hourly"))
     assert limits.has_room("a", JobAndBackfill("x"))
-    limits.take("a", JobAndBackfill("x"))
+    limits.count("a", JobAndBackfill("x"))
     assert not limits.has_room("a", JobAndBackfill("x"))
     assert limits.has_room("c", JobAndBackfill("x"))
 
@@ -41,7 +41,7 @@ def test_each_backfill_has_the_limit() -> None:
 def test_a_copy_counts_by_itself() -> None:
     """What it takes the other hasn't."""
     limits = JobAndBackfillLimits(LIMITS)
-    limits.copy().take("a", JobAndBackfill("hourly"))
+    limits.copy().count("a", JobAndBackfill("hourly"))
     assert limits.has_room("a", JobAndBackfill("hourly"))
 
 

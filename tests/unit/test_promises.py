@@ -26,14 +26,14 @@ def without_groups(claims: Mapping[str, Claim], free: int, held: Mapping[str, in
         used = claim.used + (dealt[name] - held[name]) * START_SECONDS
         return dealt[name] / claim.weight, used / claim.weight, name
 
-    waiting = [turn(name) for name in claims if dealt[name] < claims[name].most]
+    waiting = [turn(name) for name in claims if dealt[name] < claims[name].max_in_progress]
     heapq.heapify(waiting)
     for _ in range(free):
         if not waiting:
             break
         name = waiting[0][-1]
         dealt[name] += 1
-        if dealt[name] < claims[name].most:
+        if dealt[name] < claims[name].max_in_progress:
             heapq.heapreplace(waiting, turn(name))
         else:
             heapq.heappop(waiting)
@@ -113,7 +113,7 @@ def test_limits_of_groups_and_of_their_code_locations_hold(claims: Claims, slots
     dealt = allow(claims, slots)
     assert sum(dealt.values()) <= max(slots, claims.in_progress)
     for name, claim in claims.code_locations.items():
-        assert claim.in_progress <= dealt[name] <= claim.most
+        assert claim.in_progress <= dealt[name] <= claim.max_in_progress
     for name, group in claims.groups.items():
         assert group.limit is None or _sum(claims, name, dealt) <= max(group.limit, group.in_progress)
 
@@ -125,14 +125,14 @@ def test_no_slot_stays_free_that_somebody_could_use(claims: Claims, slots: int) 
     if sum(dealt.values()) < slots:
         left = claims.after({name: dealt[name] - claims.code_locations[name].in_progress for name in dealt})
         for name, claim in left.code_locations.items():
-            assert claim.in_progress == claim.most or left.room(name) == 0
+            assert claim.in_progress == claim.max_in_progress or left.room(name) == 0
 
 
 @given(anybody(), st.integers(0, 20))
 def test_everybody_has_his_minimum_as_far_as_he_can_use_it(claims: Claims, more: int) -> None:
     """Where the minimums fit into the slots, each has its own, or all that it wants."""
     dealt = share(claims, needed(claims) + more)
-    wanted = {name: claim.most for name, claim in claims.anew().code_locations.items()}
+    wanted = {name: claim.max_in_progress for name, claim in claims.from_scratch().code_locations.items()}
     for name, claim in claims.code_locations.items():
         assert dealt[name] >= min(claim.min, wanted[name])
     for name, group in claims.groups.items():
@@ -146,7 +146,7 @@ def test_the_free_slots_go_to_minimums_first(claims: Claims, slots: int) -> None
     below = {
         name
         for name, claim in claims.code_locations.items()
-        if dealt[name] < min(claim.min, claim.most) and _has_room(claims, name, dealt)
+        if dealt[name] < min(claim.min, claim.max_in_progress) and _has_room(claims, name, dealt)
     }
     if not below:
         return
@@ -175,14 +175,14 @@ def test_shares_are_max_min_fair_between_groups_then_within(claims: Claims, slot
     dealt = allow(claims, slots)
     for group in [None, *claims.groups]:
         parties = {
-            name: (claim, dealt[name], dealt[name] < claim.most and _has_room(claims, name, dealt))
+            name: (claim, dealt[name], dealt[name] < claim.max_in_progress and _has_room(claims, name, dealt))
             for name, claim in claims.code_locations.items()
             if claims.group_of.get(name) == group
         }
         if group is None:
             for name, claim in claims.groups.items():
                 could = any(
-                    dealt[of_it] < claims.code_locations[of_it].most and _has_room(claims, of_it, dealt)
+                    dealt[of_it] < claims.code_locations[of_it].max_in_progress and _has_room(claims, of_it, dealt)
                     for of_it in _members(claims, name)
                 )
                 # What members were dealt for minimums of their own is beyond the group's turn.

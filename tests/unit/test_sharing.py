@@ -43,7 +43,7 @@ def test_no_slot_stays_free_that_somebody_could_use(claims: dict[str, Claim], sl
     """Sharing is work-conserving."""
     allowed = allow(Claims.of(claims), slots)
     if sum(allowed.values()) < slots:
-        assert all(allowed[name] == claim.most for name, claim in claims.items())
+        assert all(allowed[name] == claim.max_in_progress for name, claim in claims.items())
 
 
 @given(claims_of_everybody, totals)
@@ -51,7 +51,7 @@ def test_shares_are_max_min_fair(claims: dict[str, Claim], slots: int) -> None:
     """Whoever could use one more has no less for his weight than another had before his last slot."""
     dealt = allow(Claims.of(claims), slots)
     for poor, poor_claim in claims.items():
-        if dealt[poor] >= poor_claim.most:
+        if dealt[poor] >= poor_claim.max_in_progress:
             continue
         for rich, rich_claim in claims.items():
             if dealt[rich] > rich_claim.in_progress:

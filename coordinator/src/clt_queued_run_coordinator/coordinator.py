@@ -21,14 +21,14 @@ from clt_queued_run_coordinator.daemon.seam import DaemonSeam
 from clt_queued_run_coordinator.daemon.tick_handler import TickHandler
 from clt_queued_run_coordinator.limits import configuration
 from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits, ConfigurationError, QueueReading
-from clt_queued_run_coordinator.limits.in_force import limits_within_groups
+from clt_queued_run_coordinator.limits.in_force import effective_limits
 from clt_queued_run_coordinator.limits.lazy_tag_limits import LazyTagLimits
-from clt_queued_run_coordinator.limits.minimums import refuse_above_the_total
+from clt_queued_run_coordinator.limits.minimums import refuse_minimums_above_total
 from clt_queued_run_coordinator.limits.schema import schema
 from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
 from clt_queued_run_coordinator.status import queue_state
-from clt_queued_run_coordinator.submit.max_queued import QueueRoom
+from clt_queued_run_coordinator.submit.max_queued import QueueLimiter
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, code_location_of, missing_tag
 from clt_queued_run_coordinator.tagging.writing import write_tags
 
@@ -66,12 +66,12 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
             tag_concurrency_limits=own.tag_concurrency_limits,
         )
         self.is_limiting = limits is not None
-        self._room = QueueRoom(self._log)
+        self._queue_limiter = QueueLimiter(self._log)
         reading = self.settings.code_location_limits.queue_reading
         self._daemon_seam = DaemonSeam(
             TickHandler(self.settings, self._log), self._log, narrowed=reading is QueueReading.NARROWED
         )
-        self.own_total: int | None = options.get("max_concurrent_runs")
+        self.own_max_concurrent_runs: int | None = options.get("max_concurrent_runs")
         """None where it is left out, to be given in `concurrency.runs` of the instance instead."""
 
     @classmethod
@@ -117,7 +117,7 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
             # Through the own instance: DagsterInstance.get() would open another one for each submit.
             write_tags(self._instance, tags)
             return super().submit_run(context)
-        with self._room.taken(self._instance, run.run_id, code_location, max_queued, tags):
+        with self._queue_limiter.reserved_room(self._instance, run.run_id, code_location, max_queued, tags):
             return super().submit_run(context)
 
     def get_run_queue_config(self) -> RunQueueConfig:
@@ -130,7 +130,7 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
     def _limits_in_force(self) -> list[dict[str, Any]]:
         state = queue_state.read(self._instance, self.settings)
         return as_tag_limits(
-            limits_within_groups(state.limits, state.settings),
+            effective_limits(state.limits, state.settings),
             state.default_limit,
             state.settings.tag_concurrency_limits,
         )
@@ -155,7 +155,7 @@ def refuse_unfit_limits(coordinator: CLTQueuedRunCoordinator, runs: Mapping[str,
         )
     settings = coordinator.settings.as_replaced_by(runs)
     of_instance = isinstance(runs.get("max_concurrent_runs"), int)
-    refuse_above_the_total(
+    refuse_minimums_above_total(
         settings.code_location_limits,
         settings.max_concurrent_runs,
         "concurrency.runs.max_concurrent_runs of the instance" if of_instance else "max_concurrent_runs",

@@ -47,7 +47,7 @@ def load_coordinator() -> RunCoordinator[DagsterInstance]:
             refuse_unfit_limits(coordinator, (concurrency or {}).get("runs") or {})
     except Exception as error:
         raise OpeningError(
-            f"The run coordinator in {file} can't be loaded by {sys.executable}: {one_line(error)}"
+            f"The run coordinator in {file} can't be loaded by {sys.executable}: {describe_error(error)}"
         ) from error
     if coordinator is None:
         raise OpeningError(f"{file} names no run coordinator.")
@@ -72,13 +72,13 @@ def opened_instance() -> Iterator[tuple[DagsterInstance, CLTQueuedRunCoordinator
         instance = DagsterInstance.get()
         loaded = instance.run_coordinator
     except Exception as error:
-        raise OpeningError(f"The instance in {dagster_home()} can't be opened: {one_line(error)}") from error
+        raise OpeningError(f"The instance in {dagster_home()} can't be opened: {describe_error(error)}") from error
     with instance:
         assert isinstance(loaded, CLTQueuedRunCoordinator)  # noqa: S101 - the same class was loaded above
         yield instance, loaded
 
 
-def one_line(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """An error's message and its cause's, without line breaks; the type where there is no message.
 
     Of a configuration that Dagster refuses only what is wrong is left: the message begins with the whole schema.
@@ -86,5 +86,5 @@ def one_line(error: BaseException) -> str:
     message = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, DagsterInvalidConfigError):
         return message[max(0, message.find("Error 1: ")) :]
-    cause = one_line(error.__cause__) if error.__cause__ else ""
+    cause = describe_error(error.__cause__) if error.__cause__ else ""
     return message if not cause or cause in message else f"{message}: {cause}"

@@ -21,7 +21,7 @@ def findings_in_instance(
     known: Collection[str],
     concurrency: Mapping[str, object],
     untagged: int,
-    own_total: int | None,
+    own_max_concurrent_runs: int | None,
     *,
     workspace: Workspace | None = None,
 ) -> list[Finding]:
@@ -32,11 +32,11 @@ def findings_in_instance(
         known: The code locations that runs were ever queued from.
         concurrency: The instance's own `concurrency.runs`.
         untagged: How many queued runs lack their code location's tag.
-        own_total: The coordinator's own `max_concurrent_runs`, None where it is not given.
+        own_max_concurrent_runs: The coordinator's own `max_concurrent_runs`, None where it is not given.
         workspace: The workspace file, where there is one.
     """
     return [
-        *_shadowed(concurrency, own_total),
+        *_shadowed(concurrency, own_max_concurrent_runs),
         *_unknown(state, known, workspace),
         *_unreachable(state),
         *_unreachable_by_groups(state),
@@ -55,13 +55,13 @@ def shadowed_by_tag_limits() -> Finding:
     )
 
 
-def _shadowed(concurrency: Mapping[str, object], own_total: int | None) -> Iterator[Finding]:
+def _shadowed(concurrency: Mapping[str, object], own_max_concurrent_runs: int | None) -> Iterator[Finding]:
     if TAG_LIMITS in concurrency:
         yield shadowed_by_tag_limits()
     replaced = concurrency.get("max_concurrent_runs")
-    if replaced is not None and own_total not in (None, replaced):
+    if replaced is not None and own_max_concurrent_runs not in (None, replaced):
         yield Finding(
-            f"max_concurrent_runs {replaced} replaces the coordinator's {own_total}",
+            f"max_concurrent_runs {replaced} replaces the coordinator's {own_max_concurrent_runs}",
             CONCURRENCY,
             "give it in one of the two places only",
         )
@@ -72,7 +72,7 @@ def _unknown(state: QueueState, known: Collection[str], workspace: Workspace | N
 
     That no run was ever queued from a code location says nothing: it may be new, or rarely run.
     """
-    limited = {*state.settings.code_location_limits.named, *state.live.code_locations}
+    limited = {*state.settings.code_location_limits.named_locations, *state.live.code_locations}
     existing = {*known, *(workspace.code_locations if workspace else ())}
     for name in sorted(limited - existing):
         similar = likely_meant(name, existing)

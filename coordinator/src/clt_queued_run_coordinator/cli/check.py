@@ -79,6 +79,6 @@ def _check_instance(fix: bool, workspace: Workspace | None) -> list[Finding]:
             counts.known_code_locations(instance),
             instance_concurrency_settings(instance),
             0 if fix else len(untagged),
-            coordinator.own_total,
+            coordinator.own_max_concurrent_runs,
             workspace=workspace,
         )

@@ -7,7 +7,7 @@ import click
 
 from clt_queued_run_coordinator._dagster import DagsterInstance
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
-from clt_queued_run_coordinator.opening import OpeningError, one_line, opened_instance
+from clt_queued_run_coordinator.opening import OpeningError, describe_error, opened_instance
 from clt_queued_run_coordinator.status import queue_state
 from clt_queued_run_coordinator.status.status import Status, status
 
@@ -30,7 +30,7 @@ def the_instance() -> Iterator[tuple[DagsterInstance, CLTQueuedRunCoordinator]]:
     except click.ClickException:
         raise
     except Exception as error:
-        raise click.ClickException(f"The instance's database can't be used: {one_line(error)}") from error
+        raise click.ClickException(f"The instance's database can't be used: {describe_error(error)}") from error
 
 
 def read_queue(instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator) -> queue_state.QueueState:

@@ -102,7 +102,7 @@ class Candidates:
         *,
         backfills: bool | None = None,
     ) -> Iterator[QueuedRun]:
-        has_room = job_limits.room_of(code_location)
+        has_room = job_limits.room_check(code_location)
         if backfills is None:
             return self._queued.in_order(code_location, after, has_room)
         return self._queued.in_order(

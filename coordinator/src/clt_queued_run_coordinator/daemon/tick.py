@@ -12,10 +12,10 @@ from clt_queued_run_coordinator.limits.configuration import Group
 from clt_queued_run_coordinator.limits.in_force import (
     LimitInForce,
     Source,
+    code_locations_named_in,
     default_limit,
+    effective_limits,
     limits_of,
-    limits_within_groups,
-    named_in,
 )
 from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
@@ -53,7 +53,7 @@ class Tick:
 
     def __post_init__(self) -> None:
         self.tag_limits[:] = as_tag_limits(
-            limits_within_groups(self.limits, self.settings),
+            effective_limits(self.limits, self.settings),
             self.default_limit,
             self.settings.tag_concurrency_limits,
         )
@@ -62,9 +62,9 @@ class Tick:
     def limits(self) -> dict[str, LimitInForce]:
         """The limit in force of each code location that is named anywhere or has runs queued."""
         names = {
-            *self.settings.code_location_limits.named,
+            *self.settings.code_location_limits.named_locations,
             *self.live.code_locations,
-            *named_in(self.settings.tag_concurrency_limits),
+            *code_locations_named_in(self.settings.tag_concurrency_limits),
             *self.queued,
         }
         return limits_of(names - {NO_CODE_LOCATION}, self.settings, self.live)
@@ -106,7 +106,7 @@ class Tick:
             or any(in_force.limit is not None for in_force in self.limits.values())
             or self._has_limited_groups
             or self.settings.code_location_limits.has_breakers
-            or self.settings.code_location_limits.has_limits_within
+            or self.settings.code_location_limits.has_job_or_backfill_limits
         )
 
     def hold(self, breakers: Mapping[str, Change]) -> None:

@@ -29,7 +29,7 @@ from clt_queued_run_coordinator.daemon.run_tracker import RunTracker
 from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.daemon.tick import Tick
 from clt_queued_run_coordinator.limits.settings import Settings
-from clt_queued_run_coordinator.limits.tag_limits import on_other_tags
+from clt_queued_run_coordinator.limits.tag_limits import other_tag_limits
 from clt_queued_run_coordinator.live import LiveChanges
 from clt_queued_run_coordinator.queue.dagster_checks import DagsterChecks
 from clt_queued_run_coordinator.queue.queued_run import NO_CODE_LOCATION, JobAndBackfill, QueuedRun, is_manual
@@ -120,7 +120,7 @@ class TickHandler:
         """Leave the number of queued runs to those who submit runs that `max_queued` holds for."""
         limits = self._settings.code_location_limits
         newest = self._queued.newest
-        if not limits.limits_queues or newest is None:
+        if not limits.has_queue_limits or newest is None:
             return
         counts = PublishedCounts(
             newest,
@@ -233,9 +233,9 @@ class TickHandler:
                 self._backfill_turns = job_limits.backfill_turns
                 candidates = Candidates(connection, self._queued, self._stopped_at, len(with_room), job_limits)
                 checks = new_checks(
-                    instance, on_other_tags(tick.settings.tag_concurrency_limits), tick.in_progress or ()
+                    instance, other_tag_limits(tick.settings.tag_concurrency_limits), tick.in_progress or ()
                 )
-                for names in self._in_two_ranks(with_room):
+                for names in self._by_rank(with_room):
                     left = None if tick.slots is None else tick.slots - len(shown)
                     admitted = self._admit(candidates, checks, names, claims, left, fair=tick.is_fair)
                     claims = claims.after(Counter(name for name, _, _ in admitted))
@@ -264,7 +264,7 @@ class TickHandler:
         self._log_saturation(tick, bool(runs))
         return runs
 
-    def _in_two_ranks(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
+    def _by_rank(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
         """Those that go first, and those that are stuck and get what the others leave."""
         behind = {name for name, of_it in self._backoffs.items() if of_it.left}
         return [name for name in names if name not in behind], [name for name in names if name in behind]

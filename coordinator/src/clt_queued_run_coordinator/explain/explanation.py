@@ -12,7 +12,7 @@ from clt_queued_run_coordinator.daemon.next_tick import NextTick, next_tick
 from clt_queued_run_coordinator.explain import blockers
 from clt_queued_run_coordinator.explain.blockers import Blocker, FullBesideOthers
 from clt_queued_run_coordinator.explain.run_facts import RunFacts, StoredRun, full_pool, read
-from clt_queued_run_coordinator.limits.tag_limits import on_other_tags
+from clt_queued_run_coordinator.limits.tag_limits import other_tag_limits
 from clt_queued_run_coordinator.queue.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.text.formats import duration
 
@@ -129,13 +129,13 @@ def _held_in_turn(instance: DagsterInstance, facts: RunFacts) -> list[Blocker]:
 def _has_rivals(facts: RunFacts) -> bool:
     """Whether other queued runs could take what this one needs; if not, it needn't be worked out who does."""
     slots = facts.tick.slots
-    keys = {limit["key"] for limit in on_other_tags(facts.tick.settings.tag_concurrency_limits)}
+    keys = {limit["key"] for limit in other_tag_limits(facts.tick.settings.tag_concurrency_limits)}
     if keys & facts.run.tags.keys() or facts.run.run_op_concurrency:
         return True
     if slots is not None and slots < facts.queued_in_all:
         return True
     limits = facts.tick.settings.code_location_limits
-    if limits.has_limits_within or limits.has_backfill_shares:
+    if limits.has_job_or_backfill_limits or limits.has_backfill_shares:
         return True
     room = facts.tick.claims(facts.daemon.usage).room(facts.code_location)
     group = limits.group(facts.code_location)

@@ -29,7 +29,7 @@ from clt_queued_run_coordinator.daemon.candidates import CANDIDATES_PER_LOCATION
 from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.daemon.tick import Tick
 from clt_queued_run_coordinator.limits.in_force import limits_of
-from clt_queued_run_coordinator.limits.tag_limits import on_other_tags
+from clt_queued_run_coordinator.limits.tag_limits import other_tag_limits
 from clt_queued_run_coordinator.queue import counts as run_counts
 from clt_queued_run_coordinator.queue.counts import Count, Counts
 from clt_queued_run_coordinator.queue.dagster_checks import DagsterChecks, pools_of
@@ -258,13 +258,13 @@ def _state(tick: Tick, daemon: DaemonState) -> QueueState:
         if name != NO_CODE_LOCATION:
             of_each.setdefault(name, Count()).in_progress = runs
     counts = Counts(of_each, without_code_location=tick.in_progress_of[NO_CODE_LOCATION])
-    names = {*tick.settings.code_location_limits.named, *of_each}
+    names = {*tick.settings.code_location_limits.named_locations, *of_each}
     return QueueState(tick.settings, counts, tick.live, limits_of(names, tick.settings, tick.live), daemon)
 
 
 def dagster_checks(instance: DagsterInstance, tick: Tick) -> DagsterChecks:
     """Dagster's own checks beside the runs in progress, which write nothing."""
-    limits = on_other_tags(tick.settings.tag_concurrency_limits)
+    limits = other_tag_limits(tick.settings.tag_concurrency_limits)
     return DagsterChecks(with_read_only_pools(instance), limits, tick.in_progress or ())
 
 

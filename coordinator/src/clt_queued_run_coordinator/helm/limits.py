@@ -9,7 +9,7 @@ from clt_queued_run_coordinator.helm.options import OPTIONS
 from clt_queued_run_coordinator.helm.values import HelmValues
 from clt_queued_run_coordinator.helm.yaml import Path, dotted
 from clt_queued_run_coordinator.limits.configuration import ConfigurationError, parse
-from clt_queued_run_coordinator.limits.minimums import above_the_total
+from clt_queued_run_coordinator.limits.minimums import minimums_above_total
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.text.similar_names import most_similar
 
@@ -177,7 +177,7 @@ def _minimums(values: HelmValues) -> Iterator[Finding]:
         return
     of_instance = _of_instance(values, MAX, "maxConcurrentRuns")
     path, most = of_instance or ((*OPTIONS, MAX), values.mapping(*OPTIONS).get(MAX, _CLASS_DEFAULT))
-    above = above_the_total(limits, most) if limits and isinstance(most, int) else None
+    above = minimums_above_total(limits, most) if limits and isinstance(most, int) else None
     if above:
         needed, named = above
         yield Finding(

@@ -19,7 +19,7 @@ HALF_LIFE_SECONDS = 3600.0
 """The default of `sharing.half_life`: what was used an hour ago counts half."""
 
 
-MOST = sys.float_info.max
+LARGEST_NUMBER = sys.float_info.max
 """Whole numbers above it can't be reckoned with."""
 
 
@@ -99,7 +99,7 @@ class Entry:
     breaker: Breaker | None = None
 
     @property
-    def has_limits_within(self) -> bool:
+    def has_job_or_backfill_limits(self) -> bool:
         """Whether its jobs or backfills are limited."""
         return self.max_per_job != PerJob() or self.max_per_backfill is not None
 
@@ -146,9 +146,9 @@ class CodeLocationLimits:
         return self.entries.get(code_location, self.default)
 
     @cached_property
-    def has_limits_within(self) -> bool:
+    def has_job_or_backfill_limits(self) -> bool:
         """Whether the jobs or backfills of any code location are limited."""
-        return any(entry.has_limits_within for entry in (self.default, *self.entries.values()))
+        return any(entry.has_job_or_backfill_limits for entry in (self.default, *self.entries.values()))
 
     @cached_property
     def has_backfill_shares(self) -> bool:
@@ -166,7 +166,7 @@ class CodeLocationLimits:
         return None if name is None else self.groups[name]
 
     @property
-    def named(self) -> set[str]:
+    def named_locations(self) -> set[str]:
         """The code locations that have an entry or are in a group."""
         return {*self.entries, *self.group_of}
 
@@ -182,7 +182,7 @@ class CodeLocationLimits:
         return any(entry.breaker and entry.breaker.manual_launches for entry in entries)
 
     @property
-    def limits_queues(self) -> bool:
+    def has_queue_limits(self) -> bool:
         """Whether `max_queued` holds for any code location."""
         return any(entry.max_queued is not None for entry in (self.default, *self.entries.values()))
 
@@ -409,7 +409,7 @@ def _whole(key: str, value: object) -> int:
 
 
 def _above_zero(key: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < MOST:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < LARGEST_NUMBER:
         raise _wrong(key, value, "a number above 0")
     return float(value)
 

@@ -93,7 +93,7 @@ def limits_of(names: Iterable[str], settings: Settings, live: LiveChanges) -> di
     return {name: resolve(name, configured, live, tag_limits) for name in names}
 
 
-def limits_within_groups(limits: Mapping[str, LimitInForce], settings: Settings) -> dict[str, int | None]:
+def effective_limits(limits: Mapping[str, LimitInForce], settings: Settings) -> dict[str, int | None]:
     """The most runs of each code location that may be in progress, which may be those of its whole group."""
     configured = settings.code_location_limits
     most: dict[str, int | None] = {}
@@ -109,7 +109,7 @@ def default_limit(settings: Settings, live: LiveChanges) -> int | None:
     return limits_of([_NOBODY], settings, live)[_NOBODY].limit
 
 
-def named_in(tag_limits: Iterable[Mapping[str, Any]]) -> set[str]:
+def code_locations_named_in(tag_limits: Iterable[Mapping[str, Any]]) -> set[str]:
     """The code locations that Dagster's own tag limits name."""
     return {
         str(limit["value"])

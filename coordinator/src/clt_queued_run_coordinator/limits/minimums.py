@@ -5,11 +5,11 @@ A live limit or a pause below a minimum is no contradiction: it bounds the minim
 
 from clt_queued_run_coordinator.limits.configuration import OPTION, CodeLocationLimits, ConfigurationError
 
-NAMED = 5
+NAMED_AT_MOST = 5
 """How many of those that slots are kept for a message names."""
 
 
-def kept(limits: CodeLocationLimits) -> dict[str, int]:
+def kept_slots(limits: CodeLocationLimits) -> dict[str, int]:
     """The slots that are kept, by the key of each group and of each code location in none, largest first.
 
     A group's are its own minimum or those of its code locations together, whichever is more.
@@ -24,23 +24,23 @@ def kept(limits: CodeLocationLimits) -> dict[str, int]:
     return {name: slots[name] for name in sorted(slots, key=lambda name: (-slots[name], name)) if slots[name]}
 
 
-def above_the_total(limits: CodeLocationLimits, total: int) -> tuple[int, str] | None:
+def minimums_above_total(limits: CodeLocationLimits, total: int) -> tuple[int, str] | None:
     """The slots that are kept, and for whom in words, where they are more than the total.
 
     Args:
         limits: The option `code_location_limits`.
         total: The `max_concurrent_runs` in force; -1 for no such limit.
     """
-    slots = kept(limits)
+    slots = kept_slots(limits)
     needed = sum(slots.values())
     if not 0 <= total < needed:
         return None
-    named = [f"{name} {number}" for name, number in list(slots.items())[:NAMED]]
-    named += [f"and {len(slots) - NAMED} more"] if len(slots) > NAMED else []
+    named = [f"{name} {number}" for name, number in list(slots.items())[:NAMED_AT_MOST]]
+    named += [f"and {len(slots) - NAMED_AT_MOST} more"] if len(slots) > NAMED_AT_MOST else []
     return needed, ", ".join(named)
 
 
-def refuse_above_the_total(limits: CodeLocationLimits, total: int, total_key: str) -> None:
+def refuse_minimums_above_total(limits: CodeLocationLimits, total: int, total_key: str) -> None:
     """Refuse minimums that can't all be kept at once.
 
     Args:
@@ -51,7 +51,7 @@ def refuse_above_the_total(limits: CodeLocationLimits, total: int, total_key: st
     Raises:
         ConfigurationError: They are more than the total.
     """
-    above = above_the_total(limits, total)
+    above = minimums_above_total(limits, total)
     if above:
         needed, named = above
         raise ConfigurationError(

@@ -30,7 +30,7 @@ def as_tag_limits(
     if default is not None and None not in limits.values():
         catch_all.append(max([default, *(limit for limit in limits.values() if limit is not None)]))
     return [
-        *on_other_tags(configured),
+        *other_tag_limits(configured),
         *(
             {"key": CLT_TAG_KEY, "value": code_location, "limit": limit}
             for code_location, limit in sorted(limits.items())
@@ -44,7 +44,7 @@ def as_tag_limits(
     ]
 
 
-def on_other_tags(configured: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def other_tag_limits(configured: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Those of Dagster's own tag limits that don't limit single code locations."""
     return [dict(entry) for entry in configured if not _is_on_code_locations(entry)]
 

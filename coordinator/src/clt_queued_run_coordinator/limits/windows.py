@@ -17,11 +17,11 @@ from clt_queued_run_coordinator._dagster import cron_string_iterator, is_valid_c
 LONGEST = timedelta(days=366)
 """The longest that a window lasts."""
 
-_LOOKED_AHEAD = 500
+_BEGINNINGS_AHEAD = 500
 """How many beginnings, of a year at most, are looked at for the end of windows that follow one another without a
 gap."""
 
-_WORKED_OUT_ANEW = timedelta(hours=1)
+_RECOMPUTED_AFTER = timedelta(hours=1)
 """How often a window is worked out anew even where nothing changes, in case the library overlooked a beginning."""
 
 _BY_CHANCE = re.compile(r"(?<![a-z])r", re.IGNORECASE)
@@ -97,14 +97,14 @@ def _phase_at(window: Window, moment: datetime) -> _Phase:
 
 def _phase(window: Window, moment: datetime) -> _Phase:
     lasts = timedelta(seconds=window.seconds)
-    anew = moment + _WORKED_OUT_ANEW
+    anew = moment + _RECOMPUTED_AFTER
     beginnings = _beginnings_after(window, moment - lasts)
     begin = next(beginnings, None)
     if begin is None or begin > moment:
         return _Phase(moment, anew if begin is None else min(begin, anew), is_open=False)
     end = begin + lasts
     follows = None
-    for follows in islice(beginnings, _LOOKED_AHEAD):
+    for follows in islice(beginnings, _BEGINNINGS_AHEAD):
         if follows > end:
             return _Phase(moment, min(end, anew), is_open=True, until=end)
         end = follows + lasts

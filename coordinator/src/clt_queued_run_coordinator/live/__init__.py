@@ -15,12 +15,12 @@ from clt_queued_run_coordinator.live.changes import (
     iso,
 )
 from clt_queued_run_coordinator.live.reading import parse, read
-from clt_queued_run_coordinator.live.writing import TURN, clear_limit, pause, resume, set_limit, write
+from clt_queued_run_coordinator.live.writing import LOCK_KEY, clear_limit, pause, resume, set_limit, write
 
 __all__ = [
     "EVERY_CODE_LOCATION",
+    "LOCK_KEY",
     "PREFIX",
-    "TURN",
     "Change",
     "EndHasPassedError",
     "Kind",

@@ -28,7 +28,7 @@ from clt_queued_run_coordinator.live.reading import parse
 from clt_queued_run_coordinator.text.one_line import one_line
 from clt_queued_run_coordinator.transaction import transaction
 
-TURN = f"{PREFIX}.turn"
+LOCK_KEY = f"{PREFIX}.turn"
 """The key that each writer writes first, and so has to itself until the end of its transaction."""
 
 _TAKES_BACK = {
@@ -119,7 +119,7 @@ def write(
     with _connected(where) as connection:
         number = uuid.uuid4().hex
         # Writers come one after the other from here on, so that the history has their order.
-        _put(connection, [TURN], number)
+        _put(connection, [LOCK_KEY], number)
         names = sorted({code_location, *known})
         stored = _stored(connection, [_key(any_kind, name) for name in names for any_kind in Kind])
         at = database_clock.moment(connection.execute(db.select(database_clock.now(connection))).scalar_one())

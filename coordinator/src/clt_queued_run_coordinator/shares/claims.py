@@ -33,7 +33,7 @@ class Claim:
     min: int = 0
 
     @property
-    def most(self) -> int:
+    def max_in_progress(self) -> int:
         """The most runs it could have in progress once its queue has been started as far as allowed."""
         demand = self.in_progress + self.queued
         return max(self.in_progress, demand if self.limit is None else min(self.limit, demand))
@@ -138,7 +138,7 @@ class Claims:
             groups={name: claim.after(of_groups.get(name, 0)) for name, claim in self.groups.items()},
         )
 
-    def anew(self) -> "Claims":
+    def from_scratch(self) -> "Claims":
         """The claims as if nothing ran and all of it were queued."""
 
         def of(claims: Mapping[str, Claim]) -> dict[str, Claim]:

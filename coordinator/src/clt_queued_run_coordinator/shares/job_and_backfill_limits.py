@@ -41,8 +41,8 @@ class JobAndBackfillLimits:
         """The turns by code location, of those that were asked for."""
         self._of_job: Counter[tuple[str, str]] = Counter()
         self._of_backfill: Counter[tuple[str, str]] = Counter()
-        for code_location, of_run in in_progress if limits.has_limits_within else ():
-            self.take(code_location, of_run)
+        for code_location, of_run in in_progress if limits.has_job_or_backfill_limits else ():
+            self.count(code_location, of_run)
 
     def copy(self) -> "JobAndBackfillLimits":
         """The same, to go on counting from here."""
@@ -67,7 +67,7 @@ class JobAndBackfillLimits:
         most = entry.max_per_backfill
         return backfill is None or most is None or self._of_backfill[code_location, backfill] < most
 
-    def take(self, code_location: str, of_run: JobAndBackfill) -> None:
+    def count(self, code_location: str, of_run: JobAndBackfill) -> None:
         """Count a run that is in progress, or starts."""
         entry = self._entry(code_location)
         job, backfill, _ = of_run
@@ -76,9 +76,9 @@ class JobAndBackfillLimits:
         if backfill is not None and entry.max_per_backfill is not None:
             self._of_backfill[code_location, backfill] += 1
 
-    def room_of(self, code_location: str) -> MayStart | None:
+    def room_check(self, code_location: str) -> MayStart | None:
         """`has_room` of one code location; None where it has no such limits."""
-        if not self._entry(code_location).has_limits_within and code_location not in self._manual_only:
+        if not self._entry(code_location).has_job_or_backfill_limits and code_location not in self._manual_only:
             return None
         return lambda of_run: self.has_room(code_location, of_run)
 
@@ -98,7 +98,7 @@ class JobAndBackfillLimits:
 
     def start(self, code_location: str, run: QueuedRun, of_run: JobAndBackfill) -> None:
         """Count a run that starts, which was handed out last of its code location."""
-        self.take(code_location, of_run)
+        self.count(code_location, of_run)
         turns = self.turns_of(code_location)
         if turns:
             turns.start(run.id)
@@ -112,7 +112,7 @@ def lane_key(limits: CodeLocationLimits) -> LaneKey | None:
     Returns:
         None where nothing is configured within a code location.
     """
-    if not (limits.has_limits_within or limits.has_backfill_shares or limits.lets_manual_launches_pass):
+    if not (limits.has_job_or_backfill_limits or limits.has_backfill_shares or limits.lets_manual_launches_pass):
         return None
 
     def what_counts(code_location: str, of_run: JobAndBackfill) -> JobAndBackfill:

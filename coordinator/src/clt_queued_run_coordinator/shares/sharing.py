@@ -11,7 +11,7 @@ def share(claims: Claims, slots: int) -> dict[str, int]:
         claims: Of everybody.
         slots: All slots that runs of code locations may use, 0 or more.
     """
-    return deal(claims.anew(), slots)
+    return deal(claims.from_scratch(), slots)
 
 
 def allow(claims: Claims, slots: int) -> dict[str, int]:
@@ -39,7 +39,7 @@ def deal(claims: Claims, free: int) -> dict[str, int]:
         What each code location has then, its runs in progress included.
     """
     turns = Turns(claims, fair=True)
-    most = {name: claim.most for name, claim in claims.code_locations.items()}
+    most = {name: claim.max_in_progress for name, claim in claims.code_locations.items()}
     dealt = {name: claim.in_progress for name, claim in claims.code_locations.items()}
     for name, in_progress in dealt.items():
         if in_progress < most[name]:

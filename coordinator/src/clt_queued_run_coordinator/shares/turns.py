@@ -20,7 +20,7 @@ Key = tuple[Any, ...]
 """The smallest goes first. The name of the code location comes last, the place of its run before it."""
 
 
-class _Party:
+class _Contender:
     """Whoever gets slots: its claim, and what it was dealt."""
 
     __slots__ = ("claim", "dealt")
@@ -60,8 +60,8 @@ class Turns:
     def __init__(self, claims: Claims, *, fair: bool) -> None:
         self._fair = fair
         self._place_from = 3 if fair else 1
-        self._code_locations = {name: _Party(claim) for name, claim in claims.code_locations.items()}
-        self._groups = {name: _Party(claim) for name, claim in claims.groups.items()}
+        self._code_locations = {name: _Contender(claim) for name, claim in claims.code_locations.items()}
+        self._groups = {name: _Contender(claim) for name, claim in claims.groups.items()}
         self._group_of = claims.group_of
         self._waiting_in: dict[str, list[Key]] = {name: [] for name in claims.groups}
         self._first_of: dict[str, Key] = {}

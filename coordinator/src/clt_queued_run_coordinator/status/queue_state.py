@@ -8,7 +8,12 @@ from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concur
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.limits.configuration import Group
-from clt_queued_run_coordinator.limits.in_force import LimitInForce, default_limit, limits_of, named_in
+from clt_queued_run_coordinator.limits.in_force import (
+    LimitInForce,
+    code_locations_named_in,
+    default_limit,
+    limits_of,
+)
 from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.live import LiveChanges
 from clt_queued_run_coordinator.live import read as read_live_changes
@@ -118,7 +123,7 @@ def read(instance: DagsterInstance, settings: Settings) -> QueueState:
         counts = run_counts.read(connection)
         live = read_live_changes(connection)
         daemon = daemon_state.read(connection)
-        refused = read_refused(connection) if settings.code_location_limits.limits_queues else {}
-    names = {*settings.code_location_limits.named, *live.code_locations, *counts.by_code_location}
-    names |= named_in(settings.tag_concurrency_limits)
+        refused = read_refused(connection) if settings.code_location_limits.has_queue_limits else {}
+    names = {*settings.code_location_limits.named_locations, *live.code_locations, *counts.by_code_location}
+    names |= code_locations_named_in(settings.tag_concurrency_limits)
     return QueueState(settings, counts, live, limits_of(names, settings, live), daemon, refused)

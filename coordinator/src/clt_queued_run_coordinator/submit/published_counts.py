@@ -1,8 +1,9 @@
-"""How many runs of each code location are queued, left by the daemon at each tick for those who submit runs.
+"""The number of queued runs of each code location, which the daemon publishes at its ticks for submits to read.
 
-To count the runs of one code location takes longer the more runs others have queued, and the daemon knows their
-number at each tick. It is old when somebody reads it; what was queued since can be told by when it was changed.
-Written only where `max_queued` is configured, in one key of Dagster's key-value store.
+Counting the runs of one code location takes longer the more runs the others have queued, and the daemon knows the
+numbers at each tick anyway. They are slightly out of date when a submit reads them; what was queued since can be
+counted by its time of change. The counts are one key of Dagster's key-value store, written only where `max_queued`
+is configured.
 """
 
 import json
@@ -23,8 +24,8 @@ class PublishedCounts:
     """What the daemon counted at one tick.
 
     Attributes:
-        newest: When the run that was changed last of all queued ones was changed, as the database has it.
-        queued: The queued runs of each code location that has any.
+        newest: The time of the most recent change to a queued run, as the database has it.
+        queued: The number of queued runs of each code location that has any.
     """
 
     newest: datetime
@@ -32,13 +33,13 @@ class PublishedCounts:
 
 
 def publish(instance: DagsterInstance, counts: PublishedCounts) -> None:
-    """Leave counts."""
+    """Publish counts."""
     data = {"newest": counts.newest.isoformat(), "queued": dict(counts.queued)}
     instance.daemon_cursor_storage.set_cursor_values({KEY: json.dumps(data)})
 
 
 def read(connection: db.Connection) -> PublishedCounts | None:
-    """What the daemon left last; None where it has left nothing, or nothing that can be understood.
+    """The counts that were published last; None if there are none or they can't be read.
 
     Args:
         connection: To the instance's run database.
@@ -51,7 +52,7 @@ def read(connection: db.Connection) -> PublishedCounts | None:
         queued = {str(name): int(number) for name, number in data["queued"].items()}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         return None
-    # A moment with a time zone isn't the database's, and can't be compared with it.
+    # The database's timestamps have no time zone. One that has can't be compared with them.
     return (
         None if newest.tzinfo or any(number < 0 for number in queued.values()) else PublishedCounts(newest, queued)
     )

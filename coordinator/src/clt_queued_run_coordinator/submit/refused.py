@@ -1,7 +1,7 @@
-"""How many submits were refused of each code location, counted in the instance's database.
+"""Counts the refused submits of each code location in the instance's database.
 
-One key of Dagster's key-value store for each code location, whose number is raised by the database itself: so none
-is lost among processes. The keys are no live changes and lie outside of their prefix.
+Each code location has a key of its own in Dagster's key-value store. The database itself increments the number, so
+that concurrent processes lose none. The keys are outside the prefix of the live changes.
 """
 
 import re
@@ -21,13 +21,13 @@ _COUNT_ONE = db.text(
 
 
 def count_refused(instance: DagsterInstance, code_location: str) -> None:
-    """Count a refused submit, in a transaction of its own."""
+    """Count one refused submit, in a separate transaction."""
     with run_database(instance).connect() as connection:
         connection.execute(_COUNT_ONE, {"key": f"{PREFIX}{code_location}"})
 
 
 def read_refused(connection: db.Connection) -> dict[str, int]:
-    """How many submits were ever refused, by code location; those without one are left out.
+    """The number of submits ever refused, for each code location that has any.
 
     Args:
         connection: To the instance's run database.

@@ -1,10 +1,13 @@
-"""Lets few submits at a time look at the queue of a code location and queue their run.
+"""Bounds how many submits count the queue of a code location and queue their run at the same time.
 
-A submit looks how many runs are queued and queues its own a moment later. Where `TOGETHER` submits do so at a
-time, the queue can grow by so many behind the look of each: while there is room for that they pass together, and
-else one by one. On PostgreSQL each passes with one of so many advisory locks, or with all of them. These last for
-a transaction: they end with the connection too, and PgBouncer may pool transactions. On SQLite, which has one
-writer at a time anyway, all pass one by one, with a lock file beside the database.
+A submit counts the queued runs and queues its own a moment later. While `CONCURRENT_SUBMITS` submits do so at
+once, the queue can grow by that many after each count. As long as there is room for all of them they pass
+together; otherwise they pass one by one.
+
+On PostgreSQL a submit holds one of `CONCURRENT_SUBMITS` advisory locks to pass together with others, and all of
+them to pass alone. The locks belong to a transaction, so they end with the connection and work behind PgBouncer
+in transaction mode. On SQLite, which has one writer at a time anyway, all submits pass one by one, with a lock
+file beside the database.
 """
 
 import hashlib
@@ -20,31 +23,31 @@ from clt_queued_run_coordinator._dagster import DagsterInstance, run_database
 from clt_queued_run_coordinator.tagging.writing import write_tags
 from clt_queued_run_coordinator.transaction import transaction
 
-TOGETHER = 8
-"""How many submits of a code location pass at a time where there is room, and how many connections of a process
-wait for it at most."""
+CONCURRENT_SUBMITS = 8
+"""The number of submits of a code location that pass together while there is room. It is also the most connections
+with which a process waits for one code location."""
 
-PATIENCE_SECONDS = 60
-"""How long a submit waits for those before it, until it fails."""
+LOCK_TIMEOUT_SECONDS = 60
+"""How long a submit waits for the ones before it. After that it fails."""
 
 _POLL_SECONDS = 0.01
-"""How often SQLite's lock file is tried."""
+"""The interval between two attempts to take SQLite's lock file."""
 
 _LOCK_NOT_AVAILABLE = "55P03"
-"""PostgreSQL's code for a lock that was waited for too long."""
+"""PostgreSQL's error code for a lock timeout."""
 
-Look = Callable[[db.Connection, int], bool]
-"""Looks whether there is room for a run, beside so many others that may be queued in the same moment."""
+HasRoom = Callable[[db.Connection, int], bool]
+"""Whether there is room for a run, beside a number of other runs that may be queued at the same moment."""
 
 
 class SubmitLockError(Exception):
-    """The submits before this one did not get ready in time."""
+    """The submits before this one did not finish in time."""
 
     def __init__(self, code_location: str) -> None:
         super().__init__(
-            f"The run of code location {code_location!r} can't be queued: max_queued limits how many are, and"
-            f" other submits have held the count for {PATIENCE_SECONDS} s. Submit it again; if this lasts,"
-            " look for a process that hangs amid a submit."
+            f"The run of code location {code_location!r} can't be queued: it has a max_queued, and other submits"
+            f" have held its lock for {LOCK_TIMEOUT_SECONDS} s. Submit the run again; if this persists, look for a"
+            " process that hangs in the middle of a submit."
         )
 
 
@@ -56,40 +59,40 @@ class SubmitLock:
 
     @contextmanager
     def held(
-        self, instance: DagsterInstance, code_location: str, tags: Mapping[str, str], look: Look
+        self, instance: DagsterInstance, code_location: str, tags: Mapping[str, str], has_room: HasRoom
     ) -> Iterator[bool]:
-        """Keep others from queueing runs of a code location on the strength of the same room.
+        """Keep other submits from queueing runs of a code location into the same room.
 
         Args:
-            instance: Whose queue.
-            code_location: Its name.
-            tags: To be written before, see `write_tags`; on PostgreSQL through the same connection, since to
-                connect costs more than all the rest.
-            look: Called while they are kept out.
+            instance: The instance.
+            code_location: The code location's name.
+            tags: Tags to write first; see `write_tags`. On PostgreSQL they go through the same connection, because
+                connecting costs more than everything else.
+            has_room: Called while other submits are kept out.
 
         Yields:
             Whether there is room.
 
         Raises:
-            SubmitLockError: Others have kept this one out for too long.
+            SubmitLockError: Other submits held the lock for too long.
         """
         with self._place_in_this_process(code_location):
             among_processes = ExitStack()
             try:
                 connection = among_processes.enter_context(run_database(instance).connect())
                 write_tags(connection if connection.dialect.name == "postgresql" else instance, tags)
-                passing = _PASSING[connection.dialect.name](connection, code_location, look)
+                passing = _PASSING[connection.dialect.name](connection, code_location, has_room)
                 yield among_processes.enter_context(passing)
             finally:
-                # What was queued is queued, even if the connection has been lost meanwhile, and the lock with it.
+                # The run is queued by now, even if the connection was lost meanwhile and the lock with it.
                 with suppress(db.exc.SQLAlchemyError):
                     among_processes.close()
 
     @contextmanager
     def _place_in_this_process(self, code_location: str) -> Iterator[None]:
-        """Wait here before there is a connection."""
-        places = self._in_this_process.setdefault(code_location, threading.Semaphore(TOGETHER))
-        if not places.acquire(timeout=PATIENCE_SECONDS):
+        """Wait before opening a connection."""
+        places = self._in_this_process.setdefault(code_location, threading.Semaphore(CONCURRENT_SUBMITS))
+        if not places.acquire(timeout=LOCK_TIMEOUT_SECONDS):
             raise SubmitLockError(code_location)
         try:
             yield
@@ -98,23 +101,25 @@ class SubmitLock:
 
 
 @contextmanager
-def _on_postgresql(connection: db.Connection, code_location: str, look: Look) -> Iterator[bool]:
+def _on_postgresql(connection: db.Connection, code_location: str, has_room: HasRoom) -> Iterator[bool]:
     with transaction(connection):
         _take_one(connection, code_location)
-        if look(connection, TOGETHER - 1):
+        if has_room(connection, CONCURRENT_SUBMITS - 1):
             yield True
             return
     with transaction(connection):
         _take_all(connection, code_location)
-        yield look(connection, 0)
+        yield has_room(connection, 0)
 
 
-_SETTINGS = f"SET LOCAL lock_timeout = '{PATIENCE_SECONDS}s'; SET LOCAL idle_in_transaction_session_timeout = 0"
+_SETTINGS = (
+    f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'; SET LOCAL idle_in_transaction_session_timeout = 0"
+)
 """Of the transaction; sent with its first statement, to save a round trip."""
 
 
 def _take_one(connection: db.Connection, code_location: str) -> None:
-    """Take the first lock that is free, or wait for any one."""
+    """Take the first free lock, or wait for a random one."""
     numbers = _numbers(code_location)
     random.shuffle(numbers)
     free = f"SELECT number FROM unnest(ARRAY{numbers}) AS number WHERE pg_try_advisory_xact_lock(number) LIMIT 1"  # noqa: S608 - numbers of our own
@@ -123,7 +128,7 @@ def _take_one(connection: db.Connection, code_location: str) -> None:
 
 
 def _take_all(connection: db.Connection, code_location: str) -> None:
-    """Take every lock, each submit in the same order."""
+    """Take all locks, in the same order in every submit."""
     connection.exec_driver_sql(_SETTINGS)
     _wait(connection, code_location, _numbers(code_location))
 
@@ -147,26 +152,28 @@ def _numbers(code_location: str) -> list[int]:
             "big",
             signed=True,
         )
-        for place in range(TOGETHER)
+        for place in range(CONCURRENT_SUBMITS)
     ]
 
 
 @contextmanager
-def _on_sqlite(connection: db.Connection, code_location: str, look: Look) -> Iterator[bool]:
+def _on_sqlite(connection: db.Connection, code_location: str, has_room: HasRoom) -> Iterator[bool]:
     database = connection.engine.url.database or ""
     with ExitStack() as lock:
-        if not _ON_SQLITE.acquire(timeout=PATIENCE_SECONDS):
+        if not _ON_SQLITE.acquire(timeout=LOCK_TIMEOUT_SECONDS):
             raise SubmitLockError(code_location)
         lock.callback(_ON_SQLITE.release)
         if not database.startswith("file:"):  # else it is in the memory of this process
             try:
-                lock.enter_context(FileLock(f"{database}.submit.lock").acquire(PATIENCE_SECONDS, _POLL_SECONDS))
+                lock.enter_context(
+                    FileLock(f"{database}.submit.lock").acquire(LOCK_TIMEOUT_SECONDS, _POLL_SECONDS)
+                )
             except Timeout as error:
                 raise SubmitLockError(code_location) from error
-        yield look(connection, 0)
+        yield has_room(connection, 0)
 
 
 _ON_SQLITE = threading.Lock()
-"""Among the threads of this process, which would poll for the file."""
+"""Orders the threads of this process, so that they don't all poll for the file."""
 
 _PASSING = {"postgresql": _on_postgresql, "sqlite": _on_sqlite}
