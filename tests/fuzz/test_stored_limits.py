@@ -41,7 +41,7 @@ values = (
     | (json_values | changes).map(json.dumps)
     | damaged(json.dumps(RIGHT).encode()).map(lambda content: content.decode(errors="replace"))
 )
-ENTRY = history.Entry(RIGHT["at"], "somebody@host", A, "limit", None, 3).as_data()  # type: ignore[arg-type]
+ENTRY = history.HistoryEntry(RIGHT["at"], "somebody@host", A, "limit", None, 3).as_data()  # type: ignore[arg-type]
 entries = st.builds(
     lambda key, value: json.dumps({**ENTRY, key: value}), st.sampled_from(sorted(ENTRY)), json_values
 ) | damaged(json.dumps(ENTRY).encode()).map(lambda content: content.decode(errors="replace"))

@@ -4,7 +4,8 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from clt_queued_run_coordinator.limits.configuration import ConfigurationError, parse
+from clt_queued_run_coordinator.limits.configuration import ConfigurationError
+from clt_queued_run_coordinator.limits.parsing import parse
 from clt_queued_run_coordinator.limits.windows import open_window
 from hypothesis import given, settings
 from hypothesis import strategies as st

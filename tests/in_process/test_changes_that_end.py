@@ -8,7 +8,7 @@ import pytest
 from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator._dagster import run_database
 from clt_queued_run_coordinator.live import EVERY_CODE_LOCATION, Kind, LiveChanges, database_clock, history
-from clt_queued_run_coordinator.live.history import Entry
+from clt_queued_run_coordinator.live.history import HistoryEntry
 
 from tests.run_queue import A, B, RunQueue
 
@@ -45,7 +45,7 @@ def changes(queue: RunQueue) -> LiveChanges:
         return live.read(connection)
 
 
-def told(queue: RunQueue) -> list[Entry]:
+def told(queue: RunQueue) -> list[HistoryEntry]:
     """The history."""
     with run_database(queue.instance).connect() as connection:
         return history.read(connection)

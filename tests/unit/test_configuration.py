@@ -6,12 +6,12 @@ import pytest
 import yaml
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.limits.configuration import (
+    CodeLocationEntry,
     CodeLocationLimits,
     ConfigurationError,
-    Entry,
     Sharing,
-    parse,
 )
+from clt_queued_run_coordinator.limits.parsing import parse
 from clt_queued_run_coordinator.opening import describe_error
 from dagster import DagsterInvalidConfigError
 from dagster._serdes import ConfigurableClassData
@@ -43,7 +43,9 @@ def test_the_whole_option() -> None:
     )
     assert coordinator.settings.max_concurrent_runs == 30
     assert coordinator.settings.code_location_limits == CodeLocationLimits(
-        default=Entry(5), entries={"a": Entry(10), "b": Entry(20, 2.0), "c": Entry(5, 0.5)}, sharing=Sharing.FAIR
+        default=CodeLocationEntry(5),
+        entries={"a": CodeLocationEntry(10), "b": CodeLocationEntry(20, 2.0), "c": CodeLocationEntry(5, 0.5)},
+        sharing=Sharing.FAIR,
     )
 
 

@@ -4,17 +4,18 @@ from typing import Any
 
 import pytest
 from clt_queued_run_coordinator.limits.configuration import (
+    CodeLocationEntry,
     CodeLocationLimits,
     ConfigurationError,
-    Entry,
     PerJob,
-    parse,
 )
+from clt_queued_run_coordinator.limits.parsing import parse
 from clt_queued_run_coordinator.queue.queued_run import NO_CODE_LOCATION, JobAndBackfill
 from clt_queued_run_coordinator.shares.job_and_backfill_limits import JobAndBackfillLimits, lane_key
 
 LIMITS = CodeLocationLimits(
-    default=Entry(max_per_job=PerJob(2, {"hourly": 1, "free": 5})), entries={"b": Entry(max_per_backfill=1)}
+    default=CodeLocationEntry(max_per_job=PerJob(2, {"hourly": 1, "free": 5})),
+    entries={"b": CodeLocationEntry(max_per_backfill=1)},
 )
 
 
@@ -47,7 +48,7 @@ def test_a_copy_counts_by_itself() -> None:
 
 def test_runs_of_no_code_location_are_free() -> None:
     """As with every limit."""
-    limits = CodeLocationLimits(default=Entry(max_per_job=PerJob(0)))
+    limits = CodeLocationLimits(default=CodeLocationEntry(max_per_job=PerJob(0)))
     assert JobAndBackfillLimits(limits).has_room(NO_CODE_LOCATION, JobAndBackfill("x"))
     assert not JobAndBackfillLimits(limits).has_room("a", JobAndBackfill("x"))
 
@@ -55,7 +56,10 @@ def test_runs_of_no_code_location_are_free() -> None:
 def test_only_what_is_limited_is_kept_apart() -> None:
     """So that thousands of jobs or backfills without a limit make one line."""
     limits = CodeLocationLimits(
-        entries={"a": Entry(max_per_job=PerJob(None, {"x": 1})), "b": Entry(max_per_backfill=1)}
+        entries={
+            "a": CodeLocationEntry(max_per_job=PerJob(None, {"x": 1})),
+            "b": CodeLocationEntry(max_per_backfill=1),
+        }
     )
     what_counts = lane_key(limits)
     assert what_counts
@@ -63,7 +67,7 @@ def test_only_what_is_limited_is_kept_apart() -> None:
     assert what_counts("a", JobAndBackfill("y", "one")) == JobAndBackfill()
     assert what_counts("b", JobAndBackfill("x", "one")) == JobAndBackfill(None, "one")
     assert what_counts("c", JobAndBackfill("x", "one")) == JobAndBackfill()
-    assert lane_key(CodeLocationLimits(default=Entry(3))) is None
+    assert lane_key(CodeLocationLimits(default=CodeLocationEntry(3))) is None
 
 
 @pytest.mark.parametrize("key", ["max_per_job", "max_per_backfill", "backfill_share", "breaker.manual_launches"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
-from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits, Entry
+from clt_queued_run_coordinator.limits.configuration import CodeLocationEntry, CodeLocationLimits
 from clt_queued_run_coordinator.limits.in_force import Source, resolve
 from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
 from clt_queued_run_coordinator.limits.windows import Window
@@ -13,7 +13,7 @@ from clt_queued_run_coordinator.live import EVERY_CODE_LOCATION, Change, LiveCha
 
 A = "code-location-a"
 PER_VALUE = {"applyLimitPerUniqueValue": True}
-CONFIGURED = CodeLocationLimits(default=Entry(5), entries={A: Entry(10, weight=2.0)})
+CONFIGURED = CodeLocationLimits(default=CodeLocationEntry(5), entries={A: CodeLocationEntry(10, weight=2.0)})
 
 
 def change(value: int, minute: int = 0) -> Change:
@@ -54,7 +54,9 @@ def test_the_limit_in_force(
 
 WINDOW = Window("0 8 * * *", 3600, 4)
 AT_EIGHT = datetime(2026, 1, 1, 8, tzinfo=timezone.utc)
-WITH_WINDOW = CodeLocationLimits(default=Entry(5, windows=(WINDOW,)), entries={A: Entry(10, windows=(WINDOW,))})
+WITH_WINDOW = CodeLocationLimits(
+    default=CodeLocationEntry(5, windows=(WINDOW,)), entries={A: CodeLocationEntry(10, windows=(WINDOW,))}
+)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
-from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits, ConfigurationError, parse
+from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits, ConfigurationError
 from clt_queued_run_coordinator.limits.minimums import kept_slots, refuse_minimums_above_total
+from clt_queued_run_coordinator.limits.parsing import parse
 
 
 def limits(**option: Any) -> CodeLocationLimits:

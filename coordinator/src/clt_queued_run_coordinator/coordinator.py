@@ -19,11 +19,16 @@ from clt_queued_run_coordinator._dagster import (
 )
 from clt_queued_run_coordinator.daemon.seam import DaemonSeam
 from clt_queued_run_coordinator.daemon.tick_handler import TickHandler
-from clt_queued_run_coordinator.limits import configuration
-from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits, ConfigurationError, QueueReading
+from clt_queued_run_coordinator.limits.configuration import (
+    OPTION,
+    CodeLocationLimits,
+    ConfigurationError,
+    QueueReading,
+)
 from clt_queued_run_coordinator.limits.in_force import effective_limits
 from clt_queued_run_coordinator.limits.lazy_tag_limits import LazyTagLimits
 from clt_queued_run_coordinator.limits.minimums import refuse_minimums_above_total
+from clt_queued_run_coordinator.limits.parsing import parse
 from clt_queued_run_coordinator.limits.schema import schema
 from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
@@ -58,7 +63,7 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         **options: Any,
     ) -> None:
         super().__init__(inst_data=inst_data, **options)
-        limits = configuration.parse(code_location_limits)
+        limits = parse(code_location_limits)
         own = super().get_run_queue_config()
         self.settings = Settings(
             max_concurrent_runs=own.max_concurrent_runs,
@@ -78,7 +83,7 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
     def config_type(cls) -> dict[str, Any]:
         """Dagster's own options, as this version of it has them, and ours."""
         own = cast("dict[str, Any]", super().config_type())
-        return {**own, configuration.OPTION: schema()}
+        return {**own, OPTION: schema()}
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]) -> Self:
@@ -150,7 +155,7 @@ def refuse_unfit_limits(coordinator: CLTQueuedRunCoordinator, runs: Mapping[str,
     if coordinator.is_limiting and "tag_concurrency_limits" in runs:
         raise ConfigurationError(
             "concurrency.runs.tag_concurrency_limits of the instance, empty or not, replaces the coordinator's"
-            f" {configuration.OPTION}; take the key out, or move its entries to"
+            f" {OPTION}; take the key out, or move its entries to"
             " run_coordinator.config.tag_concurrency_limits."
         )
     settings = coordinator.settings.as_replaced_by(runs)

@@ -14,7 +14,7 @@ from clt_queued_run_coordinator._dagster import run_database
 from clt_queued_run_coordinator.cli.instance import WIDTH_WITHOUT_TERMINAL, the_instance
 from clt_queued_run_coordinator.live import EVERY_CODE_LOCATION
 from clt_queued_run_coordinator.live import history as changes
-from clt_queued_run_coordinator.live.history import Entry
+from clt_queued_run_coordinator.live.history import HistoryEntry
 from clt_queued_run_coordinator.text.formats import timestamp
 
 
@@ -42,7 +42,7 @@ def history(code_location: str | None, limit: int, output: str) -> None:
         click.echo("No live change was made.", err=True)
 
 
-def history_table(entries: list[Entry]) -> Table:
+def history_table(entries: list[HistoryEntry]) -> Table:
     """A line for each change."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for heading in ("WHEN", "WHO", "CODE LOCATION", "CHANGE", "UNTIL"):
@@ -65,7 +65,7 @@ def _moment(text: str | None) -> str:
     return timestamp(datetime.fromisoformat(text)) if text else ""
 
 
-def _what(entry: Entry) -> str:
+def _what(entry: HistoryEntry) -> str:
     if entry.change == "limit":
         what = "limit cleared" if entry.after is None else f"limit {entry.after}"
         return what if entry.before is None else f"{what}, {entry.before} before"

@@ -13,7 +13,7 @@ from typing import Any
 from clt_queued_run_coordinator._dagster import DagsterRun, RunRecord
 from clt_queued_run_coordinator.daemon.next_tick import NextTick
 from clt_queued_run_coordinator.explain.run_facts import FullPool, RunFacts, moment
-from clt_queued_run_coordinator.limits.configuration import Entry
+from clt_queued_run_coordinator.limits.configuration import CodeLocationEntry
 from clt_queued_run_coordinator.limits.in_force import LimitInForce, Source, is_per_unique_value, limits_of
 from clt_queued_run_coordinator.live import Change
 from clt_queued_run_coordinator.queue.queued_run import NO_CODE_LOCATION, JobAndBackfill, is_manual
@@ -375,7 +375,7 @@ def _prioritize(facts: RunFacts) -> str:
     return f"dagster-clt prioritize {facts.run.run_id} N"
 
 
-def _entry(facts: RunFacts) -> Entry:
+def _entry(facts: RunFacts) -> CodeLocationEntry:
     return facts.tick.settings.code_location_limits.entry(facts.code_location)
 
 

@@ -8,8 +8,9 @@ from clt_queued_run_coordinator.helm.known_keys import USER_DEPLOYMENTS
 from clt_queued_run_coordinator.helm.options import OPTIONS
 from clt_queued_run_coordinator.helm.values import HelmValues
 from clt_queued_run_coordinator.helm.yaml import Path, dotted
-from clt_queued_run_coordinator.limits.configuration import ConfigurationError, parse
+from clt_queued_run_coordinator.limits.configuration import ConfigurationError
 from clt_queued_run_coordinator.limits.minimums import minimums_above_total
+from clt_queued_run_coordinator.limits.parsing import parse
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.text.similar_names import most_similar
 

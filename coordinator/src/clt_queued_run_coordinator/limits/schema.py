@@ -10,7 +10,7 @@ from clt_queued_run_coordinator.limits.configuration import HALF_LIFE_SECONDS, Q
 
 
 def schema() -> Field:
-    """The schema of the option; what it can't say `configuration.parse` refuses."""
+    """The schema of the option; what it can't say `parsing.parse` refuses."""
     return Field(
         Noneable(
             Shape(

@@ -21,7 +21,7 @@ KEPT = 500
 
 
 @dataclass(frozen=True)
-class Entry:
+class HistoryEntry:
     """One live change.
 
     Attributes:
@@ -59,7 +59,7 @@ class Entry:
         }
 
 
-def record(connection: db.Connection, number: str, entry: Entry) -> None:
+def record(connection: db.Connection, number: str, entry: HistoryEntry) -> None:
     """Keep an entry, and delete the oldest ones.
 
     Args:
@@ -80,7 +80,7 @@ def record(connection: db.Connection, number: str, entry: Entry) -> None:
     connection.execute(table.delete().where(table.c.key.like(f"{PREFIX}%"), table.c.id <= oldest))
 
 
-def read(connection: db.Connection) -> list[Entry]:
+def read(connection: db.Connection) -> list[HistoryEntry]:
     """The entries that can be understood, newest first.
 
     Args:
@@ -92,10 +92,10 @@ def read(connection: db.Connection) -> list[Entry]:
     return [entry for entry in entries if entry]
 
 
-def _entry(text: str) -> Entry | None:
+def _entry(text: str) -> HistoryEntry | None:
     try:
         data: Any = json.loads(text)
-        return Entry(
+        return HistoryEntry(
             at=_moment(data["at"]),
             by=one_line(str(data["by"])),
             code_location=str(data["code_location"]),

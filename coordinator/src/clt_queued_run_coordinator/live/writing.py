@@ -151,7 +151,7 @@ def write(
         history.record(
             connection,
             change.id,
-            history.Entry(
+            history.HistoryEntry(
                 at=at.isoformat(),
                 by=change.by,
                 code_location=code_location,

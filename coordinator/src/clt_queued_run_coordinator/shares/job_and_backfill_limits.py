@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
-from clt_queued_run_coordinator.limits.configuration import CodeLocationLimits, Entry
+from clt_queued_run_coordinator.limits.configuration import CodeLocationEntry, CodeLocationLimits
 from clt_queued_run_coordinator.queue.queued_run import (
     NO_CODE_LOCATION,
     JobAndBackfill,
@@ -51,8 +51,8 @@ class JobAndBackfillLimits:
         copy._of_job, copy._of_backfill = self._of_job.copy(), self._of_backfill.copy()
         return copy
 
-    def _entry(self, code_location: str) -> Entry:
-        return Entry() if code_location == NO_CODE_LOCATION else self._limits.entry(code_location)
+    def _entry(self, code_location: str) -> CodeLocationEntry:
+        return CodeLocationEntry() if code_location == NO_CODE_LOCATION else self._limits.entry(code_location)
 
     def has_room(self, code_location: str, of_run: JobAndBackfill) -> bool:
         """Whether one more run of its job and of its backfill may be in progress."""

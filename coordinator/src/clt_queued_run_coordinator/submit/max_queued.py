@@ -39,9 +39,9 @@ class QueueFullError(Exception):
 
     def __init__(self, run_id: str, code_location: str, max_queued: int) -> None:
         super().__init__(
-            f"Run {run_id} is refused: max_queued of code location {code_location!r} is {max_queued}, and that many"
-            " of its runs are queued. Launch it again when fewer are, cancel queued runs, or raise max_queued in"
-            " code_location_limits.locations or .default."
+            f"Run {run_id} is refused: max_queued of code location {code_location!r} is {max_queued}, and that"
+            " many of its runs are queued. Launch it again when fewer are, cancel queued runs, or raise max_queued"
+            " in code_location_limits.locations or .default."
         )
 
 
