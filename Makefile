@@ -23,15 +23,18 @@ COMPILE := $(RUN)/uv pip compile --quiet --universal --generate-hashes --no-stri
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# The environment is made anew when the lock or a member's metadata changes.
+# The environment is made anew when the lock or a member's metadata changes. `dg` looks for it in each project.
 $(VENV)/.made: requirements/build.txt requirements/dev.txt coordinator/pyproject.toml $(wildcard code_locations/*/pyproject.toml)
 	@echo "preparing the environment in $(VENV)"
 	@test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
 	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/build.txt
 	@$(RUN)/uv pip install --quiet --python $(RUN)/python --require-hashes --requirement requirements/dev.txt
 	@$(RUN)/uv pip install --quiet --python $(RUN)/python --no-deps $(addprefix --editable ,coordinator $(wildcard code_locations/*))
+	@for location in $(LOCATIONS); do \
+		test -e code_locations/$$location/.venv || ln -sfn ../../.venv code_locations/$$location/.venv; \
+	done
 	@touch $@
 
 .PHONY: setup
@@ -79,20 +82,36 @@ docs-serve: $(VENV)/.docs ## Show the documentation site while you write; PORT=3
 lock: ## Lock the newest allowed version of every package, with hashes
 	@test -x $(RUN)/uv || { $(PYTHON) -m venv $(VENV) && $(RUN)/python -m pip install --quiet uv; }
 	$(COMPILE) --group pyproject.toml:build --output-file requirements/build.txt
-	$(COMPILE) --group pyproject.toml:dev --output-file requirements/dev.txt
+	$(COMPILE) --group pyproject.toml:dev $(wildcard code_locations/*/pyproject.toml) --output-file requirements/dev.txt
 	$(COMPILE) --group pyproject.toml:docs --constraint requirements/dev.txt --output-file requirements/docs.txt
 	$(COMPILE) --group pyproject.toml:pictures --constraint requirements/dev.txt --output-file requirements/pictures.txt
 	$(COMPILE) --group pyproject.toml:system --constraint requirements/dev.txt --output-file requirements/system.txt
-	for location in $(LOCATIONS); do \
-		$(COMPILE) code_locations/$$location/pyproject.toml --constraint requirements/dev.txt \
-			--output-file code_locations/$$location/requirements.txt; \
-	done
+	for location in $(LOCATIONS); do $(MAKE) --no-print-directory lock-location LOCATION=$$location; done
 
+.PHONY: lock-location
+lock-location: # One code location, from the packages that are locked already
+	$(COMPILE) code_locations/$(LOCATION)/pyproject.toml --constraint requirements/dev.txt \
+		--output-file code_locations/$(LOCATION)/requirements.txt
+
+# NAME goes through the environment, where a shell doesn't read it.
+.PHONY: new-location
+new-location: export NAME := $(NAME)
+new-location: setup ## Add a code location: NAME=billing
+	@$(RUN)/python -m scripts.new_location "$$NAME"
+	@$(MAKE) --no-print-directory setup
+
+.PHONY: remove-location
+remove-location: export NAME := $(NAME)
+remove-location: setup ## Remove a code location: NAME=billing
+	@$(RUN)/python -m scripts.remove_location "$$NAME"
+
+# A code location is checked by itself: it shares no code with the others.
 .PHONY: lint
 lint: setup ## Check the style, the types and the Helm values
 	$(RUN)/ruff check
 	$(RUN)/ruff format --check
 	$(RUN)/mypy
+	for location in $(LOCATIONS); do MYPYPATH=code_locations/$$location/src $(RUN)/mypy code_locations/$$location; done
 	$(RUN)/dagster-clt check --values deploy/values.yaml
 	$(RUN)/dagster-clt check --values deploy/values.yaml --values deploy/test-cluster.yaml
 
@@ -176,4 +195,6 @@ e2e: setup ## Test the images, and a deployment of them on a cluster (KUBECONFIG
 
 .PHONY: clean
 clean: ## Remove the environment, the trial's state and what tools left
-	rm -rf $(VENV) "$(STATE)" .cache artifacts dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .nox
+	find code_locations -maxdepth 2 -name .venv -type l -delete
+	rm -rf $(VENV) "$(STATE)" .cache artifacts dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .nox
+	$(COMPILE) --group pyproject.toml:docs --constraint requirements/dev.txt --output-file requirements/docs.txt

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import tomlkit
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,15 @@ def test_the_local_trial_loads_every_folder() -> None:
     assert {(entry["location_name"], entry["module_name"]) for entry in loaded} == {
         (folder, module_of(folder)) for folder in FOLDERS
     }
+
+
+def test_dg_knows_every_folder() -> None:
+    """dg.toml names a project for each folder, and the project says which package it holds."""
+    projects = tomlkit.parse((ROOT / "dg.toml").read_text()).unwrap()["workspace"]["projects"]
+    assert {project["path"] for project in projects} == {f"code_locations/{folder}" for folder in FOLDERS}
+    for folder in FOLDERS:
+        settings = tomlkit.parse((ROOT / "code_locations" / folder / "pyproject.toml").read_text()).unwrap()
+        assert f"{settings['tool']['dg']['project']['root_module']}.definitions" == module_of(folder)
 
 
 def test_the_values_deploy_every_folder() -> None:
