@@ -15,6 +15,7 @@ LOCATIONS := $(patsubst code_locations/%/pyproject.toml,%,$(wildcard code_locati
 BUILDER ?= $(shell command -v podman || command -v docker || echo podman)
 REGISTRY ?= localhost
 VERSION ?= $(shell git describe --always --dirty)
+IMAGES ?= system $(LOCATIONS)
 BASE ?= docker.io/library/python:3.11-slim-bookworm
 BUILD = $(BUILDER) build --build-arg BASE=$(BASE) $(BUILD_OPTIONS)
 MEMBERS := dagster-clt-queued-run-coordinator $(LOCATIONS)
@@ -107,13 +108,20 @@ remove-location: setup ## Remove a code location: NAME=billing
 
 # A code location is checked by itself: it shares no code with the others.
 .PHONY: lint
-lint: setup ## Check the style, the types and the Helm values
+lint: setup ## Check the style, the types, the Helm values and the workflows
 	$(RUN)/ruff check
 	$(RUN)/ruff format --check
 	$(RUN)/mypy
 	for location in $(LOCATIONS); do MYPYPATH=code_locations/$$location/src $(RUN)/mypy code_locations/$$location; done
 	$(RUN)/dagster-clt check --values deploy/values.yaml
 	$(RUN)/dagster-clt check --values deploy/values.yaml --values deploy/test-cluster.yaml
+	$(RUN)/shellcheck .ci/*
+	$(RUN)/zizmor --quiet --offline .github
+
+# actionlint is a Go program; Go's module proxy has its checksum.
+.PHONY: lint-workflows
+lint-workflows: setup ## Check the GitHub workflows with actionlint too (needs Go)
+	PATH="$(CURDIR)/$(RUN):$$PATH" go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 .PHONY: test
 test: setup ## Run every test that needs no cluster
@@ -150,16 +158,21 @@ two-daemons: setup ## See what limits do where two daemons were started by mista
 wheel: setup ## Build the coordinator's wheel into dist/
 	$(RUN)/uv build --quiet --wheel coordinator --out-dir dist
 
+.PHONY: list-images
+list-images: ## Name the images, a line each
+	@printf '%s\n' $(IMAGES)
+
 .PHONY: images
-images: ## Build the images (VERSION, REGISTRY, BASE, BUILDER, BUILD_OPTIONS)
-	$(BUILD) --target system --tag $(REGISTRY)/system:$(VERSION) .
-	for location in $(LOCATIONS); do \
-		$(BUILD) --target code-location --build-arg LOCATION=$$location --tag $(REGISTRY)/$$location:$(VERSION) .; \
+images: ## Build the images (IMAGES, VERSION, REGISTRY, BASE, BUILDER, BUILD_OPTIONS)
+	for image in $(IMAGES); do \
+		target="code-location --build-arg LOCATION=$$image"; \
+		if [ "$$image" = system ]; then target=system; fi; \
+		$(BUILD) --target $$target --tag $(REGISTRY)/$$image:$(VERSION) .; \
 	done
 
 .PHONY: push
-push: ## Push the images to REGISTRY
-	for image in system $(LOCATIONS); do $(BUILDER) push $(REGISTRY)/$$image:$(VERSION); done
+push: ## Push the images to REGISTRY (IMAGES, VERSION)
+	for image in $(IMAGES); do $(BUILDER) push $(REGISTRY)/$$image:$(VERSION); done
 
 # The chart is a directory, an archive or a name such as dagster/dagster of a repository that Helm knows.
 CHART ?= dagster/dagster
@@ -172,6 +185,21 @@ deploy: setup ## Check the values, then install or upgrade the release (CHART, V
 	$(RUN)/dagster-clt check $(addprefix --values ,$(VALUES)) $(if $(wildcard $(CHART)),--chart $(CHART))
 	helm upgrade --install $(RELEASE) $(CHART) --namespace $(NAMESPACE) --create-namespace \
 		$(addprefix --values ,$(VALUES)) --wait --timeout 10m $(HELM_OPTIONS)
+
+.PHONY: release-values
+release-values: setup ## Write the values with the images of REGISTRY and VERSION to dist/values.yaml
+	@mkdir -p dist
+	$(RUN)/python -m scripts.release_values $(VALUES) --registry $(REGISTRY) --tag $(VERSION) --output dist/values.yaml
+
+LOCATION_CHART ?= dagster/dagster-user-deployments
+
+.PHONY: deploy-location
+deploy-location: setup ## Install or upgrade one code location as a release of its own (LOCATION, VERSION, REGISTRY, NAMESPACE)
+	@mkdir -p dist
+	$(RUN)/python -m scripts.release_values $(VALUES) --registry $(REGISTRY) --tag $(VERSION) \
+		--location "$(LOCATION)" --output "dist/$(LOCATION).yaml"
+	helm upgrade --install "$(LOCATION)" $(LOCATION_CHART) --namespace $(NAMESPACE) --values "dist/$(LOCATION).yaml" \
+		--wait --timeout 10m $(HELM_OPTIONS)
 
 .PHONY: monitoring
 monitoring: setup ## Write the files for the Prometheus operator from the plain ones in deploy/monitoring

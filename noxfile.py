@@ -72,6 +72,15 @@ for supported in VERSIONS:
 
 
 @nox.session
+def newest(session: nox.Session) -> None:
+    """Run the in-process tests on the newest Dagster, a pre-release too, whether it is supported or not."""
+    session.install("--prerelease", "allow", "dagster", "dagster-postgres", "sqlalchemy<2.1", *TESTS)
+    session.install("--no-deps", "--editable", "coordinator")
+    session.run("dagster", "--version")
+    session.run(*PYTEST, *(session.posargs or IN_PROCESS))
+
+
+@nox.session
 def dagsters_own(session: nox.Session) -> None:
     """Run Dagster's own tests of its coordinator and its daemon with ours, on the newest version."""
     install_dagster(session, NEWEST)
