@@ -1,7 +1,7 @@
 """The Helm values of a release: those of deploy/values.yaml with the images of one version in them.
 
-`make release-values` writes those of the whole deployment, and `make deploy-location` those of one code location for
-the chart dagster-user-deployments.
+`make release-values` writes those of the whole deployment, and `make deploy-location` those of one code location
+for the chart dagster-user-deployments.
 """
 
 import argparse
