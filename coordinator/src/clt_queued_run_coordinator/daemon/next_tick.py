@@ -1,6 +1,6 @@
-"""Which runs the next tick starts, worked out as a tick does. Nothing is written."""
+"""Works out which runs the next tick starts, by the same steps as a tick. Nothing is written."""
 
-import logging
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from typing import Any
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, DagsterRun, RunRecord, with_read_only_pools
 from clt_queued_run_coordinator.daemon.candidates import CANDIDATES_PER_LOCATION, CANDIDATES_PER_TICK
+from clt_queued_run_coordinator.daemon.selection import Selection
 from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.daemon.tick import Tick
-from clt_queued_run_coordinator.daemon.tick_handler import TickHandler
 from clt_queued_run_coordinator.queue import counts as run_counts
 from clt_queued_run_coordinator.queue.dagster_checks import DagsterChecks
 from clt_queued_run_coordinator.queue.front import FrontOfQueue
@@ -21,11 +21,11 @@ class NextTick:
     """What the next tick would do if it came now.
 
     Attributes:
-        starts: The runs that it starts, by the storage's number.
-        by_code_location: How many of each code location.
-        room: How many of each could start, by its limit and its group's; None for no limit.
-        checks: Dagster's own checks beside those runs; None where none could start.
-        runs: Those that start.
+        starts: The runs that it would start, by the storage's id.
+        by_code_location: The number of them, by code location.
+        room: How many runs of each code location could start by its limit and its group's; None for no limit.
+        checks: Dagster's own checks, with those runs counted; None if no run could start.
+        runs: The runs that it would start.
     """
 
     starts: frozenset[int]
@@ -40,12 +40,15 @@ def next_tick(
 ) -> NextTick:
     """Work out which runs the next tick starts.
 
+    Only the daemon's process knows which code locations it is backing off from, and where the last tick stopped in
+    a queue of held runs. Neither is taken into account.
+
     Args:
-        instance: Whose queue.
-        tick: With the runs in progress; what it says of queued runs is not used.
-        front: The front of the queue, read or not.
+        instance: The instance.
+        tick: The tick, with the runs in progress. Its counts of queued runs are not used.
+        front: The front of the queue; it is read if it hasn't been.
         state: What the daemon has stored.
-        at_least: How many runs of each code location are looked at in any case.
+        at_least: The least number of runs of each code location to look at.
     """
     slots = tick.slots or 0
     with run_counts.reading(instance) as connection:
@@ -55,23 +58,23 @@ def next_tick(
         claims = tick.claims(state.usage)
         room = {name: claims.room(name) for name in tick.queued}
         with_room = [name for name, most in room.items() if most != 0]
-        looked_at = CANDIDATES_PER_TICK // max(1, len(with_room))
-        if looked_at > CANDIDATES_PER_LOCATION:
-            front.read_more(connection, with_room, looked_at + slots)
+        candidates = CANDIDATES_PER_TICK // max(1, len(with_room))
+        if candidates > CANDIDATES_PER_LOCATION:
+            front.read_more(connection, with_room, candidates + slots)
     made: list[DagsterChecks] = []
 
-    def new_checks(
+    def make_checks(
         _instance: DagsterInstance, limits: Sequence[Mapping[str, Any]], in_progress: Sequence[RunRecord]
     ) -> DagsterChecks:
         made.append(DagsterChecks(with_read_only_pools(instance), limits, in_progress))
         return made[-1]
 
-    handler = TickHandler(tick.settings, logging.getLogger(__name__))
-    shown = handler.preview(instance, tick, front, state, new_checks)
+    usage = tick.advance_usage(state.usage, time.time())
+    selected = Selection(front, usage, make_checks=make_checks).choose(instance, tick)
     return NextTick(
-        starts=frozenset(queued.id for _, queued, _ in shown),
-        by_code_location=Counter(name for name, _, _ in shown),
+        starts=frozenset(run.queued.id for run in selected),
+        by_code_location=Counter(run.code_location for run in selected),
         room=room,
         checks=made[0] if made else None,
-        runs=[run for _, _, run in shown],
+        runs=[run.run for run in selected],
     )

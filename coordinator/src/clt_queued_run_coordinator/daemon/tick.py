@@ -21,7 +21,7 @@ from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
 from clt_queued_run_coordinator.live import Change, LiveChanges
 from clt_queued_run_coordinator.queue.queued_run import NO_CODE_LOCATION, JobAndBackfill, QueuedRun
-from clt_queued_run_coordinator.shares.claims import Claim, Claims, levels
+from clt_queued_run_coordinator.shares.claims import Claim, Claims, levels, with_groups
 from clt_queued_run_coordinator.shares.sharing import allow
 from clt_queued_run_coordinator.shares.usage import Usage
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, code_location_of
@@ -154,6 +154,21 @@ class Tick:
         names = {name for name in self.queued if self.limit(name) != 0 and name not in held}
         names |= set(self.in_progress_of)
         return levels({name: self.weight(name) for name in names}, self.settings.code_location_limits.groups)
+
+    def advance_usage(self, usage: Usage, now: float) -> Usage:
+        """The recent use by now, with code locations that have come back set level with the others.
+
+        Nothing is counted if sharing isn't fair.
+
+        Args:
+            usage: The use as of the last tick.
+            now: The daemon's clock, in seconds since 1970.
+        """
+        if not self.settings.is_fair:
+            return usage
+        limits = self.settings.code_location_limits
+        used = usage.advanced(now, with_groups(self.in_progress_of, limits.groups), limits.half_life)
+        return used.joined_by(self.competing())
 
     def weight(self, code_location: str) -> float:
         """How large a code location's share is beside the others'."""

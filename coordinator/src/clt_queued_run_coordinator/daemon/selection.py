@@ -1,0 +1,150 @@
+"""Chooses the queued runs that a tick shows the daemon. It reads bodies and pools, and writes nothing.
+
+`admission` decides whose turn a free slot is. This module brings it the candidates and asks, for each one, whether
+something else holds it: its body, the limits on its job and backfill, Dagster's own tag limits and pools.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from clt_queued_run_coordinator._dagster import DagsterInstance, DagsterRun, RunRecord, run_database
+from clt_queued_run_coordinator.daemon.admission import admit
+from clt_queued_run_coordinator.daemon.candidates import Candidates, StoppedAt
+from clt_queued_run_coordinator.daemon.tick import Tick
+from clt_queued_run_coordinator.limits.tag_limits import other_tag_limits
+from clt_queued_run_coordinator.queue.dagster_checks import DagsterChecks
+from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, QueuedRun, is_manual
+from clt_queued_run_coordinator.queue.queued_runs import QueuedRuns
+from clt_queued_run_coordinator.shares.backfill_share import BackfillTurns
+from clt_queued_run_coordinator.shares.claims import Claims, least
+from clt_queued_run_coordinator.shares.job_and_backfill_limits import JobAndBackfillLimits
+from clt_queued_run_coordinator.shares.usage import Usage
+
+
+class SelectedRun(NamedTuple):
+    """A run that the daemon is shown.
+
+    Attributes:
+        code_location: Its code location.
+        queued: Its place in the queue.
+        run: Its body.
+    """
+
+    code_location: str
+    queued: QueuedRun
+    run: DagsterRun
+
+
+MakeChecks = Callable[[DagsterInstance, Sequence[Mapping[str, Any]], Sequence[RunRecord]], DagsterChecks]
+"""Makes Dagster's own checks for a tick: `DagsterChecks`, or a variant that writes nothing at all."""
+
+
+class Selection:
+    """The selection of one tick.
+
+    Args:
+        queued: The queue.
+        usage: The recent use of each code location and group.
+        stopped_at: Where the last tick stopped looking for candidates; kept up to date.
+        backing_off: The code locations that get only the slots that the others leave.
+        backfills_earned: What the backfills of each code location have earned; see `BackfillTurns`.
+        make_checks: Makes Dagster's own checks.
+    """
+
+    def __init__(
+        self,
+        queued: QueuedRuns,
+        usage: Usage,
+        *,
+        stopped_at: StoppedAt | None = None,
+        backing_off: Container[str] = (),
+        backfills_earned: Mapping[str, float] | None = None,
+        make_checks: MakeChecks = DagsterChecks,
+    ) -> None:
+        self._queued = queued
+        self._usage = usage
+        self._stopped_at: StoppedAt = {} if stopped_at is None else stopped_at
+        self._backing_off = backing_off
+        self._backfills_earned = backfills_earned
+        self._make_checks = make_checks
+        self.backfill_turns: dict[str, BackfillTurns] = {}
+        """The turns of backfills that were taken, by code location."""
+
+    def choose(self, instance: DagsterInstance, tick: Tick) -> list[SelectedRun]:
+        """The queued runs that may start, in the order in which the daemon should try them.
+
+        Args:
+            instance: The instance.
+            tick: The tick, with the runs in progress.
+        """
+        tick.manual_queued = {name: self._queued.count(name, is_manual) for name in tick.manual_only}
+        claims = tick.claims(self._usage)
+        with_room = [name for name in tick.queued if claims.room(name) != 0] if tick.slots != 0 else []
+        selected: list[SelectedRun] = []
+        if with_room:
+            with run_database(instance).connect() as connection:
+                job_limits = JobAndBackfillLimits(
+                    tick.settings.code_location_limits,
+                    tick.jobs_and_backfills_in_progress(),
+                    tick.manual_only,
+                    self._backfills_earned,
+                )
+                self.backfill_turns = job_limits.backfill_turns
+                candidates = Candidates(connection, self._queued, self._stopped_at, len(with_room), job_limits)
+                checks = self._make_checks(
+                    instance, other_tag_limits(tick.settings.tag_concurrency_limits), tick.in_progress or ()
+                )
+                for names in self._by_rank(with_room):
+                    left = None if tick.slots is None else tick.slots - len(selected)
+                    admitted = self._admit(candidates, checks, names, claims, left, fair=tick.is_fair)
+                    claims = claims.after(Counter(run.code_location for run in admitted))
+                    selected += admitted
+                self._queued.relocate(candidates.misplaced)
+        return selected
+
+    def _by_rank(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
+        """The code locations that go first, and those that get only what the others leave."""
+        names = list(names)
+        return (
+            [name for name in names if name not in self._backing_off],
+            [name for name in names if name in self._backing_off],
+        )
+
+    def _admit(
+        self,
+        candidates: Candidates,
+        checks: DagsterChecks,
+        names: Sequence[str],
+        claims: Claims,
+        slots: int | None,
+        *,
+        fair: bool,
+    ) -> list[SelectedRun]:
+        def starts(name: str, run: QueuedRun) -> bool:
+            checks.load_pools(candidates.load_from(name, run))
+            body = candidates.body(run)
+            if body is None or not candidates.belongs(name, run, body):
+                return False
+            of_run = JobAndBackfill.of(body)
+            if not candidates.job_limits.has_room(name, of_run) or not checks.try_start(body):
+                return False
+            candidates.job_limits.start(name, run, of_run)
+            return True
+
+        # The first pass assumes that nothing is held, so that one statement loads all likely starts.
+        likely_limits = candidates.job_limits.copy()
+
+        def starts_likely(name: str, run: QueuedRun) -> bool:
+            of_run = self._queued.job_and_backfill(run.id)
+            if not likely_limits.has_room(name, of_run):
+                return False
+            likely_limits.start(name, run, of_run)
+            return True
+
+        queues = {name: candidates.likely(name, likely_limits) for name in names}
+        likely = admit(queues, claims, slots, starts_likely, fair=fair, place=likely_limits.place)
+        checks.load_pools(candidates.load(run for _, run in likely))
+        queues = {name: candidates.of(name, least(claims.room(name), slots)) for name in names}
+        admitted = admit(queues, claims, slots, starts, fair=fair, place=candidates.job_limits.place)
+        return [SelectedRun(name, run, candidates.loaded(run)) for name, run in admitted]
