@@ -124,7 +124,7 @@ def test_minimums_above_the_total_of_the_instance_are_refused(home: Home) -> Non
     answer = home.run("status")
     assert answer.code == 1
     assert "code_location_limits keeps 6 slots (locations.code-location-a 6), and" in answer.err
-    assert "concurrency.runs.max_concurrent_runs of the instance is 5; lower a min, or raise" in answer.err
+    assert "concurrency.runs.max_concurrent_runs is 5; lower a min, or raise" in answer.err
 
 
 def test_limits_that_concurrency_runs_replaces_are_found(home: Home) -> None:
@@ -206,7 +206,7 @@ def test_another_coordinator_is_refused(home: Home, command: list[str]) -> None:
                 f"concurrency: {{runs: {{tag_concurrency_limits: {present}}}}}\n"
                 "run_coordinator: {module: clt_queued_run_coordinator.coordinator, class: CLTQueuedRunCoordinator,"
                 " config: {code_location_limits: {default: 1}}}",
-                "concurrency.runs.tag_concurrency_limits of the instance, empty or not, replaces",
+                "The instance's concurrency.runs.tag_concurrency_limits replaces",
             )
             for present in ("[{key: x, limit: 1}]", "[]", "null")
         ),

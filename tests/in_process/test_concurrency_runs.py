@@ -31,11 +31,11 @@ def configured(folder: Path, **settings: Any) -> Path:
 def test_tag_limits_of_the_instance_beside_our_limits_are_refused(run_queue: MakeRunQueue, present: Any) -> None:
     """Dagster goes by the key: an empty one replaces every limit too. One line with key, cause and cure."""
     shadowing = {"runs": {"tag_concurrency_limits": present}}
-    with pytest.raises(ConfigurationError, match="take the key out") as raised:
+    with pytest.raises(ConfigurationError, match="remove the key") as raised:
         _ = run_queue(shadowing, code_location_limits={"default": 2}).coordinator
     assert str(raised.value) == (
-        "concurrency.runs.tag_concurrency_limits of the instance, empty or not, replaces the coordinator's"
-        " code_location_limits; take the key out, or move its entries to"
+        "The instance's concurrency.runs.tag_concurrency_limits replaces the coordinator's code_location_limits, even"
+        " if it is empty; remove the key, or move its entries to"
         " run_coordinator.config.tag_concurrency_limits."
     )
 
@@ -49,7 +49,7 @@ def test_every_later_look_at_a_refused_coordinator_is_refused_too(tmp_path: Path
     )
     with DagsterInstance.from_config(str(folder)) as instance:
         for _ in range(3):
-            with pytest.raises(ConfigurationError, match="take the key out"):
+            with pytest.raises(ConfigurationError, match="remove the key"):
                 _ = instance.run_coordinator
 
 
@@ -78,7 +78,7 @@ def test_minimums_are_judged_by_the_total_that_holds(
     if not refused:
         assert run_queue(concurrency, **options).tick() == {}
         return
-    key = "concurrency.runs.max_concurrent_runs of the instance" if of_instance else "max_concurrent_runs"
+    key = "the instance's concurrency.runs.max_concurrent_runs" if of_instance else "max_concurrent_runs"
     with pytest.raises(ConfigurationError) as raised:
         run_queue(concurrency, **options)
     assert str(raised.value) == (

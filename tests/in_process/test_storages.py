@@ -49,7 +49,8 @@ def test_a_run_storage_without_sql_is_refused(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ConfigurationError) as raised:
         register(NoSql(), monkeypatch)
     assert str(raised.value) == (
-        f"The run storage {__name__}.NoSql is not supported: it is none of Dagster's SqlRunStorage, and the runs"
+        f"The run storage {__name__}.NoSql is not supported: it is not a subclass of Dagster's"
+        " SqlRunStorage, and the runs"
         " of each code location are counted with SQL; use PostgreSQL with dagster-postgres, or SQLite for a trial."
     )
 

@@ -1,4 +1,4 @@
-"""Everything of Dagster that is private or has moved, in one place; checked on 1.10, 1.11, 1.12 and 1.13."""
+"""The one place that imports Dagster's private or moved names; checked on Dagster 1.10, 1.11, 1.12 and 1.13."""
 
 import inspect
 import sys
@@ -83,8 +83,8 @@ __all__ = [
 ]
 
 IN_PROGRESS_STATUSES: list[DagsterRunStatus] = list(
-    # What the daemon counts as holding a slot: ACTIVE_RUN_STATUSES from 1.13 on, where the older constant
-    # came to hold SUSPENDED as well; IN_PROGRESS_RUN_STATUSES before.
+    # The statuses that the daemon counts as in progress: IN_PROGRESS_RUN_STATUSES before 1.13. From 1.13 on that
+    # constant includes SUSPENDED, and the daemon counts ACTIVE_RUN_STATUSES instead.
     getattr(_dagster_run, "ACTIVE_RUN_STATUSES", _dagster_run.IN_PROGRESS_RUN_STATUSES)
 )
 
@@ -96,26 +96,26 @@ LAUNCHED_BY_TAGS = (
     AUTOMATION_CONDITION_TAG,
     AUTO_OBSERVE_TAG,
 )
-"""The tags of runs that the daemons for schedules, sensors and automation launch; re-executions keep them."""
+"""The tags on runs that schedules, sensors and automation launch. Re-executions keep them."""
 
 
 class IncompatibleDagsterError(Exception):
-    """This Dagster isn't built as this package knows it; the message says in which point."""
+    """The installed Dagster works differently from the versions this package knows; the message says how."""
 
 
 QUEUE_DAEMON = "QUEUED_RUN_COORDINATOR"
-"""The type of the daemon that starts queued runs, as its heartbeats name it; to import it takes a while."""
+"""The type of the daemon that dequeues runs, as its heartbeats name it. Importing its module takes a while."""
 
 _DAEMON_MODULE = "dagster._daemon.run_coordinator.queued_run_coordinator_daemon"
 
 
 def daemon_step() -> str | None:
-    """The function of the queue's daemon that is waiting for an answer right now; None where somebody else asks.
+    """The function of the run queue daemon that is calling right now; None for any other caller.
 
-    Dagster tells neither a coordinator nor an instance who is asking. The nearest function of the daemon's
-    module among the callers tells: `run_iteration` asks for the configuration at the beginning of a tick,
-    `_get_in_progress_run_records` for the runs in progress, and `_get_runs_to_dequeue` for the queue, but also,
-    through the code for pools, for the configuration again.
+    Dagster passes neither a coordinator nor an instance any information about the caller, so the call stack is
+    searched for the nearest function of the daemon's module. `run_iteration` asks for the configuration at the
+    beginning of a tick. `_get_in_progress_run_records` reads the runs in progress. `_get_runs_to_dequeue` reads
+    the queue and, through the code for pools, asks for the configuration again.
     """
     frame = sys._getframe(1)  # noqa: SLF001 - the only way to know the caller, see above
     while frame := frame.f_back:  # type: ignore[assignment]
@@ -125,12 +125,12 @@ def daemon_step() -> str | None:
 
 
 def run_database(instance: DagsterInstance) -> SqlRunStorage:
-    """The run storage as what every one that Dagster ships is: SQL through `connect()`."""
+    """The instance's run storage. All of those that Dagster ships are SQL storages with `connect()`."""
     return cast("SqlRunStorage", instance.run_storage)
 
 
 def instance_concurrency_settings(instance: DagsterInstance) -> dict[str, object]:
-    """`concurrency.runs` of the instance, which replaces a coordinator's own limits without a word."""
+    """The instance's `concurrency.runs`, whose keys silently replace a coordinator's own limits."""
     settings = instance.get_settings("concurrency") or {}
     return dict(settings.get("runs") or {})
 
@@ -138,15 +138,15 @@ def instance_concurrency_settings(instance: DagsterInstance) -> dict[str, object
 def new_pool_counter(
     instance: DagsterInstance, runs: Sequence[DagsterRun], in_progress: Sequence[RunRecord]
 ) -> GlobalOpConcurrencyLimitsCounter:
-    """The daemon's own counter of what is free in pools, made as the daemon makes it.
+    """The daemon's own counter of free slots in pools, created as the daemon creates it.
 
     Args:
-        instance: Whose pools.
-        runs: Runs that between them need every pool that it shall know of.
+        instance: The instance.
+        runs: Runs that together need every pool that the counter should know.
         in_progress: The runs in progress.
 
     Raises:
-        IncompatibleDagsterError: This Dagster makes it in another way.
+        IncompatibleDagsterError: The installed Dagster's counter takes other arguments.
     """
     config = instance.get_concurrency_config()
     queue = config.run_queue_config
@@ -165,10 +165,10 @@ def new_pool_counter(
 
 
 def with_read_only_pools(instance: DagsterInstance) -> DagsterInstance:
-    """An instance for a counter of pools that must write nothing.
+    """The instance for a pool counter that must not write.
 
-    The counter gives each pool that has no slots yet its default number of them. Here such a pool keeps having
-    none, which holds nothing.
+    The counter initializes each pool without slots to its default number of them. With this instance such a pool
+    stays without slots, which blocks no run.
     """
     return cast("DagsterInstance", _ReadOnlyPools(instance))
 
@@ -194,7 +194,7 @@ class _ReadOnlyPoolsEventLog:
 
 
 def restricted_to_pool(run: DagsterRun, pool: str) -> DagsterRun:
-    """A run as if it needed one of its pools alone, to ask the counter of pools about that one."""
+    """The run as if it needed only one of its pools, to ask the pool counter about that one."""
     needs = run.run_op_concurrency
     slots = (needs.root_key_counts.get(pool, 1) if needs else 1) or 1
     return run._replace(

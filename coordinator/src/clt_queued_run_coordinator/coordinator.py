@@ -1,4 +1,4 @@
-"""The run coordinator that Dagster loads, named in `dagster.yaml` or in the Helm values."""
+"""The run coordinator that Dagster loads; `dagster.yaml` or the Helm values name it."""
 
 import logging
 from collections.abc import Mapping
@@ -41,14 +41,15 @@ __all__ = ["CLT_TAG_KEY", "CLTQueuedRunCoordinator", "CodeLocationTaggingQueuedR
 
 
 class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
-    """Dagster's own queue, with each run tagged by its code location and the runs of each one limited.
+    """Dagster's queued run coordinator, with limits on the runs in progress of each code location.
 
-    Takes every option of Dagster's `QueuedRunCoordinator`, and `code_location_limits`.
+    It accepts every option of Dagster's `QueuedRunCoordinator`, and `code_location_limits`. Each run is tagged
+    with its code location when it is submitted.
 
     Args:
         code_location_limits: The limits; see `limits.schema`.
         inst_data: Where Dagster found the configuration.
-        options: Those of `QueuedRunCoordinator`.
+        options: The options of `QueuedRunCoordinator`.
 
     Raises:
         ConfigurationError: A value of `code_location_limits` can't be applied.
@@ -77,31 +78,31 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
             TickHandler(self.settings, self._log), self._log, narrowed=reading is QueueReading.NARROWED
         )
         self.own_max_concurrent_runs: int | None = options.get("max_concurrent_runs")
-        """None where it is left out, to be given in `concurrency.runs` of the instance instead."""
+        """The configured `max_concurrent_runs`; None if it is left out for the instance's `concurrency.runs`."""
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
-        """Dagster's own options, as this version of it has them, and ours."""
+        """The options of the installed Dagster version, and `code_location_limits`."""
         own = cast("dict[str, Any]", super().config_type())
         return {**own, OPTION: schema()}
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]) -> Self:
-        """What Dagster calls with the checked configuration."""
+        """Create the coordinator; Dagster calls this with the configuration that it has checked."""
         return cls(inst_data=inst_data, **config_value)
 
     def register_instance(self, instance: DagsterInstance) -> None:
-        """Take the instance that this coordinator belongs to.
+        """Check that the instance fits this coordinator, and register it.
 
         Raises:
-            ConfigurationError: The instance's own tag limits would silently replace `code_location_limits`, or its
-                run storage isn't supported, or the slots that are kept are more than there are.
+            ConfigurationError: The instance's own tag limits would silently replace `code_location_limits`, its
+                run storage isn't supported, or the minimums add up to more than `max_concurrent_runs`.
         """
         try:
             refuse_unsupported_storage(instance.run_storage)
             refuse_unfit_limits(self, instance_concurrency_settings(instance))
         except ConfigurationError:
-            # Dagster keeps a coordinator before it registers it: the second launch would get by.
+            # Dagster stores the coordinator before it registers it. Left there, it would accept the second launch.
             instance._run_coordinator = None  # type: ignore[assignment]  # noqa: SLF001
             raise
         super().register_instance(instance)
@@ -111,7 +112,8 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
 
         Raises:
             RunWithoutCodeLocationError: The run has no code location origin.
-            QueueFullError: Its code location has as many runs queued as it may.
+            QueueFullError: Its code location has `max_queued` runs queued already.
+            SubmitLockError: Other submits to its code location did not finish in time.
         """
         run = context.dagster_run
         tag = missing_tag(run, run.tags, self._log)
@@ -119,14 +121,18 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         code_location = code_location_of(run) or ""
         max_queued = self.settings.code_location_limits.entry(code_location).max_queued
         if max_queued is None or run.status is not DagsterRunStatus.NOT_STARTED:
-            # Through the own instance: DagsterInstance.get() would open another one for each submit.
+            # Not DagsterInstance.get(), which would open another instance for each submit.
             write_tags(self._instance, tags)
             return super().submit_run(context)
         with self._queue_limiter.reserved_room(self._instance, run.run_id, code_location, max_queued, tags):
             return super().submit_run(context)
 
     def get_run_queue_config(self) -> RunQueueConfig:
-        """The queue's configuration. The daemon's tick begins here; everybody else gets the limits in force."""
+        """The configuration of the run queue, with the limits in force as tag limits.
+
+        The daemon asks for it at the beginning of each tick, so a tick begins here. For every other caller the
+        limits are read only when somebody looks at them.
+        """
         config = super().get_run_queue_config()
         if daemon_step() == "run_iteration":
             return config._replace(tag_concurrency_limits=self._daemon_seam.begin_tick(self._instance))
@@ -142,20 +148,20 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
 
 
 def refuse_unfit_limits(coordinator: CLTQueuedRunCoordinator, runs: Mapping[str, Any]) -> None:
-    """Refuse a configuration whose limits would never be applied, or whose minimums couldn't be kept.
+    """Refuse limits that the instance would replace, and minimums that don't fit into `max_concurrent_runs`.
 
     Args:
         coordinator: The coordinator.
-        runs: `concurrency.runs` of its instance.
+        runs: The instance's `concurrency.runs`.
 
     Raises:
         ConfigurationError: The instance's own tag limits would silently replace `code_location_limits`, or the
-            slots that are kept are more than `max_concurrent_runs`.
+            minimums add up to more than `max_concurrent_runs`.
     """
     if coordinator.is_limiting and "tag_concurrency_limits" in runs:
         raise ConfigurationError(
-            "concurrency.runs.tag_concurrency_limits of the instance, empty or not, replaces the coordinator's"
-            f" {OPTION}; take the key out, or move its entries to"
+            "The instance's concurrency.runs.tag_concurrency_limits replaces the coordinator's"
+            f" {OPTION}, even if it is empty; remove the key, or move its entries to"
             " run_coordinator.config.tag_concurrency_limits."
         )
     settings = coordinator.settings.as_replaced_by(runs)
@@ -163,34 +169,36 @@ def refuse_unfit_limits(coordinator: CLTQueuedRunCoordinator, runs: Mapping[str,
     refuse_minimums_above_total(
         settings.code_location_limits,
         settings.max_concurrent_runs,
-        "concurrency.runs.max_concurrent_runs of the instance" if of_instance else "max_concurrent_runs",
+        "the instance's concurrency.runs.max_concurrent_runs" if of_instance else "max_concurrent_runs",
     )
 
 
 def refuse_unsupported_storage(run_storage: object) -> None:
-    """Refuse a run storage that the limits can't work with; told by the names of its classes, to import none.
+    """Refuse a run storage that the limits can't work with.
+
+    It is recognized by the names of its classes, so that no storage library has to be imported.
 
     Args:
-        run_storage: The instance's.
+        run_storage: The instance's run storage.
 
     Raises:
-        ConfigurationError: It is MySQL's, or not SQL.
+        ConfigurationError: It is MySQL's, or no SQL storage at all.
     """
     classes = type(run_storage).__mro__
     cure = "use PostgreSQL with dagster-postgres, or SQLite for a trial."
     if any(of.__module__.partition(".")[0] == "dagster_mysql" for of in classes):
         raise ConfigurationError(
             f"MySQL (dagster-mysql, the run storage {classes[0].__name__}) is not supported: its key-value store"
-            " tells keys apart by their first 64 characters only, so live changes of two code locations with long"
-            f" names would overwrite each other, and this package isn't tested on it; {cure}"
+            " compares only the first 64 characters of a key, so live changes to code locations with long names could"
+            f" overwrite each other, and this package isn't tested on it; {cure}"
         )
     if not any(of.__name__ == "SqlRunStorage" for of in classes):
         raise ConfigurationError(
-            f"The run storage {classes[0].__module__}.{classes[0].__qualname__} is not supported: it is none of"
-            " Dagster's SqlRunStorage, and the runs of each code location are counted with SQL;"
+            f"The run storage {classes[0].__module__}.{classes[0].__qualname__} is not supported: it is not a"
+            " subclass of Dagster's SqlRunStorage, and the runs of each code location are counted with SQL;"
             f" {cure}"
         )
 
 
 CodeLocationTaggingQueuedRunCoordinator = CLTQueuedRunCoordinator
-"""The same class under the name that says what it does."""
+"""The same class under its descriptive name."""

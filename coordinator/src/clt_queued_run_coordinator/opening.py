@@ -1,4 +1,4 @@
-"""Opens the instance that a command works on, found as `dagster` finds it: through DAGSTER_HOME."""
+"""Opens the instance that a command works on, found through DAGSTER_HOME as the `dagster` command does."""
 
 import os
 import sys
@@ -14,14 +14,14 @@ from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator, refu
 
 
 class OpeningError(Exception):
-    """The instance or its coordinator can't be opened; the message is one line with the cause and the cure."""
+    """The instance or its coordinator can't be opened. The message is one line with the cause and the cure."""
 
 
 def dagster_home() -> Path:
     """The folder that DAGSTER_HOME names.
 
     Raises:
-        OpeningError: It names none.
+        OpeningError: DAGSTER_HOME is not set, or is not the absolute path of a folder.
     """
     home = os.environ.get("DAGSTER_HOME")
     if not home:
@@ -33,7 +33,7 @@ def dagster_home() -> Path:
 
 
 def load_coordinator() -> RunCoordinator[DagsterInstance]:
-    """Load the coordinator that the instance names, without opening its database.
+    """Load the coordinator that `dagster.yaml` names, without opening the instance's database.
 
     Raises:
         OpeningError: It can't be loaded.
@@ -56,10 +56,10 @@ def load_coordinator() -> RunCoordinator[DagsterInstance]:
 
 @contextmanager
 def opened_instance() -> Iterator[tuple[DagsterInstance, CLTQueuedRunCoordinator]]:
-    """The instance and its coordinator.
+    """The open instance and its coordinator.
 
     Raises:
-        OpeningError: They can't be opened, or the coordinator is another one.
+        OpeningError: They can't be opened, or the coordinator isn't this package's.
     """
     coordinator = load_coordinator()
     if not isinstance(coordinator, CLTQueuedRunCoordinator):
@@ -79,9 +79,9 @@ def opened_instance() -> Iterator[tuple[DagsterInstance, CLTQueuedRunCoordinator
 
 
 def describe_error(error: BaseException) -> str:
-    """An error's message and its cause's, without line breaks; the type where there is no message.
+    """An error's message and that of its cause in one line; the error's type if it has no message.
 
-    Of a configuration that Dagster refuses only what is wrong is left: the message begins with the whole schema.
+    When Dagster refuses a configuration, its message begins with the whole schema. Only the errors are kept.
     """
     message = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, DagsterInvalidConfigError):

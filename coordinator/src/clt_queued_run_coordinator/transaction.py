@@ -1,4 +1,4 @@
-"""A transaction of the instance's run database that other writers wait for."""
+"""Transactions of the instance's run database that keep other writers out."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,19 +10,19 @@ from clt_queued_run_coordinator._dagster import DagsterInstance, run_database
 
 @contextmanager
 def transaction(where: DagsterInstance | db.Connection) -> Iterator[db.Connection]:
-    """A connection whose first read for update keeps other writers out until all is written.
+    """A connection in a transaction whose first `SELECT ... FOR UPDATE` keeps other writers out until the end.
 
     Args:
-        where: The instance; or a connection to its run database on PostgreSQL, to save a new one.
+        where: The instance, or an open PostgreSQL connection to its run database, which saves opening another.
     """
     if isinstance(where, db.Connection):
-        # Dagster commits each statement by itself.
+        # Dagster's PostgreSQL connections autocommit each statement.
         with where.execution_options(isolation_level="READ COMMITTED").begin():
             yield where
         return
     with run_database(where).connect() as connection:
         if connection.dialect.name == "sqlite":
-            # Dagster has begun a transaction, but for SQLite it begins at the first write.
+            # Dagster has begun a transaction, but SQLite would take the lock only at the first write.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
         else:

@@ -1,1 +1,1 @@
-"""What a submitted run passes before it is queued: `max_queued`."""
+"""What a submitted run has to pass before it is queued: `max_queued`."""

@@ -1,1 +1,1 @@
-"""A run on its way into the queue: the name of its code location, and the tag that says it."""
+"""The tag that names a run's code location, written when the run is submitted."""

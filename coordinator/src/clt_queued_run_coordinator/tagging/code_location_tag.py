@@ -1,4 +1,4 @@
-"""The tag that says which code location a run belongs to."""
+"""The tag that names the code location of a run."""
 
 import logging
 from collections.abc import Mapping
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from clt_queued_run_coordinator._dagster import DagsterRun
 
 CLT_TAG_KEY = "code_location"
-"""The key of the tag that every queued run carries; its value is the name of the run's code location."""
+"""The key of the tag on every queued run. The value is the name of the run's code location."""
 
 
 class RunWithoutCodeLocationError(Exception):
-    """A run that says nothing of its code location can't be tagged, so it must not be queued."""
+    """The run has no code location origin. It can't be tagged, so it must not be queued."""
 
     def __init__(self, run_id: str) -> None:
         super().__init__(
@@ -20,21 +20,21 @@ class RunWithoutCodeLocationError(Exception):
 
 
 def code_location_of(run: DagsterRun) -> str | None:
-    """The name of the code location that a run was created from, None where the run doesn't tell."""
+    """The name of the code location that a run was created from; None if the run has no origin."""
     origin = run.remote_job_origin
     return origin.location_name if origin else None
 
 
 def missing_tag(run: DagsterRun, tags: Mapping[str, str], log: logging.Logger) -> dict[str, str]:
-    """The tag to write to a run, empty where the tag is already right.
+    """The tag to write to a run; empty if the run carries the right one.
 
-    The code location's name is the truth: another value, which can only come from a user, a run config or a
-    parent run, is overwritten with a warning; otherwise users could move their runs out of their limit.
+    The run's origin decides. A different value can only come from a user, a run config or a parent run, and is
+    overwritten with a warning. Otherwise users could move their runs out of a limit.
 
     Args:
         run: The run about to be queued.
         tags: The tags it carries.
-        log: Where an overwritten value is told.
+        log: Receives a warning if a value is overwritten.
 
     Raises:
         RunWithoutCodeLocationError: The run has no code location origin.

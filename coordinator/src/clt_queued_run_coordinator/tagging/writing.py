@@ -1,4 +1,4 @@
-"""Writes a tag to runs, through one connection: with PostgreSQL connecting costs most of a submit."""
+"""Writes tags to runs over a single connection: connecting to PostgreSQL is most of the cost of a submit."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
@@ -21,24 +21,24 @@ from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.transaction import transaction
 
 RUNS_PER_TRANSACTION = 500
-"""How many runs are written at once: so few that nobody waits long for their locks."""
+"""The most runs written in one transaction: few enough that nobody waits long for their row locks."""
 
 _QUEUED = (DagsterRunStatus.QUEUED.value,)
 _NOT_STARTED = (DagsterRunStatus.NOT_STARTED.value, *_QUEUED)
 
 
 def write_tags(where: DagsterInstance | db.Connection, code_locations: Mapping[str, str]) -> None:
-    """Tag runs that are queued, or about to be, with their code locations; others are passed over.
+    """Tag runs that are queued or about to be with their code locations. Other runs are skipped.
 
-    A run carries its tags twice: in its body, which the daemon's limits look at, and in rows, which filters look
-    at. Both are written in one transaction, which begins with locking the run, so that of two writers the second
-    finds what the first has written: there is no unique key that would keep a row from being doubled.
-    `DagsterInstance.add_run_tags` takes two connections and no lock, and never adds a row that is missing.
+    A run has its tags twice: in its body, which the daemon's limits look at, and in rows, which filters look at.
+    Both are written in one transaction that first locks the run. So the second of two writers sees what the first
+    has written; no unique key would prevent a duplicate row. `DagsterInstance.add_run_tags` takes two connections
+    and no lock, and never adds a missing row.
 
-    Runs in progress are left alone, since whoever handles their events may overwrite the body just then.
+    Runs in progress are left alone, because whoever handles their events may be overwriting the body.
 
     Args:
-        where: The instance whose runs they are; or a connection to its run database on PostgreSQL.
+        where: The instance, or an open PostgreSQL connection to its run database.
         code_locations: The name of each run's code location, by run id.
     """
     for some in _in_chunks(code_locations.items()):
@@ -47,25 +47,25 @@ def write_tags(where: DagsterInstance | db.Connection, code_locations: Mapping[s
 
 
 def write_priority(instance: DagsterInstance, run_ids: Iterable[str], priority: int) -> int:
-    """Give queued runs a priority, in Dagster's own tag; runs that have left the queue are passed over.
+    """Set Dagster's priority tag on queued runs. Runs that have left the queue are skipped.
 
-    As `write_tags` does it, so that no tag that another writer adds is lost, and a run that the daemon takes at
-    this moment is either given its priority before, or not touched.
+    It locks the runs as `write_tags` does. So no tag of another writer is lost, and a run that the daemon dequeues
+    at this moment either gets its priority first or isn't touched.
 
     Args:
-        instance: Whose runs.
-        run_ids: Their ids.
-        priority: The larger goes first.
+        instance: The instance.
+        run_ids: The ids of the runs.
+        priority: The priority; higher ones go first.
 
     Returns:
-        How many runs were written.
+        The number of runs that were changed.
     """
     written = 0
     for some in _in_chunks(run_ids):
         with transaction(instance) as connection:
             ids = _write(connection, PRIORITY_TAG, dict.fromkeys(some, str(priority)), _QUEUED)
             if ids:
-                # As Dagster does it where tags are added. The daemon learns by it that the order has changed.
+                # Dagster does the same when it adds tags. It tells the daemon that the order has changed.
                 now = datetime.now(timezone.utc)
                 connection.execute(
                     RunsTable.update().where(RunsTable.c.run_id.in_(ids)).values(update_timestamp=now)
@@ -84,14 +84,21 @@ def _in_chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
 
 
 def _write(connection: db.Connection, key: str, values: Mapping[str, str], statuses: Collection[str]) -> list[str]:
-    """Write one tag, with a value for each run id, to runs in some statuses; returns the ids of those."""
+    """Write one tag to those of the runs that are in the given statuses; returns their ids.
+
+    Args:
+        connection: In a transaction.
+        key: The tag's key.
+        values: The tag's value, by run id.
+        statuses: The statuses in which a run may be written.
+    """
     in_status = RunsTable.c.status.in_(statuses)
     stored = [
         (run_id, deserialize_value(body, DagsterRun), status)
         for run_id, body, status in connection.execute(
             db.select(RunsTable.c.run_id, RunsTable.c.run_body, RunsTable.c.status)
             .where(RunsTable.c.run_id.in_(list(values)), in_status)
-            .order_by(RunsTable.c.id)  # every writer locks in the same order, so that no two wait for each other
+            .order_by(RunsTable.c.id)  # all writers lock in the same order, so that they can't deadlock
             .with_for_update()
         ).all()
     ]
@@ -105,7 +112,7 @@ def _write(connection: db.Connection, key: str, values: Mapping[str, str], statu
         .where(RunsTable.c.run_id.in_(list(bodies)), in_status)
         .values(run_body=db.case(bodies, value=RunsTable.c.run_id))
     )
-    # A run about to be queued has its rows from its body; a queued one may have had any writer.
+    # The rows of a run that isn't queued yet come from its body. A queued run may have been changed by anybody.
     with_rows = [
         run_id for run_id, run, status in stored if key in run.tags or status == DagsterRunStatus.QUEUED.value
     ]
