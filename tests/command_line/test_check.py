@@ -123,7 +123,7 @@ def test_minimums_above_the_total_of_the_instance_are_refused(home: Home) -> Non
     )
     answer = home.run("status")
     assert answer.code == 1
-    assert "code_location_limits keeps 6 slots (locations.code-location-a 6), and" in answer.err
+    assert "code_location_limits reserves 6 slots (locations.code-location-a 6), but" in answer.err
     assert "concurrency.runs.max_concurrent_runs is 5; lower a min, or raise" in answer.err
 
 

@@ -34,8 +34,8 @@ def test_tag_limits_of_the_instance_beside_our_limits_are_refused(run_queue: Mak
     with pytest.raises(ConfigurationError, match="remove the key") as raised:
         _ = run_queue(shadowing, code_location_limits={"default": 2}).coordinator
     assert str(raised.value) == (
-        "The instance's concurrency.runs.tag_concurrency_limits replaces the coordinator's code_location_limits, even"
-        " if it is empty; remove the key, or move its entries to"
+        "The instance's concurrency.runs.tag_concurrency_limits replaces the coordinator's code_location_limits,"
+        " even if it is empty; remove the key, or move its entries to"
         " run_coordinator.config.tag_concurrency_limits."
     )
 
@@ -82,8 +82,8 @@ def test_minimums_are_judged_by_the_total_that_holds(
     with pytest.raises(ConfigurationError) as raised:
         run_queue(concurrency, **options)
     assert str(raised.value) == (
-        f"code_location_limits keeps 6 slots (locations.a 6), and {key} is 5; lower a min, or raise the total to 6"
-        " or more."
+        f"code_location_limits reserves 6 slots (locations.a 6), but {key} is 5; lower a min, or raise the total"
+        " to 6 or more."
     )
 
 

@@ -37,9 +37,9 @@ def test_mysql_is_refused(storage: Callable[[], RunStorage], monkeypatch: pytest
     with pytest.raises(ConfigurationError) as raised:
         register(storage(), monkeypatch)
     assert str(raised.value) == (
-        f"MySQL (dagster-mysql, the run storage {storage.__name__}) is not supported: its key-value store tells"
-        " keys apart by their first 64 characters only, so live changes of two code locations with long names"
-        " would overwrite each other, and this package isn't tested on it; use PostgreSQL with dagster-postgres,"
+        f"MySQL (dagster-mysql, the run storage {storage.__name__}) is not supported: its key-value store compares"
+        " only the first 64 characters of a key, so live changes to code locations with long names could overwrite"
+        " each other, and this package isn't tested on it; use PostgreSQL with dagster-postgres,"
         " or SQLite for a trial."
     )
 

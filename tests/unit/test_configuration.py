@@ -135,8 +135,8 @@ def test_every_option_of_dagsters_own_coordinator_is_taken() -> None:
                     "groups": {"team": {"locations": ["a", "b"], "limit": 3}},
                 }
             },
-            "code_location_limits.groups.team.limit is 3; it must be 4 or more, the sum of the mins of its code"
-            " locations; raise it, or lower one of those.",
+            "code_location_limits.groups.team.limit is 3; it must be 4 or more, the sum of its code locations'"
+            " mins; raise it, or lower one of those.",
         ),
     ],
 )

@@ -83,5 +83,5 @@ def test_what_tag_limits_cannot_do_is_refused_beside_the_whole_reading(key: str,
         parse({**option, "queue_reading": "whole"})
     assert str(raised.value) == (
         f"code_location_limits.{place}.{key} needs the narrowed reading of the queue, but"
-        " code_location_limits.queue_reading is 'whole'; take one of the two out."
+        " code_location_limits.queue_reading is 'whole'; remove one of the two."
     )

@@ -37,7 +37,7 @@ def test_a_total_below_them_is_refused() -> None:
     with pytest.raises(ConfigurationError) as refused:
         refuse_minimums_above_total(LIMITS, 9, "max_concurrent_runs")
     assert str(refused.value) == (
-        "code_location_limits keeps 10 slots (groups.team 5, locations.c 4, groups.other 1), and"
+        "code_location_limits reserves 10 slots (groups.team 5, locations.c 4, groups.other 1), but"
         " max_concurrent_runs is 9; lower a min, or raise the total to 10 or more."
     )
 

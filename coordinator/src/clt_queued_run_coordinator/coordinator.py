@@ -189,8 +189,8 @@ def refuse_unsupported_storage(run_storage: object) -> None:
     if any(of.__module__.partition(".")[0] == "dagster_mysql" for of in classes):
         raise ConfigurationError(
             f"MySQL (dagster-mysql, the run storage {classes[0].__name__}) is not supported: its key-value store"
-            " compares only the first 64 characters of a key, so live changes to code locations with long names could"
-            f" overwrite each other, and this package isn't tested on it; {cure}"
+            " compares only the first 64 characters of a key, so live changes to code locations with long names"
+            f" could overwrite each other, and this package isn't tested on it; {cure}"
         )
     if not any(of.__name__ == "SqlRunStorage" for of in classes):
         raise ConfigurationError(

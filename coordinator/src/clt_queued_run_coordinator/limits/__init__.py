@@ -1,1 +1,1 @@
-"""How many runs of each code location may be in progress: the options, and the limits in force."""
+"""The configured limits, and the limits in force: how many runs of each code location may be in progress."""

@@ -14,7 +14,7 @@ OPTION = "code_location_limits"
 
 
 HALF_LIFE_SECONDS = 3600.0
-"""The default of `sharing.half_life`: what was used an hour ago counts half."""
+"""The default of `sharing.half_life`: use from an hour ago counts half."""
 
 
 class Sharing(str, Enum):
@@ -33,11 +33,11 @@ class QueueReading(str, Enum):
 
 @dataclass(frozen=True)
 class PerJob:
-    """The most runs in progress at once of each job of a code location; None for no limit.
+    """The limits on the runs in progress of each job of a code location; None for no limit.
 
     Attributes:
-        default: Of each job that isn't named.
-        jobs: Of those that are.
+        default: The limit of each job that isn't named.
+        jobs: The limits of named jobs.
     """
 
     default: int | None = None
@@ -50,13 +50,13 @@ class PerJob:
 
 @dataclass(frozen=True)
 class Breaker:
-    """When failed runs pause their code location.
+    """A circuit breaker: when failed runs pause their code location.
 
     Attributes:
-        failures: How many failed runs it takes.
-        within: The seconds in which they end; None where it counts them in a row.
-        pause_for: The seconds that the pause lasts; None until it is resumed.
-        manual_launches: Whether runs that somebody launched by hand start nevertheless.
+        failures: The number of failed runs that open it.
+        within: The period, in seconds, in which they have to end; None to count consecutive failures.
+        pause_for: How long it stays open, in seconds; None to stay open until the code location is resumed.
+        manual_launches: Whether manually launched runs may start while it is open.
     """
 
     failures: int
@@ -67,17 +67,17 @@ class Breaker:
 
 @dataclass(frozen=True)
 class CodeLocationEntry:
-    """What the configuration says of one code location.
+    """The configuration of one code location.
 
     Attributes:
         limit: The most runs in progress at once; None for no limit.
-        weight: How large its share is beside the others'.
-        min: The slots that are kept for it while it has runs queued.
-        windows: Times with another limit.
-        max_per_job: The most runs in progress at once of each of its jobs.
+        weight: The size of its share relative to the others'.
+        min: The slots reserved for it while it has runs queued.
+        windows: The times with a different limit.
+        max_per_job: The limits on its jobs.
         max_per_backfill: The most runs in progress at once of each of its backfills; None for no limit.
-        backfill_share: The part of its starts, above 0 and below 1, that goes to runs of backfills while other
-            runs wait too; None where Dagster's order decides.
+        backfill_share: The fraction of its starts, above 0 and below 1, that goes to runs of backfills while other
+            runs wait too; None to let Dagster's order decide.
         max_queued: The most queued runs; None for no limit.
         breaker: Its circuit breaker, if it has one.
     """
@@ -104,9 +104,9 @@ class Group:
 
     Attributes:
         locations: Their names.
-        limit: The most runs of all of them in progress at once; None for no limit.
-        weight: How large the group's share is beside those of other groups and of code locations in none.
-        min: The slots that are kept for the group while it has runs queued.
+        limit: The most runs in progress at once of all of them together; None for no limit.
+        weight: The size of the group's share relative to other groups and to code locations without a group.
+        min: The slots reserved for the group while it has runs queued.
     """
 
     locations: tuple[str, ...]
@@ -120,11 +120,11 @@ class CodeLocationLimits:
     """The configured limits.
 
     Attributes:
-        default: What holds for each code location without an entry.
-        entries: The code locations that are named, with what holds for each.
-        groups: The groups by name; no code location is in two.
+        default: The entry of each code location that isn't named.
+        entries: The entries of named code locations.
+        groups: The groups by name. No code location is in more than one.
         sharing: Who gets a free slot.
-        half_life: Seconds in which what a code location has used counts half; only for fair sharing.
+        half_life: The seconds after which use counts half; only for fair sharing.
         queue_reading: Which queued runs the daemon reads at a tick.
     """
 
@@ -136,7 +136,7 @@ class CodeLocationLimits:
     queue_reading: QueueReading = QueueReading.NARROWED
 
     def entry(self, code_location: str) -> CodeLocationEntry:
-        """What holds for a code location, named or not."""
+        """The entry of a code location; the default if it isn't named."""
         return self.entries.get(code_location, self.default)
 
     @cached_property
@@ -146,12 +146,12 @@ class CodeLocationLimits:
 
     @cached_property
     def has_backfill_shares(self) -> bool:
-        """Whether backfills have a share of the starts of any code location."""
+        """Whether any code location has a `backfill_share`."""
         return any(entry.backfill_share is not None for entry in (self.default, *self.entries.values()))
 
     @cached_property
     def group_of(self) -> Mapping[str, str]:
-        """The name of the group of each code location that is in one."""
+        """The group's name, for each code location in a group."""
         return {location: name for name, group in self.groups.items() for location in group.locations}
 
     def group(self, code_location: str) -> Group | None:
@@ -171,15 +171,15 @@ class CodeLocationLimits:
 
     @property
     def lets_manual_launches_pass(self) -> bool:
-        """Whether an open circuit breaker of any code location lets manual launches pass."""
+        """Whether any circuit breaker lets manually launched runs start while it is open."""
         entries = (self.default, *self.entries.values())
         return any(entry.breaker and entry.breaker.manual_launches for entry in entries)
 
     @property
     def has_queue_limits(self) -> bool:
-        """Whether `max_queued` holds for any code location."""
+        """Whether any code location has a `max_queued`."""
         return any(entry.max_queued is not None for entry in (self.default, *self.entries.values()))
 
 
 class ConfigurationError(Exception):
-    """The configuration can't be applied; the message names the key, the value and the cure."""
+    """The configuration can't be applied. The message names the key, the value and the cure."""

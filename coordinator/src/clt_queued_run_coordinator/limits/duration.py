@@ -1,4 +1,4 @@
-"""Lengths of time as people write them, such as `90s`, `30m`, `2h`, `1d` or `1h30m`. Pure."""
+"""Durations as people write them, such as `90s`, `30m`, `2h`, `1d` or `1h30m`. Pure."""
 
 import re
 
@@ -6,17 +6,17 @@ _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _FORM = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9})s)?")
 
 EXAMPLES = "such as 45s, 30m, 2h, 1d or 1h30m"
-"""What to write, for messages."""
+"""Valid durations, for messages."""
 
 
 def seconds_of(text: str) -> int:
-    """The seconds of a length of time.
+    """The seconds in a duration.
 
     Args:
-        text: Whole numbers with d, h, m or s behind them, in this order.
+        text: Whole numbers followed by d, h, m or s, in this order.
 
     Raises:
-        ValueError: It is no such text, or no time at all.
+        ValueError: The text is not a duration, or the duration is 0.
     """
     match = _FORM.fullmatch(text.strip())
     seconds = (
@@ -25,12 +25,12 @@ def seconds_of(text: str) -> int:
         else 0
     )
     if not seconds:
-        raise ValueError(f"{text!r} is no length of time; write one {EXAMPLES}")
+        raise ValueError(f"{text!r} is not a duration; write one {EXAMPLES}")
     return seconds
 
 
 def text_of(seconds: float) -> str:
-    """A length of time as people write it, to the second."""
+    """A duration as people write it, to the second."""
     left, parts = int(seconds), []
     for unit, length in _SECONDS.items():
         number, left = divmod(left, length)

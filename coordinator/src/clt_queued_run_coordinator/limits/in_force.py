@@ -1,4 +1,4 @@
-"""Which limit is in force for a code location, and where it comes from. Pure."""
+"""The limit in force for a code location, and where it comes from. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from clt_queued_run_coordinator.live import Change, LiveChanges
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
 
 _NOBODY = "\0"
-"""The name of no code location."""
+"""A name that no code location has."""
 
 
 class Source(str, Enum):
@@ -31,14 +31,14 @@ class Source(str, Enum):
 
 @dataclass(frozen=True)
 class LimitInForce:
-    """What holds for one code location.
+    """The limit in force for one code location.
 
     Attributes:
         limit: The most runs in progress at once; None for no limit.
         source: Where the limit comes from.
-        weight: How large the code location's share is beside the others'.
-        change: The live change behind the limit, if one is.
-        until: When it ends by itself, in UTC; None if it doesn't.
+        weight: The size of the code location's share relative to the others'.
+        change: The live change that sets the limit, if one does.
+        until: When it expires, in UTC; None if it doesn't.
     """
 
     limit: int | None
@@ -54,14 +54,17 @@ def resolve(
     live: LiveChanges,
     tag_limits: Sequence[Mapping[str, Any]] = (),
 ) -> LimitInForce:
-    """The limit in force: a pause before an open breaker, a live limit, an open window, an entry and the default.
+    """The limit in force for a code location.
+
+    The first of these that exists decides: a pause, an open circuit breaker, a live limit, an open window, the
+    code location's entry, the default.
 
     Args:
-        code_location: Its name.
+        code_location: The code location's name.
         configured: The option `code_location_limits`.
         live: The live changes.
-        tag_limits: Dagster's own `tag_concurrency_limits`. Where one of them limits this code location too the
-            smaller limit holds; Dagster itself would let the last of two equal entries win.
+        tag_limits: Dagster's own `tag_concurrency_limits`. If one of them limits this code location too, the
+            smaller limit is in force. Dagster itself would let the last of two entries for the same value win.
     """
     entry = configured.entry(code_location)
     for source, hold in (
@@ -88,13 +91,13 @@ def resolve(
 
 
 def limits_of(names: Iterable[str], settings: Settings, live: LiveChanges) -> dict[str, LimitInForce]:
-    """The limit in force of each of some code locations."""
+    """The limits in force for the named code locations."""
     configured, tag_limits = settings.code_location_limits, settings.tag_concurrency_limits
     return {name: resolve(name, configured, live, tag_limits) for name in names}
 
 
 def effective_limits(limits: Mapping[str, LimitInForce], settings: Settings) -> dict[str, int | None]:
-    """The most runs of each code location that may be in progress, which may be those of its whole group."""
+    """The most runs in progress of each code location: its own limit or its group's, whichever is smaller."""
     configured = settings.code_location_limits
     most: dict[str, int | None] = {}
     for name, in_force in limits.items():
@@ -105,12 +108,12 @@ def effective_limits(limits: Mapping[str, LimitInForce], settings: Settings) -> 
 
 
 def default_limit(settings: Settings, live: LiveChanges) -> int | None:
-    """The limit of a code location that nobody has named or seen; 0 while all are paused."""
+    """The limit of a code location that is neither configured nor known yet; 0 while all are paused."""
     return limits_of([_NOBODY], settings, live)[_NOBODY].limit
 
 
 def code_locations_named_in(tag_limits: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The code locations that Dagster's own tag limits name."""
+    """The code locations that Dagster's own tag limits name by value."""
     return {
         str(limit["value"])
         for limit in tag_limits
@@ -119,12 +122,12 @@ def code_locations_named_in(tag_limits: Iterable[Mapping[str, Any]]) -> set[str]
 
 
 def limits_code_location(tag_limit: Mapping[str, Any], code_location: str) -> bool:
-    """Whether one of Dagster's tag limits limits the runs of just this code location."""
+    """Whether one of Dagster's tag limits applies to the runs of this code location alone."""
     value = tag_limit.get("value")
     return tag_limit["key"] == CLT_TAG_KEY and (value == code_location or is_per_unique_value(tag_limit))
 
 
 def is_per_unique_value(tag_limit: Mapping[str, Any]) -> bool:
-    """Whether one of Dagster's tag limits holds for each value of its key by itself."""
+    """Whether one of Dagster's tag limits has `applyLimitPerUniqueValue`."""
     value = tag_limit.get("value")
     return isinstance(value, Mapping) and bool(value.get("applyLimitPerUniqueValue"))

@@ -1,4 +1,4 @@
-"""Tag limits that are worked out only when somebody looks at them."""
+"""Tag limits that are read only when somebody looks at them."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, SupportsIndex, overload
@@ -7,11 +7,11 @@ import yaml
 
 
 class LazyTagLimits(list[dict[str, Any]]):
-    """The limits in force, read from the database at the first look and kept from then on.
+    """The limits in force, read from the database on first access and kept from then on.
 
-    Run workers and the daemon's pool code ask for the queue's configuration once a page and never look at its
-    tag limits, so they must cost nothing. A list, because Dagster checks for one; the webserver iterates it, asks
-    for its length and dumps it as YAML.
+    Run workers ask for the run queue's configuration, and the daemon's pool code does so once per page. Neither
+    looks at the tag limits, so they must cost nothing there. This is a list because Dagster checks for one. The
+    webserver iterates it, asks for its length and dumps it as YAML.
     """
 
     def __init__(self, read: Callable[[], list[dict[str, Any]]]) -> None:

@@ -1,18 +1,18 @@
-"""Whether the slots that are kept for code locations and groups can be kept. Pure.
+"""Checks that the minimums of code locations and groups fit into `max_concurrent_runs`. Pure.
 
-A live limit or a pause below a minimum is no contradiction: it bounds the minimum while it holds.
+A live limit or a pause below a minimum is no contradiction. It caps the minimum while it is in force.
 """
 
 from clt_queued_run_coordinator.limits.configuration import OPTION, CodeLocationLimits, ConfigurationError
 
 NAMED_AT_MOST = 5
-"""How many of those that slots are kept for a message names."""
+"""The most code locations and groups that a message names."""
 
 
 def kept_slots(limits: CodeLocationLimits) -> dict[str, int]:
-    """The slots that are kept, by the key of each group and of each code location in none, largest first.
+    """The reserved slots by the key of each group and of each code location without a group, largest first.
 
-    A group's are its own minimum or those of its code locations together, whichever is more.
+    For a group it is its own minimum or the sum of its code locations' minimums, whichever is larger.
     """
     slots = {
         f"groups.{name}": max(group.min, sum(limits.entry(location).min for location in group.locations))
@@ -25,7 +25,7 @@ def kept_slots(limits: CodeLocationLimits) -> dict[str, int]:
 
 
 def minimums_above_total(limits: CodeLocationLimits, total: int) -> tuple[int, str] | None:
-    """The slots that are kept, and for whom in words, where they are more than the total.
+    """The reserved slots and a text that says for whom, if there are more of them than the total.
 
     Args:
         limits: The option `code_location_limits`.
@@ -41,20 +41,20 @@ def minimums_above_total(limits: CodeLocationLimits, total: int) -> tuple[int, s
 
 
 def refuse_minimums_above_total(limits: CodeLocationLimits, total: int, total_key: str) -> None:
-    """Refuse minimums that can't all be kept at once.
+    """Refuse minimums that add up to more than `max_concurrent_runs`.
 
     Args:
         limits: The option `code_location_limits`.
         total: The `max_concurrent_runs` in force; -1 for no such limit.
-        total_key: Where it is given, for the message.
+        total_key: The key that sets it, for the message.
 
     Raises:
-        ConfigurationError: They are more than the total.
+        ConfigurationError: The minimums add up to more than the total.
     """
     above = minimums_above_total(limits, total)
     if above:
         needed, named = above
         raise ConfigurationError(
-            f"{OPTION} keeps {needed} slots ({named}), and {total_key} is {total}; lower a min, or raise the total"
-            f" to {needed} or more."
+            f"{OPTION} reserves {needed} slots ({named}), but {total_key} is {total}; lower a min, or raise the"
+            f" total to {needed} or more."
         )

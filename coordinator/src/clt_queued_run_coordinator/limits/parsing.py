@@ -31,10 +31,10 @@ LARGEST_NUMBER = sys.float_info.max
 
 
 def parse(option: Mapping[str, Any] | None) -> CodeLocationLimits | None:
-    """Turn the option's value, as the schema let it pass, into the package's own.
+    """Parse the option's value.
 
     Raises:
-        ConfigurationError: A value can't be applied, or (where no schema stood before) a key is unknown or a
+        ConfigurationError: A value can't be applied. If no schema has checked the option: a key is unknown or a
             value has the wrong type.
     """
     if option is None:
@@ -55,9 +55,7 @@ def parse(option: Mapping[str, Any] | None) -> CodeLocationLimits | None:
         _refuse_above_limit(f"{OPTION}.groups.{name}.min", group.min, group.limit)
         needed = sum(entries.get(location, default).min for location in group.locations)
         if group.limit is not None and needed > group.limit:
-            expected = (
-                f"{needed} or more, the sum of the mins of its code locations; raise it, or lower one of those"
-            )
+            expected = f"{needed} or more, the sum of its code locations' mins; raise it, or lower one of those"
             raise _wrong(f"{OPTION}.groups.{name}.limit", group.limit, expected)
     sharing, half_life = _sharing(f"{OPTION}.sharing", option.get("sharing"))
     reading = _choice(
@@ -87,7 +85,7 @@ def _refuse_what_tag_limits_cannot_do(
         for name in needing:
             raise ConfigurationError(
                 f"{key}.{name} needs the narrowed reading of the queue, but {OPTION}.queue_reading is 'whole';"
-                " take one of the two out."
+                " remove one of the two."
             )
 
 
@@ -101,11 +99,11 @@ _OF_ANY = {
     "weight",
     "windows",
 }
-"""The keys that a code location and the default have in common."""
+"""The keys that are valid both for a code location and for the default."""
 
 
 def _entry(key: str, value: object, inherited: CodeLocationEntry, known: set[str]) -> CodeLocationEntry:
-    """An entry; what it leaves out, or is null, is inherited."""
+    """Parse an entry. Keys that are left out or null are inherited."""
     if value is None:
         return inherited
     if not isinstance(value, Mapping):
@@ -177,7 +175,7 @@ def _window(key: str, value: object) -> Window:
     cron, timezone = value.get("cron"), value.get("timezone")
     if not isinstance(cron, str) or not windows.is_cron(cron):
         raise _wrong(
-            f"{key}.cron", cron, "a cron expression with five fields for a time that comes, such as '0 8 * * 1-5'"
+            f"{key}.cron", cron, "a cron expression of five fields that fires some day, such as '0 8 * * 1-5'"
         )
     if timezone is not None and (not isinstance(timezone, str) or not windows.is_timezone(timezone)):
         raise _wrong(f"{key}.timezone", timezone, "the name of a time zone, such as 'Europe/Berlin'")
@@ -265,7 +263,7 @@ def _duration(key: str, value: object) -> int:
     try:
         return seconds_of(value if isinstance(value, str) else repr(value))
     except ValueError:
-        raise _wrong(key, value, "a length of time, such as 45s, 30m, 2h, 1d or 1h30m") from None
+        raise _wrong(key, value, "a duration, such as 45s, 30m, 2h, 1d or 1h30m") from None
 
 
 def _mapping(key: str, value: object, of_what: str) -> Mapping[str, Any]:

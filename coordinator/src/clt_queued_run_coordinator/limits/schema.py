@@ -10,7 +10,7 @@ from clt_queued_run_coordinator.limits.configuration import HALF_LIFE_SECONDS, Q
 
 
 def schema() -> Field:
-    """The schema of the option; what it can't say `parsing.parse` refuses."""
+    """The schema of the option. `parsing.parse` refuses what a schema can't express."""
     return Field(
         Noneable(
             Shape(
@@ -18,9 +18,8 @@ def schema() -> Field:
                     "default": Field(
                         Noneable(ScalarUnion(int, Shape(_of_any_code_location()))),
                         is_required=False,
-                        description="What holds for each code location as far as its entry under `locations` says"
-                        " nothing else, also for one that nobody knew when the daemon started: a limit, or"
-                        " some of the keys of an entry.",
+                        description="A limit, or an entry's keys, for each code location whose entry under"
+                        " `locations` says nothing else. Code locations that are added later are included.",
                     ),
                     "locations": Field(
                         Map(
@@ -29,8 +28,7 @@ def schema() -> Field:
                             key_label_name="code_location",
                         ),
                         is_required=False,
-                        description="The exceptions from the default, upwards and downwards: a limit, or several"
-                        " keys.",
+                        description="Exceptions from the default, higher or lower: a limit, or several keys.",
                     ),
                     "groups": Field(
                         Map(str, Shape(_of_a_group()), key_label_name="group"),
@@ -47,23 +45,23 @@ def schema() -> Field:
                                     "half_life": Field(
                                         float,
                                         is_required=False,
-                                        description="Seconds in which what a code location has used counts"
-                                        f" half; {HALF_LIFE_SECONDS:g} if left out; only for `fair`.",
+                                        description="The seconds after which a code location's use counts half;"
+                                        f" {HALF_LIFE_SECONDS:g} if left out; only for `fair`.",
                                     ),
                                 }
                             ),
                         ),
                         is_required=False,
-                        description="`fifo`, the default: Dagster's own order, priority and then age. `fair`: free"
-                        " slots of max_concurrent_runs go first to the code location that is furthest below its"
-                        " share, and among equals to the one that has used the least lately.",
+                        description="`fifo`, the default: Dagster's own order, by priority and then age. `fair`: a"
+                        " free slot of max_concurrent_runs goes to the code location that is furthest below its"
+                        " share, and among equals to the one with the least recent use.",
                     ),
                     "queue_reading": Field(
                         ConfigEnum("QueueReading", [ConfigEnumValue(choice.value) for choice in QueueReading]),
                         is_required=False,
-                        description="`narrowed`, the default: the daemon reads the queued runs that may start now."
-                        " `whole`: it reads the whole queue, as without this package, and the limits are handed to"
-                        " it as tag limits.",
+                        description="`narrowed`, the default: the daemon reads only the queued runs that may start"
+                        " now. `whole`: it reads the whole queue, as without this package, and applies the limits"
+                        " as tag limits.",
                     ),
                 }
             )
@@ -76,18 +74,18 @@ def schema() -> Field:
 _LIMIT = Field(
     Noneable(int),
     is_required=False,
-    description="The most runs in progress at once; 0 holds them. Left out: the default, or no limit.",
+    description="The most runs in progress at once; 0 starts none. Left out: the default's, or no limit.",
 )
 _WEIGHT = Field(
     float,
     is_required=False,
-    description="How large the share is beside the others', 1 if left out; only for `sharing: fair`.",
+    description="The size of the share relative to the others', 1 if left out; only for `sharing: fair`.",
 )
 _MIN = Field(
     int,
     is_required=False,
-    description="So many slots of max_concurrent_runs are kept for it while it has runs queued that can start;"
-    " others may use them while it hasn't, and no run in progress is stopped. 0 if left out.",
+    description="The slots of max_concurrent_runs reserved for it while it has queued runs that can start. At"
+    " other times anybody may use them, and no run in progress is ever stopped. 0 if left out.",
 )
 
 
@@ -101,15 +99,15 @@ def _of_any_code_location() -> dict[str, Field]:
                     {
                         "cron": Field(str, description="When the window begins, such as `0 8 * * 1-5`."),
                         "for": Field(str, description="How long it lasts, such as `10h`."),
-                        "limit": Field(int, description="The limit while it lasts; 0 holds the runs."),
+                        "limit": Field(int, description="The limit while it lasts; 0 starts no runs."),
                         "timezone": Field(
-                            str, is_required=False, description="The cron expression's; UTC if left out."
+                            str, is_required=False, description="The cron expression's time zone; UTC if left out."
                         ),
                     }
                 )
             ),
             is_required=False,
-            description="Times with another limit.",
+            description="Times with a different limit.",
         ),
         "max_per_job": Field(
             Noneable(
@@ -117,11 +115,13 @@ def _of_any_code_location() -> dict[str, Field]:
                     int,
                     Shape(
                         {
-                            "default": Field(Noneable(int), is_required=False, description="Of each other."),
+                            "default": Field(
+                                Noneable(int), is_required=False, description="The limit of each other job."
+                            ),
                             "jobs": Field(
                                 Map(str, int, key_label_name="job"),
                                 is_required=False,
-                                description="The exceptions.",
+                                description="The limits of named jobs.",
                             ),
                         }
                     ),
@@ -138,23 +138,23 @@ def _of_any_code_location() -> dict[str, Field]:
         "backfill_share": Field(
             Noneable(float),
             is_required=False,
-            description="Which part of the starts goes to runs of backfills while other runs wait too: 0.25 for"
+            description="The fraction of starts that goes to runs of backfills while other runs wait too: 0.25 for"
             " every fourth. Left out: Dagster's order decides.",
         ),
         "max_queued": Field(
             Noneable(int),
             is_required=False,
-            description="The most queued runs; a run that is submitted beyond them is refused and fails.",
+            description="The most queued runs. A run submitted beyond that is refused and fails.",
         ),
         "breaker": Field(
             Noneable(
                 Shape(
                     {
-                        "failures": Field(int, description="How many failed runs open it."),
+                        "failures": Field(int, description="The number of failed runs that opens it."),
                         "within": Field(
                             str,
                             is_required=False,
-                            description="The time that they are counted in, such as `10m`. Left out: in a row.",
+                            description="The period in which they count, such as `10m`. Left out: in a row.",
                         ),
                         "pause_for": Field(
                             str,
@@ -165,13 +165,13 @@ def _of_any_code_location() -> dict[str, Field]:
                         "manual_launches": Field(
                             bool,
                             is_required=False,
-                            description="Whether runs launched by hand start all the same; no if left out.",
+                            description="Whether manually launched runs may still start; false if left out.",
                         ),
                     }
                 )
             ),
             is_required=False,
-            description="A circuit breaker: pauses the code location after so many failed runs.",
+            description="A circuit breaker that pauses the code location after a number of failed runs.",
         ),
     }
 

@@ -1,4 +1,4 @@
-"""What the coordinator was configured with, and what of it the instance replaces. Pure."""
+"""The settings of the coordinator, and what the instance replaces of them. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,13 +23,13 @@ class Settings:
 
     @property
     def is_fair(self) -> bool:
-        """Whether free slots go to whoever is furthest below its share."""
+        """Whether free slots go to the code location that is furthest below its share."""
         return self.code_location_limits.sharing is Sharing.FAIR
 
     def as_replaced_by(self, concurrency_runs: Mapping[str, Any]) -> "Settings":
-        """The settings in force on an instance: a key of its `concurrency.runs` replaces the coordinator's own.
+        """The settings in force on an instance, whose `concurrency.runs` replaces the coordinator's own keys.
 
-        Dagster goes by the presence of the key, so an empty list replaces the coordinator's tag limits too
+        For Dagster the presence of a key is enough, so even an empty list replaces the coordinator's tag limits
         (`ConcurrencyConfig.from_concurrency_settings`).
         """
         total = concurrency_runs.get("max_concurrent_runs")

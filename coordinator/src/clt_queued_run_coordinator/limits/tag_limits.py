@@ -1,4 +1,4 @@
-"""Limits of code locations in the form that Dagster's daemon applies: tag limits. Pure."""
+"""Expresses the limits of code locations as tag limits, which Dagster's daemon applies. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,16 +15,16 @@ def as_tag_limits(
     """The tag limits for the daemon.
 
     Args:
-        limits: The most runs in progress that carry the tag, of each known code location; None for no limit.
+        limits: The most runs in progress with the tag, for each known code location; None for no limit.
         default: The limit of every other code location; None for no limit.
-        configured: Dagster's own `tag_concurrency_limits`. `limits` has those on single code locations in it
-            already, so that no two entries have the same key and value: Dagster lets the last one win.
+        configured: Dagster's own `tag_concurrency_limits`. The ones on single code locations are already part of
+            `limits`, so that no two entries have the same key and value; Dagster would let the last one win.
 
     Returns:
-        A limit for each known code location, the other configured limits as they are, and, where there is a
-        default, one per unique value for a code location whose first run is queued later in this tick. That one
-        holds for the known ones as well, so it is the largest limit among them: for such a code location it
-        bounds the runs of one tick, from the next tick on its own limit holds.
+        A limit for each known code location, and the other configured limits unchanged. If there is a default,
+        there is also a limit per unique value, for a code location whose first run is queued later in this tick.
+        It applies to the known code locations as well, so it has to be as large as the largest of their limits.
+        It bounds a new code location for one tick; from the next tick on, that code location has its own limit.
     """
     catch_all = [entry["limit"] for entry in configured if _is_on_each_code_location(entry)]
     if default is not None and None not in limits.values():
@@ -45,7 +45,7 @@ def as_tag_limits(
 
 
 def other_tag_limits(configured: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Those of Dagster's own tag limits that don't limit single code locations."""
+    """Dagster's own tag limits, without the ones on single code locations."""
     return [dict(entry) for entry in configured if not _is_on_code_locations(entry)]
 
 

@@ -1,8 +1,8 @@
-"""Times with another limit, in the configuration: a cron expression says when each begins. Pure.
+"""Windows: times with a different limit, each of which begins at a cron expression. Pure.
 
-The expressions are read by Dagster's own cron library, the one that its schedules run by, with what it does when
-the clocks are changed: a beginning that is skipped comes right after the gap, one that comes twice counts the
-second time. A window lasts its time by the clock that isn't changed.
+Dagster's own cron library reads the expressions, as it does for schedules, and so decides what happens when the
+clocks change. A start that the change skips comes right after the gap. Of a start that comes twice, the second one
+counts. The length of a window is elapsed time, which no clock change affects.
 """
 
 import re
@@ -15,14 +15,14 @@ from zoneinfo import ZoneInfo
 from clt_queued_run_coordinator._dagster import cron_string_iterator, is_valid_cron_string
 
 LONGEST = timedelta(days=366)
-"""The longest that a window lasts."""
+"""The longest window."""
 
 _BEGINNINGS_AHEAD = 500
-"""How many beginnings, of a year at most, are looked at for the end of windows that follow one another without a
+"""How many starts, within a year at most, are examined to find the end of windows that follow each other without a
 gap."""
 
 _RECOMPUTED_AFTER = timedelta(hours=1)
-"""How often a window is worked out anew even where nothing changes, in case the library overlooked a beginning."""
+"""How often a window is computed again even if nothing should have changed, in case the library missed a start."""
 
 _BY_CHANCE = re.compile(r"(?<![a-z])r", re.IGNORECASE)
 _LEAP_DAY = " 29 2 *"
@@ -30,13 +30,13 @@ _LEAP_DAY = " 29 2 *"
 
 @dataclass(frozen=True)
 class Window:
-    """A time with another limit.
+    """A time with a different limit.
 
     Attributes:
-        cron: When it begins.
+        cron: The cron expression for its start.
         seconds: How long it lasts.
         limit: The most runs in progress at once while it lasts.
-        timezone: The cron expression's.
+        timezone: The time zone of the cron expression.
     """
 
     cron: str
@@ -51,7 +51,7 @@ class OpenWindow:
 
     Attributes:
         limit: The most runs in progress at once.
-        until: When it closes, in UTC; None where no end is in sight.
+        until: When it closes, in UTC; None if no end is in sight.
     """
 
     limit: int
@@ -60,7 +60,7 @@ class OpenWindow:
 
 @dataclass(frozen=True)
 class _Phase:
-    """A time, its end not included, all along which a window is open, or closed."""
+    """A time span, end excluded, during which a window is either open or closed throughout."""
 
     begin: datetime
     end: datetime
@@ -69,16 +69,15 @@ class _Phase:
 
 
 _phases: dict[Window, _Phase] = {}
-"""The phase of each window that was found last, since cron expressions are slow to work out. Nothing else comes of
-it than would come without."""
+"""The current phase of each window, a cache because evaluating cron expressions is slow. It changes no result."""
 
 
 def open_window(windows: Iterable[Window], moment: datetime) -> OpenWindow | None:
-    """The open window with the smallest limit; None where none is open.
+    """The open window with the smallest limit; None if none is open.
 
     Args:
-        windows: Some windows.
-        moment: In UTC. A window is open from its beginning on, and no longer at its end.
+        windows: The windows.
+        moment: In UTC. A window is open at its start, and closed at its end.
     """
     limits = [
         OpenWindow(window.limit, phase.until)
@@ -110,35 +109,35 @@ def _phase(window: Window, moment: datetime) -> _Phase:
         end = follows + lasts
         if follows > moment + LONGEST:
             break
-    # The same, where the cron expression has no further beginning or too many of them to find the end.
+    # There are no further starts, or too many to find the end.
     return _Phase(moment, min(end, anew), is_open=True, until=end if follows is None else None)
 
 
 def _beginnings_after(window: Window, moment: datetime) -> Iterator[datetime]:
-    """When a window begins after a moment, in UTC, one after the other."""
-    # Dagster finds a 29 February by the day before, so it needs that to lie ahead.
+    """The starts of a window after a moment, in UTC."""
+    # Dagster finds 29 February from the day before, so that day has to lie ahead.
     start = moment - timedelta(days=1) if window.cron.endswith(_LEAP_DAY) else moment
     try:
         for begin in cron_string_iterator(start.timestamp(), window.cron, window.timezone):
             in_utc = begin.astimezone(timezone.utc)
             if in_utc > moment:
                 yield in_utc
-    except Exception:  # noqa: BLE001 - its checks of itself fail where no date is found; a tick goes on
+    except Exception:  # noqa: BLE001 - the library's assertions fail where it finds no date; the tick goes on
         return
 
 
 def is_cron(text: str) -> bool:
-    """Whether a text is a cron expression with five fields that says when something begins, and not by chance."""
+    """Whether a text is a cron expression of five fields that fires at some time, and not at a random one."""
     if len(text.split()) != 5 or _BY_CHANCE.search(text):  # noqa: PLR2004 - as the docstring says
         return False
     try:
         return is_valid_cron_string(text) and next(cron_string_iterator(0, text, "UTC"), None) is not None
-    except Exception:  # noqa: BLE001 - 31 April never comes, and a cron library can raise whatever it likes
+    except Exception:  # noqa: BLE001 - the library raises all kinds of errors, for instance for 31 April
         return False
 
 
 def is_timezone(text: str) -> bool:
-    """Whether a text is the name of a time zone that this machine knows."""
+    """Whether a text names a time zone that this machine knows."""
     try:
         ZoneInfo(text)
     except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError
