@@ -1,8 +1,8 @@
-"""Live changes: limits and pauses kept in the instance's own database, in force from the next tick.
+"""Live changes: limits and pauses that are stored in the instance's database and in force from the next tick.
 
-Each change has a key of its own in Dagster's key-value store, because two writers of one key lose one of the
-two changes: `<PREFIX>/<kind>/<code location>`. What ends by itself lies beside what doesn't, under a kind of its
-own, so that what held before holds again afterwards, and version 2.0.0 of this package can read the rest.
+Each change has a key of its own in Dagster's key-value store, `<PREFIX>/<kind>/<code location>`, because of two
+writers of one key one would lose its change. A change that expires is stored beside the one that doesn't, under a
+kind of its own. So the other one is in force again afterwards, and version 2.0.0 of this package can read it.
 """
 
 from clt_queued_run_coordinator.live.changes import (

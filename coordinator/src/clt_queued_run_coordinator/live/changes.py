@@ -1,4 +1,4 @@
-"""Live changes as values: what was changed, by whom, until when, and what is in force. Pure."""
+"""Live changes as values: what was changed, by whom and until when, and which changes are in force. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -7,11 +7,11 @@ from enum import Enum
 
 PREFIX = "clt_queued_run_coordinator"
 EVERY_CODE_LOCATION = "*"
-"""Stands for every code location that has no pause or resume of its own."""
+"""Stands for all code locations without a pause or resume of their own."""
 
 
 class Kind(str, Enum):
-    """The kinds of live changes, as their keys name them."""
+    """The kinds of live changes, as they appear in the keys."""
 
     LIMIT = "limit"
     LIMIT_UNTIL = "limit-until"
@@ -21,7 +21,7 @@ class Kind(str, Enum):
 
 
 class EndHasPassedError(Exception):
-    """A change would have ended before it was made; the message is one line."""
+    """The change would expire before it is made. The message is one line."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Change:
 
     Attributes:
         value: The limit, or whether the code location is paused.
-        by: Who made it: the operating system's user and the host, or a part of this package.
-        at: When, in UTC by the database's clock.
-        until: When it ends by itself, in UTC; None if it doesn't.
-        reason: Why it was made, if that was said.
-        id: Tells it from every other change; made of who and when where version 2.0.0 wrote it.
+        by: Who made it: a user and host, or the part of this package that did.
+        at: When it was made, in UTC by the database's clock.
+        until: When it expires, in UTC; None if it doesn't.
+        reason: The reason that was given, if any.
+        id: A unique id. For changes written by version 2.0.0 it is made up of `by` and `at`.
     """
 
     value: int
@@ -46,22 +46,22 @@ class Change:
 
 
 def now() -> datetime:
-    """This machine's moment, in UTC."""
+    """The time by this machine's clock, in UTC."""
     return datetime.now(timezone.utc)
 
 
 @dataclass(frozen=True)
 class LiveChanges:
-    """Every live change in force.
+    """The live changes in force, by code location.
 
     Attributes:
-        limits: Those that stay, by code location.
-        pauses: Those that stay, by code location, resumed ones included.
-        unreadable: A line for each stored value that could not be understood and is not applied.
-        limits_until: The limits that end by themselves.
-        pauses_until: The pauses that end by themselves.
-        breakers: The circuit breakers that are open.
-        read_at: The moment that they were in force at, in UTC by the database's clock.
+        limits: The limits that don't expire.
+        pauses: The pauses and resumes that don't expire.
+        unreadable: A line for each stored value that can't be read and is not applied.
+        limits_until: The limits that expire.
+        pauses_until: The pauses that expire.
+        breakers: The open circuit breakers.
+        read_at: When they were read, in UTC by the database's clock.
     """
 
     limits: Mapping[str, Change] = field(default_factory=dict)
@@ -73,13 +73,13 @@ class LiveChanges:
     read_at: datetime = field(default_factory=now)
 
     def limit(self, code_location: str) -> Change | None:
-        """The limit set live, if one is."""
+        """The live limit of a code location, if it has one."""
         return self.limits_until.get(code_location) or self.limits.get(code_location)
 
     def pause(self, code_location: str) -> Change | None:
-        """The pause that holds a code location, if one does; of several the one that holds longest.
+        """The pause in force for a code location; of several, the one that lasts longest.
 
-        A pause or resume of its own that stays beats those of all code locations.
+        A pause or resume of its own that doesn't expire overrides the pauses of all code locations.
         """
         pauses: list[Change] = []
         for name in (code_location, EVERY_CODE_LOCATION):
@@ -90,12 +90,12 @@ class LiveChanges:
         return max(pauses, key=lambda change: change.until or _NEVER, default=None)
 
     def breaker(self, code_location: str) -> Change | None:
-        """The open circuit breaker that holds a code location, if one does."""
+        """The open circuit breaker of a code location, if there is one."""
         return self.breakers.get(code_location)
 
     @property
     def code_locations(self) -> set[str]:
-        """The names that a change was made for."""
+        """The names of all code locations with a live change."""
         names = {*self.limits, *self.pauses, *self.limits_until, *self.pauses_until, *self.breakers}
         return names - {EVERY_CODE_LOCATION}
 
@@ -106,7 +106,7 @@ class LiveChanges:
         return {change.id for change in changes if change.value}
 
     def at(self, moment: datetime) -> "LiveChanges":
-        """What of it is still in force at a later moment, in UTC."""
+        """The changes that are still in force at a later moment, in UTC."""
 
         def lasting(changes: Mapping[str, Change]) -> dict[str, Change]:
             return {name: change for name, change in changes.items() if not has_ended(change, moment)}
@@ -126,7 +126,7 @@ _NEVER = datetime.max.replace(tzinfo=timezone.utc)
 
 
 def has_ended(change: Change, moment: datetime) -> bool:
-    """Whether a change is over at a moment, in UTC."""
+    """Whether a change has expired at a moment, in UTC."""
     return change.until is not None and change.until <= moment
 
 

@@ -1,8 +1,8 @@
-"""The last live changes: who changed what, when, until when and why.
+"""The history of live changes: who changed what, when, until when and why.
 
-Each entry has a key of its own in Dagster's key-value store, so that no writer loses another's, outside of the
-prefix that is read at each tick. It is written in the transaction of the change itself, which also deletes the
-oldest entries.
+Each entry has a key of its own in Dagster's key-value store, so that concurrent writers lose none. The keys are
+outside the prefix that each tick reads. An entry is written in the transaction of its change, which also deletes
+the oldest entries.
 """
 
 import json
@@ -17,7 +17,7 @@ from clt_queued_run_coordinator.text.one_line import one_line
 
 PREFIX = "clt_queued_run_coordinator.history/"
 KEPT = 500
-"""How many entries are kept."""
+"""The number of entries that are kept."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,12 @@ class HistoryEntry:
     Attributes:
         at: When it was made, as ISO 8601 in UTC.
         by: Who made it.
-        code_location: Whose; `*` for all of them at once.
+        code_location: The code location; `*` for all of them at once.
         change: What it changed: `limit`, `paused` or `breaker`.
-        before: The live value until then: a limit, or whether it was paused or the breaker was open; None for
-            none.
-        after: The live value from then on; None where it was taken back.
-        until: When it ends by itself, as ISO 8601 in UTC; None if it doesn't.
-        reason: Why it was made, if that was said.
+        before: The live value before: a limit, or whether it was paused or its breaker was open; None for none.
+        after: The live value after; None if the change removed it.
+        until: When it expires, as ISO 8601 in UTC; None if it doesn't.
+        reason: The reason that was given, if any.
     """
 
     at: str
@@ -46,7 +45,7 @@ class HistoryEntry:
     reason: str | None = None
 
     def as_data(self) -> dict[str, Any]:
-        """The same as plain data, for JSON."""
+        """The entry as plain data, for JSON."""
         return {
             "at": self.at,
             "by": self.by,
@@ -60,12 +59,12 @@ class HistoryEntry:
 
 
 def record(connection: db.Connection, number: str, entry: HistoryEntry) -> None:
-    """Keep an entry, and delete the oldest ones.
+    """Add an entry, and delete the oldest ones.
 
     Args:
         connection: In the transaction of the change.
-        number: Tells the entry from all others.
-        entry: What was changed.
+        number: A unique id for the entry.
+        entry: The entry.
     """
     table = KeyValueStoreTable
     connection.execute(table.insert().values(key=PREFIX + number, value=json.dumps(entry.as_data())))
@@ -81,7 +80,7 @@ def record(connection: db.Connection, number: str, entry: HistoryEntry) -> None:
 
 
 def read(connection: db.Connection) -> list[HistoryEntry]:
-    """The entries that can be understood, newest first.
+    """The readable entries, newest first.
 
     Args:
         connection: To the instance's run database.
@@ -115,5 +114,5 @@ def _moment(text: str) -> str:
 
 def _value(value: Any) -> int | bool | None:
     if value is not None and not isinstance(value, int):
-        raise ValueError(f"{value!r} is no value of a change")
+        raise ValueError(f"{value!r} is not a value of a change")
     return value

@@ -14,7 +14,7 @@ from clt_queued_run_coordinator.text.one_line import one_line
 
 
 def read(connection: db.Connection) -> LiveChanges:
-    """The live changes in force, and the moment by the database's clock, in one statement.
+    """Read the live changes in force, and the time by the database's clock, in one statement.
 
     Args:
         connection: To the instance's run database.
@@ -27,11 +27,11 @@ def read(connection: db.Connection) -> LiveChanges:
 
 
 def parse(stored: Iterable[tuple[str, str]], read_at: datetime | None = None) -> LiveChanges:
-    """Understand what is stored; what can't be understood is told in `unreadable`.
+    """Parse the stored changes; each one that can't be read is reported in `unreadable`.
 
     Args:
         stored: Pairs of key and value under PREFIX.
-        read_at: The moment, in UTC; this machine's if left out. What has ended by then counts as never made.
+        read_at: The current time in UTC, by default this machine's. Changes that have expired by then are dropped.
     """
     read_at = read_at or now()
     changes: dict[str, dict[str, Change]] = {kind.value: {} for kind in Kind}
@@ -43,7 +43,7 @@ def parse(stored: Iterable[tuple[str, str]], read_at: datetime | None = None) ->
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             unreadable.append(
                 f"The live change stored under {key!r} can't be read ({type(error).__name__}: {error}) and is not"
-                " applied; write it again with `dagster-clt`."
+                " applied; make it again with `dagster-clt`."
             )
             continue
         if change and not has_ended(change, read_at):

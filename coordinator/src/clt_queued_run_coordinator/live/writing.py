@@ -1,4 +1,4 @@
-"""Writes a live change and its entry in the history, in one transaction."""
+"""Writes a live change together with its entry in the history, in one transaction."""
 
 import getpass
 import json
@@ -29,13 +29,13 @@ from clt_queued_run_coordinator.text.one_line import one_line
 from clt_queued_run_coordinator.transaction import transaction
 
 LOCK_KEY = f"{PREFIX}.turn"
-"""The key that each writer writes first, and so has to itself until the end of its transaction."""
+"""The key that each writer writes first, which locks out other writers until the end of its transaction."""
 
 _TAKES_BACK = {
     Kind.LIMIT: [Kind.LIMIT_UNTIL],
     Kind.PAUSED: [Kind.PAUSED_UNTIL],
 }
-"""What a change that stays ends besides: one of the same sort that would have ended by itself."""
+"""The expiring kind that a change without an expiry removes."""
 
 _CHANGES = {
     Kind.LIMIT: "limit",
@@ -44,7 +44,7 @@ _CHANGES = {
     Kind.PAUSED_UNTIL: "paused",
     Kind.BREAKER: "breaker",
 }
-"""What the history calls them."""
+"""The kinds as the history names them."""
 
 
 def set_limit(
@@ -54,13 +54,13 @@ def set_limit(
     until: datetime | timedelta | None = None,
     reason: str | None = None,
 ) -> Change:
-    """Limit a code location from the next tick on; 0 holds it. See `write`."""
+    """Limit a code location from the next tick on; 0 starts none of its runs. See `write`."""
     kind = Kind.LIMIT if until is None else Kind.LIMIT_UNTIL
     return write(instance, kind, code_location, limit, until=until, reason=reason)
 
 
 def clear_limit(instance: DagsterInstance, code_location: str, reason: str | None = None) -> Change:
-    """Go back to the configured limit. See `write`."""
+    """Return to the configured limit. See `write`."""
     return write(instance, Kind.LIMIT, code_location, None, reason=reason)
 
 
@@ -71,7 +71,7 @@ def pause(
     reason: str | None = None,
     known: Iterable[str] = (),
 ) -> Change:
-    """Start nothing of a code location from the next tick on; runs in progress are left alone. See `write`."""
+    """Start no runs of a code location from the next tick on. Runs in progress are left alone. See `write`."""
     kind = Kind.PAUSED if until is None else Kind.PAUSED_UNTIL
     return write(instance, kind, code_location, True, until=until, reason=reason, known=known)
 
@@ -79,7 +79,7 @@ def pause(
 def resume(
     instance: DagsterInstance, code_location: str, reason: str | None = None, known: Iterable[str] = ()
 ) -> Change:
-    """End a pause and close the circuit breaker: the limit from before holds again. See `write`."""
+    """End a pause and close the circuit breaker, so that the previous limit is in force again. See `write`."""
     return write(instance, Kind.PAUSED, code_location, False, reason=reason, known=known)
 
 
@@ -96,29 +96,29 @@ def write(
 ) -> Change:
     """Write a live change and its entry in the history, both or neither.
 
-    A change that stays takes back one of the same sort that would have ended by itself, and a resume closes the
-    circuit breaker as well. Of two pauses that end by themselves the one that ends later holds, so that a short
-    one for a deploy never ends somebody's longer one; of two such limits the last.
+    A change that doesn't expire removes one of the same sort that does. A resume also closes the circuit breaker.
+    Of two expiring pauses the one that ends later is in force, so that a short pause for a deploy never cuts
+    somebody's longer pause short. Of two expiring limits the last one is in force.
 
     Args:
-        where: The instance; or a connection to its run database within a transaction of the caller's.
-        kind: What is changed, and whether it ends by itself.
-        code_location: Whose; `EVERY_CODE_LOCATION` for all.
-        value: The limit, or whether it is paused or its breaker is open. None takes a change back.
-        until: When it ends by itself, in UTC; a length of time counts from now by the database's clock.
-        reason: Why.
-        by: Who makes it; this process' user if left out.
-        known: With EVERY_CODE_LOCATION, the code locations whose own pause or resume shall not beat it.
+        where: The instance, or a connection to its run database in the caller's transaction.
+        kind: What is changed, and whether the change expires.
+        code_location: The code location; `EVERY_CODE_LOCATION` for all.
+        value: The limit, or whether it is paused or its breaker is open. None removes a change.
+        until: When it expires, in UTC. A timedelta counts from now, by the database's clock.
+        reason: The reason.
+        by: Who makes it; by default this process's user.
+        known: With EVERY_CODE_LOCATION: the code locations whose own pause or resume must not override it.
 
     Returns:
         The change.
 
     Raises:
-        EndHasPassedError: The end lies before now.
+        EndHasPassedError: The end has already passed.
     """
     with _connected(where) as connection:
         number = uuid.uuid4().hex
-        # Writers come one after the other from here on, so that the history has their order.
+        # From here on writers proceed one by one, so that the history has their order.
         _put(connection, [LOCK_KEY], number)
         names = sorted({code_location, *known})
         stored = _stored(connection, [_key(any_kind, name) for name in names for any_kind in Kind])
@@ -133,7 +133,7 @@ def write(
         )
         if has_ended(change, at):
             raise EndHasPassedError(
-                f"The end {iso(change.until)} has passed; by the database's clock it is {iso(at)}."
+                f"The end {iso(change.until)} has passed; by the database's clock it is now {iso(at)}."
             )
         ends = _TAKES_BACK.get(kind, [])
         if kind is Kind.PAUSED and not value:
@@ -211,7 +211,7 @@ def _is_outlasted(kind: Kind, code_location: str, change: Change, stored: LiveCh
 
 
 def _value(kind: Kind, code_location: str, stored: LiveChanges) -> int | bool | None:
-    """The live value of what a change changes."""
+    """The current live value of what a change is about to change."""
     if kind is Kind.BREAKER:
         return True if stored.breaker(code_location) else None
     if kind in {Kind.LIMIT, Kind.LIMIT_UNTIL}:
@@ -224,6 +224,6 @@ def _value(kind: Kind, code_location: str, stored: LiveChanges) -> int | bool | 
 def _who() -> str:
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # a container's numbered user has no name
+    except (KeyError, OSError):  # in a container, the user may be a number without a name
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
