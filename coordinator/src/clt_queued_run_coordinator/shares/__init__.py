@@ -1,1 +1,1 @@
-"""Whose turn a free slot is: shares, groups, recent use, and the turns within a code location."""
+"""Who gets a free slot: shares, groups and recent use, and the limits and turns within a code location."""

@@ -1,4 +1,4 @@
-"""What code locations and their groups hold of the slots, and what they could use. Pure."""
+"""Claims: how many slots code locations and their groups hold, and how many more they could use. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,16 +13,16 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(frozen=True)
 class Claim:
-    """What one code location, or one group of them, could use.
+    """The claim of one code location or one group.
 
     Attributes:
-        queued: Its runs in the queue.
-        in_progress: Its runs in progress; they are never stopped, so they are its own in any case.
-        limit: The most that may be in progress; None for no limit.
-        weight: How large its share is beside the others'; above 0.
-        used: The slot-seconds that it has used lately; see `usage`. Breaks ties, so that nobody starves where
+        queued: Its queued runs.
+        in_progress: Its runs in progress. They are never stopped, so their slots are its own in any case.
+        limit: The most runs in progress; None for no limit.
+        weight: The size of its share relative to the others'; above 0.
+        used: The slot-seconds it has used recently; see `usage`. This breaks ties, so that nobody starves when
             there are fewer slots than code locations.
-        min: The slots that are kept for it while it has runs queued.
+        min: The slots reserved for it while it has runs queued.
     """
 
     queued: int
@@ -34,7 +34,7 @@ class Claim:
 
     @property
     def max_in_progress(self) -> int:
-        """The most runs it could have in progress once its queue has been started as far as allowed."""
+        """The most runs it could have in progress if its queue were started as far as its limit allows."""
         demand = self.in_progress + self.queued
         return max(self.in_progress, demand if self.limit is None else min(self.limit, demand))
 
@@ -44,7 +44,7 @@ class Claim:
         return None if self.limit is None else max(0, self.limit - self.in_progress)
 
     def after(self, starts: int) -> "Claim":
-        """What is left of it after some starts."""
+        """The claim after a number of starts."""
         return replace(
             self,
             queued=self.queued - starts,
@@ -55,11 +55,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Claims:
-    """The claims of everybody.
+    """The claims of all code locations and groups.
 
     Attributes:
-        code_locations: By name; those in a group also where they have nothing queued.
-        groups: By the group's name; what is queued, in progress and used is the sum over its code locations.
+        code_locations: The claims by code location. Members of a group are included even with nothing queued.
+        groups: The claims by group. Queued runs, runs in progress and use are sums over the group's code
+            locations.
         group_of: The group of each code location that is in one.
     """
 
@@ -77,9 +78,9 @@ class Claims:
         """The claims of code locations and of their groups.
 
         Args:
-            code_locations: By name.
+            code_locations: The claims by code location.
             groups: The configured groups, by name.
-            usage: Where to look up what each group has used.
+            usage: The recent use of each group.
         """
         usage = usage or Usage()
         return cls(
@@ -108,13 +109,13 @@ class Claims:
         return None if name is None else self.groups[name]
 
     def room(self, code_location: str) -> int | None:
-        """How many more runs of a code location may be in progress, by its limit and its group's; None for all."""
+        """How many more runs of a code location may start by its limit and its group's; None for no limit."""
         group = self.group(code_location)
         return least(self.code_locations[code_location].room, group.room if group else None)
 
     @cached_property
     def have_minimums(self) -> bool:
-        """Whether slots are kept for anybody."""
+        """Whether any code location or group has a minimum."""
         return any(claim.min for claims in (self.code_locations, self.groups) for claim in claims.values())
 
     @property
@@ -123,10 +124,10 @@ class Claims:
         return sum(claim.in_progress for claim in self.code_locations.values())
 
     def after(self, starts: Mapping[str, int]) -> "Claims":
-        """What is left of them after some starts.
+        """The claims after some starts.
 
         Args:
-            starts: By code location.
+            starts: The number of starts, by code location.
         """
         of_groups: dict[str, int] = {}
         for name, number in starts.items():
@@ -139,7 +140,7 @@ class Claims:
         )
 
     def from_scratch(self) -> "Claims":
-        """The claims as if nothing ran and all of it were queued."""
+        """The claims as if all runs in progress were still queued."""
 
         def of(claims: Mapping[str, Claim]) -> dict[str, Claim]:
             return {
@@ -151,12 +152,12 @@ class Claims:
 
 
 def group_key(group: str) -> str:
-    """What a group is called among code locations: no code location has such a name."""
+    """The key of a group among the names of code locations; no code location can have it."""
     return f"\0{group}"
 
 
 def with_groups(numbers: Mapping[str, Number], groups: Mapping[str, Group]) -> dict[str, Number]:
-    """Numbers by code location, and of each group the sum, under its `group_key`."""
+    """The numbers by code location, with the sum of each group added under its `group_key`."""
     summed = dict(numbers)
     for name, group in groups.items():
         of_it = [numbers[location] for location in group.locations if location in numbers]
@@ -166,19 +167,21 @@ def with_groups(numbers: Mapping[str, Number], groups: Mapping[str, Group]) -> d
 
 
 def least(*numbers: int | None) -> int | None:
-    """The smallest of some numbers; None stands for no bound."""
+    """The smallest of the numbers; None stands for no bound."""
     return min((number for number in numbers if number is not None), default=None)
 
 
 def levels(weights: Mapping[str, float], groups: Mapping[str, Group]) -> list[dict[str, float]]:
-    """Who competes with whom: groups and those in none with one another, the code locations of a group likewise.
+    """Who competes with whom for slots.
+
+    Groups and code locations without a group compete with each other. Within a group, its code locations do.
 
     Args:
-        weights: The weight of each code location that competes for slots.
+        weights: The weight of each code location that competes.
         groups: The groups.
 
     Returns:
-        The weights at each level, those of groups by their `group_key`.
+        For each of these competitions, the weights of those that take part; groups by their `group_key`.
     """
     grouped = {location for group in groups.values() for location in group.locations}
     within = {

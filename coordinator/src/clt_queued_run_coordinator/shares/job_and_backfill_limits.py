@@ -1,4 +1,4 @@
-"""What holds within code locations: limits on jobs and backfills, and the turns of backfills. Pure."""
+"""The limits on jobs and backfills within a code location, and the turns of its backfills. Pure."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -14,17 +14,17 @@ from clt_queued_run_coordinator.queue.queued_run import (
 from clt_queued_run_coordinator.shares.backfill_share import BackfillTurns
 
 _SOME_BACKFILL = ""
-"""Stands for the id of a backfill where it doesn't count which one it is."""
+"""Stands for a backfill's id if it doesn't matter which backfill it is."""
 
 
 class JobAndBackfillLimits:
-    """What is in progress of the jobs and backfills of each code location, and whose turn it is there.
+    """Counts the runs in progress of each job and backfill, and knows whether another one may start.
 
     Args:
         limits: The configured limits.
-        in_progress: The code location, the job and the backfill of each run in progress.
-        manual_only: The code locations of which only runs may start that somebody launched by hand.
-        earned: What the backfills of code locations have earned; see `BackfillTurns`.
+        in_progress: The code location, job and backfill of each run in progress.
+        manual_only: The code locations of which only manually launched runs may start.
+        earned: What the backfills of each code location have earned; see `BackfillTurns`.
     """
 
     def __init__(
@@ -38,14 +38,14 @@ class JobAndBackfillLimits:
         self._manual_only = manual_only
         self._earned = earned or {}
         self.backfill_turns: dict[str, BackfillTurns] = {}
-        """The turns by code location, of those that were asked for."""
+        """The turns of backfills, for each code location whose turns were asked for."""
         self._of_job: Counter[tuple[str, str]] = Counter()
         self._of_backfill: Counter[tuple[str, str]] = Counter()
         for code_location, of_run in in_progress if limits.has_job_or_backfill_limits else ():
             self.count(code_location, of_run)
 
     def copy(self) -> "JobAndBackfillLimits":
-        """The same, to go on counting from here."""
+        """A copy that continues counting from the same state."""
         copy = JobAndBackfillLimits(self._limits, manual_only=self._manual_only, earned=self._earned)
         copy.backfill_turns = {name: turns.copy() for name, turns in self.backfill_turns.items()}
         copy._of_job, copy._of_backfill = self._of_job.copy(), self._of_backfill.copy()
@@ -55,7 +55,7 @@ class JobAndBackfillLimits:
         return CodeLocationEntry() if code_location == NO_CODE_LOCATION else self._limits.entry(code_location)
 
     def has_room(self, code_location: str, of_run: JobAndBackfill) -> bool:
-        """Whether one more run of its job and of its backfill may be in progress."""
+        """Whether another run of this job and this backfill may start."""
         if of_run.automatic and code_location in self._manual_only:
             return False
         entry = self._entry(code_location)
@@ -68,7 +68,7 @@ class JobAndBackfillLimits:
         return backfill is None or most is None or self._of_backfill[code_location, backfill] < most
 
     def count(self, code_location: str, of_run: JobAndBackfill) -> None:
-        """Count a run that is in progress, or starts."""
+        """Count a run that is in progress or starts."""
         entry = self._entry(code_location)
         job, backfill, _ = of_run
         if job is not None and entry.max_per_job.of(job) is not None:
@@ -77,13 +77,13 @@ class JobAndBackfillLimits:
             self._of_backfill[code_location, backfill] += 1
 
     def room_check(self, code_location: str) -> MayStart | None:
-        """`has_room` of one code location; None where it has no such limits."""
+        """`has_room` for one code location; None if it has no such limits."""
         if not self._entry(code_location).has_job_or_backfill_limits and code_location not in self._manual_only:
             return None
         return lambda of_run: self.has_room(code_location, of_run)
 
     def turns_of(self, code_location: str) -> BackfillTurns | None:
-        """The turns of one code location; None where Dagster's order decides."""
+        """The turns of backfills in a code location; None if Dagster's order decides there."""
         share = self._entry(code_location).backfill_share
         if share is None:
             return None
@@ -92,12 +92,12 @@ class JobAndBackfillLimits:
         return self.backfill_turns[code_location]
 
     def place(self, code_location: str, run: QueuedRun) -> QueuedRun:
-        """Whose place in the queue of all code locations the next run of one takes."""
+        """The run whose place counts between code locations when this one is next."""
         turns = self.turns_of(code_location)
         return turns.place(run) if turns else run
 
     def start(self, code_location: str, run: QueuedRun, of_run: JobAndBackfill) -> None:
-        """Count a run that starts, which was handed out last of its code location."""
+        """Count a start. The run is the last one that was yielded for its code location."""
         self.count(code_location, of_run)
         turns = self.turns_of(code_location)
         if turns:
@@ -105,12 +105,12 @@ class JobAndBackfillLimits:
 
 
 def lane_key(limits: CodeLocationLimits) -> LaneKey | None:
-    """What tells the runs apart that are treated differently within a code location: only what counts.
+    """The function that assigns runs to lanes. It keeps only what the configured limits depend on.
 
-    So the lines of the queue stay few, however many jobs and backfills there are that nothing limits.
+    So there are few lanes, however many jobs and backfills there are without a limit.
 
     Returns:
-        None where nothing is configured within a code location.
+        None if no limit within a code location is configured.
     """
     if not (limits.has_job_or_backfill_limits or limits.has_backfill_shares or limits.lets_manual_launches_pass):
         return None

@@ -5,38 +5,38 @@ from clt_queued_run_coordinator.shares.turns import Turns
 
 
 def share(claims: Claims, slots: int) -> dict[str, int]:
-    """Each code location's share: what it would have in progress if every slot were dealt anew.
+    """Each code location's share: what it would have in progress if all slots were dealt from scratch.
 
     Args:
-        claims: Of everybody.
-        slots: All slots that runs of code locations may use, 0 or more.
+        claims: All claims.
+        slots: All slots that runs of code locations may use; 0 or more.
     """
     return deal(claims.from_scratch(), slots)
 
 
 def allow(claims: Claims, slots: int) -> dict[str, int]:
-    """What each code location may have in progress now: its running runs, and the free slots it is dealt.
+    """What each code location may have in progress now: its runs in progress and the free slots it is dealt.
 
     Args:
-        claims: Of everybody.
-        slots: All slots that runs of code locations may use, used ones included. Fewer than are in use: nothing
+        claims: All claims.
+        slots: All slots that runs of code locations may use, including those in use. If more are in use, nothing
             is dealt.
     """
     return deal(claims, slots - claims.in_progress)
 
 
 def deal(claims: Claims, free: int) -> dict[str, int]:
-    """Deal free slots one by one, each to whoever's turn it is and can use one more; see `turns`.
+    """Deal free slots one by one, each to the code location whose turn it is; see `turns`.
 
-    Max-min fair between groups, and within each: nobody could have one more without taking it from someone who
-    has no more for its weight, or has no more than its minimum.
+    The result is max-min fair between groups and within each group: nobody could get another slot without taking
+    it from someone that has no more for its weight, or no more than its minimum.
 
     Args:
-        claims: Of everybody.
-        free: The slots to deal.
+        claims: All claims.
+        free: The number of slots to deal.
 
     Returns:
-        What each code location has then, its runs in progress included.
+        The slots that each code location then has, including its runs in progress.
     """
     turns = Turns(claims, fair=True)
     most = {name: claim.max_in_progress for name, claim in claims.code_locations.items()}

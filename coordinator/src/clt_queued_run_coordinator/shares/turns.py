@@ -1,13 +1,13 @@
-"""Whose turn it is to get the next slot. Pure.
+"""Turns: who gets the next slot. Pure.
 
-Slots go between groups first, then between the code locations of a group. A code location in no group is a group
-by itself. The order, in a group as between groups:
+Slots are shared between groups first, then between the code locations of a group. A code location without a group
+counts as a group of its own. Both between groups and within a group, the order is:
 
-1. whoever has fewer slots than its minimum; a group also where that is so of a code location of it that waits;
+1. whoever has fewer slots than its minimum; for a group also if a waiting code location of it has;
 2. with fair sharing, whoever has the fewest slots for its weight, then whoever has used the least for its weight;
 3. the place of the next run.
 
-A minimum only decides who goes first, so it keeps no slot from anybody while nobody waits who is below his own.
+A minimum only decides who goes first. So it withholds a slot from nobody unless somebody below its minimum waits.
 """
 
 import heapq
@@ -17,11 +17,11 @@ from clt_queued_run_coordinator.shares.claims import Claim, Claims
 from clt_queued_run_coordinator.shares.usage import START_SECONDS
 
 Key = tuple[Any, ...]
-"""The smallest goes first. The name of the code location comes last, the place of its run before it."""
+"""A sort key; the smallest goes first. It ends with the place of the next run and the code location's name."""
 
 
 class _Contender:
-    """Whoever gets slots: its claim, and what it was dealt."""
+    """A code location or group that competes for slots: its claim, and the slots it has been dealt."""
 
     __slots__ = ("claim", "dealt")
 
@@ -78,7 +78,7 @@ class Turns:
 
         Args:
             code_location: Its name; it doesn't wait yet.
-            place: The place of its next run, the smallest first.
+            place: The place of its next run; the smallest goes first.
         """
         party = self._code_locations[code_location]
         shared = party.turn() if self._fair else ()
@@ -91,7 +91,7 @@ class Turns:
             self._changed.add(group)
 
     def next(self) -> str | None:
-        """The code location whose turn it is, which waits no longer; None where nobody waits."""
+        """The code location whose turn it is; it then no longer waits. None if nobody waits."""
         while self._changed:
             self._place(self._changed.pop())
         while self._waiting:
@@ -100,7 +100,7 @@ class Turns:
             group = self._group_of.get(name)
             if group is None:
                 return name
-            if self._first_of.get(group) is key:  # not one from before something changed
+            if self._first_of.get(group) is key:  # otherwise the key is out of date
                 del self._first_of[group]
                 heapq.heappop(self._waiting_in[group])
                 self._changed.add(group)
@@ -116,7 +116,7 @@ class Turns:
             self._changed.add(group)
 
     def _place(self, group: str) -> None:
-        """Let a group wait where it belongs by now: for the turn of the first of its code locations."""
+        """Put a group where it now belongs: at the turn of the first of its waiting code locations."""
         self._first_of.pop(group, None)
         party = self._groups[group]
         if not self._waiting_in[group] or not party.has_room:

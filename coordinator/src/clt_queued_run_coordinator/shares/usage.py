@@ -1,15 +1,14 @@
-"""How much of the slots each code location has used lately, so that turns are fair in time as well. Pure.
+"""Recent use of slots by each code location, so that turns are fair over time as well. Pure.
 
-Where fewer slots are free than code locations wait, max-min fairness over the runs in progress leaves ties: they
-all have nothing in progress. The tie goes to whoever has used the least for its weight. Use is counted in
-slot-seconds, because a run of an hour takes sixty times as much from the others as one of a minute; each start
-counts a second on top, because a slot can't be given again before the next tick, so that short runs don't look
-free.
+When fewer slots are free than code locations wait, max-min fairness over the runs in progress leaves ties, because
+they all have nothing in progress. A tie goes to whoever has used the least for its weight. Use is measured in
+slot-seconds, because a run of an hour takes sixty times as much from the others as a run of a minute. Each start
+adds a second, because a slot can't be given away again before the next tick; otherwise short runs would look free.
 
-Use is halved every `half_life` seconds, as in Slurm's fair tree and Kueue's admission fair sharing. Unlike
-there, idling earns nothing: a code location that comes back starts level with the others, a single start ahead.
-Otherwise it would hold every tie until it had caught up with what the others did in its absence. For the same
-reason it owes no more than the others.
+Use is halved every `half_life` seconds, as in Slurm's fair tree and Kueue's admission fair sharing. Unlike there,
+idling earns nothing. A code location that comes back starts level with the others, a single start ahead; otherwise
+it would win every tie until it had caught up with what the others did in its absence. For the same reason it owes
+no more than the others.
 """
 
 import math
@@ -18,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 START_SECONDS = 1.0
-"""What a start counts beside the slot-seconds of the run."""
+"""What each start adds to the slot-seconds of its run."""
 
 _NOTHING = 0.001
 """Slot-seconds below which use is forgotten."""
@@ -26,12 +25,12 @@ _NOTHING = 0.001
 
 @dataclass(frozen=True)
 class Usage:
-    """Recent use at one moment.
+    """Recent use as of one moment.
 
     Attributes:
-        at: The moment, in seconds of the epoch.
-        slot_seconds: What each code location has used, decayed; and each group, by its `claims.group_key`.
-        competing: The code locations and groups that had runs queued or in progress then.
+        at: The moment, in seconds since 1970.
+        slot_seconds: The decayed use of each code location, and of each group by its `claims.group_key`.
+        competing: The code locations and groups that had runs queued or in progress at that moment.
     """
 
     at: float = 0.0
@@ -43,15 +42,16 @@ class Usage:
         return self.slot_seconds.get(code_location, 0.0)
 
     def advanced(self, now: float, in_progress: Mapping[str, int], half_life: float) -> "Usage":
-        """What is used by now.
+        """The use as of a later moment.
 
         Args:
-            now: The moment, in seconds of the epoch. A clock that went back counts as no time.
-            in_progress: The runs of each code location that have held a slot since.
-            half_life: Seconds in which use is halved.
+            now: The moment, in seconds since 1970. If the clock went back, no time has passed.
+            in_progress: The number of runs of each code location and group that have held a slot since `at`.
+            half_life: The seconds in which use is halved.
         """
         factor = 0.5 ** (max(0.0, now - self.at) / half_life) if self.at else 1.0
-        # The integral of the decay over the time that a slot was held: 1 slot held for ever is half_life / ln 2.
+        # The integral of the decay over the time that a slot was held. A slot held forever adds up to
+        # half_life / ln 2.
         held = (1 - factor) * half_life / math.log(2)
         used = {
             name: self.of(name) * factor + in_progress.get(name, 0) * held
@@ -62,7 +62,7 @@ class Usage:
         )
 
     def charged(self, starts: Mapping[str, int]) -> "Usage":
-        """With starts counted; a negative number takes back those that did not happen."""
+        """The use with starts added. A negative number takes back starts that did not happen."""
         used = {
             name: max(0.0, self.of(name) + starts.get(name, 0) * START_SECONDS)
             for name in {*self.slot_seconds, *starts}
@@ -70,11 +70,11 @@ class Usage:
         return replace(self, slot_seconds=used)
 
     def joined_by(self, levels: Iterable[Mapping[str, float]]) -> "Usage":
-        """With those that come back set level with those that were there, a start ahead of the least used.
+        """The use with those that come back set level: a start ahead of the one with the least use.
 
         Args:
-            levels: Of those who compete with one another, the weight of each that has runs queued or in progress
-                now: groups and code locations that are in none, and the code locations of each group.
+            levels: The weights of those that compete with each other and have runs queued or in progress now;
+                see `claims.levels`.
         """
         levels = list(levels)
         used = dict(self.slot_seconds)
@@ -92,7 +92,7 @@ class Usage:
 
     @classmethod
     def from_data(cls, data: Any) -> "Usage":
-        """What `as_data` gave; nothing used where it can't be understood: only the order of turns is lost."""
+        """The use from `as_data`; no use if the data can't be read, which only affects the order of turns."""
         try:
             used = {str(name): float(value) for name, value in data["slot_seconds"].items()}
             at, competing = float(data["at"]), frozenset(map(str, data["competing"]))
