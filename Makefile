@@ -56,8 +56,8 @@ demo: setup ## Watch a burst of runs of both code locations stay under their lim
 	@$(RUN)/python -m demo
 
 .PHONY: demo-fair
-demo-fair: setup ## Compare how long a late code location waits, first come first served and fair
-	@$(RUN)/python -m demo.fair
+demo-fair: setup ## Compare how long a late code location waits, first come first served and fair; ARGS="--picture fair.png"
+	@$(RUN)/python -m demo.fair $(ARGS)
 
 .PHONY: pictures
 pictures: setup ## Take the pictures of the docs anew (needs Debian's chromium and prometheus)

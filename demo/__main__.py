@@ -3,35 +3,32 @@
 import sys
 import tempfile
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
 from rich.console import Console
 from rich.live import Live
 
+from demo.chart import Chart, Panel
+from demo.launches import A, B, launch_of
 from demo.table import Watch
-from harness.concurrency import peak, peak_by_code_location, violations
+from demo.terminal import TerminalChart
+from harness.concurrency import InProgress, peak, peak_by_code_location, violations
 from harness.event_log import runs_in_progress
 from harness.graphql import Launch
-from harness.process import stop_on_sigterm
+from harness.process import stop_on_signals
 from harness.system import System, trial_config
+from harness.timeline import in_progress_over_time
 from harness.waiting import wait_until
 
 MAX_CONCURRENT_RUNS = 5
-LIMITS = {"code-location-a": 2, "code-location-b": 3}
+LIMITS = {A: 2, B: 3}
 
 
 def burst(runs: int, seconds: float) -> list[Launch]:
     """As many runs of each code location, in turns; each works for some seconds."""
-    work = {"config": {"seconds": seconds}}
-    return [
-        launch
-        for _ in range(runs)
-        for launch in (
-            Launch("code-location-a", "refresh_search_index", {"ops": {"collect": work}}),
-            Launch("code-location-b", "close_books", {"ops": {"balance": work}}),
-        )
-    ]
+    return [launch_of(name, seconds) for _ in range(runs) for name in LIMITS]
 
 
 def watch(instance: dg.DagsterInstance, run_ids: list[str], console: Console) -> list[dg.DagsterRun]:
@@ -47,9 +44,8 @@ def watch(instance: dg.DagsterInstance, run_ids: list[str], console: Console) ->
         return wait_until("every run has ended", look, seconds=900, every=0.5)
 
 
-def verdict(instance: dg.DagsterInstance, runs: list[dg.DagsterRun]) -> list[str]:
+def verdict(runs: Sequence[dg.DagsterRun], times: Sequence[InProgress]) -> list[str]:
     """What did not go as it should, one line each, as the event log tells it."""
-    times = runs_in_progress(instance, [run.run_id for run in runs])
     most = peak_by_code_location(times)
     return [
         *(
@@ -66,14 +62,28 @@ def verdict(instance: dg.DagsterInstance, runs: list[dg.DagsterRun]) -> list[str
     ]
 
 
+def chart_of(times: Sequence[InProgress]) -> Chart:
+    """Each code location's runs in progress over time against its limit."""
+    steps = in_progress_over_time(times, since=min((run.start for run in times), default=0))
+    return Chart(
+        list(LIMITS),
+        [
+            Panel(f"{name}, limit {limit}", limit, {name: steps[name]} if name in steps else {})
+            for name, limit in LIMITS.items()
+        ],
+    )
+
+
 def main() -> int:
     """Run the demo; returns the exit code."""
     parser = ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--runs", type=int, default=6, help="runs of each code location (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=2, help="how long each works (default: %(default)s)")
     options = parser.parse_args()
+    if options.runs < 1:
+        parser.error("--runs must be at least 1")
     console = Console()
-    stop_on_sigterm()
+    stop_on_signals()
     console.print("Starting the daemon, the webserver and two code servers ...")
     with tempfile.TemporaryDirectory(prefix="dagster-demo-") as home:
         config = trial_config(max_concurrent_runs=MAX_CONCURRENT_RUNS, code_location_limits={"locations": LIMITS})
@@ -81,8 +91,10 @@ def main() -> int:
             console.print(f"Launching {options.runs} runs of each code location.")
             run_ids = system.graphql.launch_several(burst(options.runs, options.seconds))
             runs = watch(instance, run_ids, console)
-            problems = verdict(instance, runs)
             times = runs_in_progress(instance, run_ids)
+    console.print("\nRuns in progress over time, by the event log:\n")
+    console.print(TerminalChart(chart_of(times)))
+    problems = verdict(runs, times)
     for problem in problems:
         console.print(f"[red]{problem}")
     if not problems:

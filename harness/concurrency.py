@@ -29,8 +29,8 @@ class RunInterval:
 class InProgress(RunInterval):
     """An interval in which a run was in progress, and so counted against its limits.
 
-    It begins when the run is dequeued and ends when the run ends or is put back into the queue. If two intervals of
-    one run overlap, the run still counts once.
+    It begins when the run is dequeued and ends when the run ends or is put back into the queue. If two intervals
+    of one run overlap, the run still counts once.
     """
 
 

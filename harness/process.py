@@ -131,9 +131,25 @@ def listens(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def stop_on_sigterm() -> None:
-    """Turn SIGTERM into an exception, so that this program stops what it has started."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+def stop_on_signals() -> None:
+    """Turn Ctrl-C, SIGTERM and a closed terminal into SystemExit, so that this program stops what it has started.
+
+    Further signals are ignored while it stops.
+    """
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup
+        numbers.remove(signal.SIGHUP)
+
+    def stop(number: int, _: object) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        with suppress(OSError):  # the terminal may be gone
+            sys.stderr.write("\nStopping what was started ...\n")
+            sys.stderr.flush()
+        sys.exit(128 + number)
+
+    for each in numbers:
+        signal.signal(each, stop)
 
 
 def _make_signals_heard() -> None:

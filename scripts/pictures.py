@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.graphql import Launch
-from harness.process import free_port, stop_on_sigterm
+from harness.process import free_port, stop_on_signals
 from harness.prometheus import Prometheus
 from harness.system import ROOT, System, trial_config
 
@@ -194,7 +194,7 @@ def main() -> int:
     parser = ArgumentParser(prog="python -m scripts.pictures", description=__doc__)
     parser.parse_args()
     console = Console()
-    stop_on_sigterm()
+    stop_on_signals()
     for program in ("chromium", "prometheus"):
         if not shutil.which(program):
             console.print(f"{program} is not installed; install Debian's package {program}.")
