@@ -11,7 +11,7 @@ STATE := $(CURDIR)/.state
 PORT ?= 3000
 LOCATIONS := $(patsubst code_locations/%/pyproject.toml,%,$(wildcard code_locations/*/pyproject.toml))
 
-# Where images come from and go to.
+# What builds the images, and their names.
 BUILDER ?= $(shell command -v podman || command -v docker || echo podman)
 REGISTRY ?= localhost
 VERSION ?= $(shell git describe --always --dirty)
@@ -41,10 +41,10 @@ $(VENV)/.made: requirements/build.txt requirements/dev.txt coordinator/pyproject
 .PHONY: setup
 setup: $(VENV)/.made ## Prepare the environment in .venv
 
-# It starts inside its DAGSTER_HOME, where Dagster looks for dagster.yaml and warns of another one elsewhere.
-# The sensor of code-location-b is on, so that new orders bring their invoices.
+# Starts inside DAGSTER_HOME, because Dagster warns if the current folder holds another dagster.yaml.
+# NEW_ORDERS=on turns on the sensor of code-location-b, so that new orders bring invoices.
 .PHONY: dev
-dev: setup ## Start Dagster with both code locations; PORT=3000
+dev: setup ## Run Dagster with both code locations in the browser; PORT=3000
 	@mkdir -p "$(STATE)"
 	@ln -sf "$(CURDIR)/dagster.yaml" "$(STATE)/dagster.yaml"
 	@echo "Dagster will be at http://127.0.0.1:$(PORT); Ctrl-C stops it. Its state is in $(STATE)."
@@ -52,7 +52,7 @@ dev: setup ## Start Dagster with both code locations; PORT=3000
 		exec "$(CURDIR)/$(RUN)/dagster" dev --workspace "$(CURDIR)/workspace.yaml" --host 127.0.0.1 --port $(PORT)
 
 .PHONY: demo
-demo: setup ## Watch a burst of runs of both code locations stay under their limits
+demo: setup ## Launch a burst of runs and watch the limits hold
 	@$(RUN)/python -m demo
 
 .PHONY: demo-fair
@@ -60,7 +60,7 @@ demo-fair: setup ## Compare how long a late code location waits, first come firs
 	@$(RUN)/python -m demo.fair $(ARGS)
 
 .PHONY: pictures
-pictures: setup ## Take the pictures of the docs anew (needs Debian's chromium and prometheus)
+pictures: setup ## Take the docs' screenshots again (needs Debian's packages chromium and prometheus)
 	@$(RUN)/uv pip install --quiet --python $(RUN)/python --require-hashes --requirement requirements/pictures.txt
 	@$(RUN)/python -m scripts.pictures
 
@@ -80,7 +80,7 @@ docs-serve: $(VENV)/.docs ## Show the documentation site while you write; PORT=3
 	$(RUN)/mkdocs serve --dev-addr 127.0.0.1:$(PORT)
 
 .PHONY: lock
-lock: ## Lock the newest allowed version of every package, with hashes
+lock: ## Upgrade the locked packages to their newest allowed versions, with hashes
 	@test -x $(RUN)/uv || { $(PYTHON) -m venv $(VENV) && $(RUN)/python -m pip install --quiet uv; }
 	$(COMPILE) --group pyproject.toml:build --output-file requirements/build.txt
 	$(COMPILE) --group pyproject.toml:dev $(wildcard code_locations/*/pyproject.toml) --output-file requirements/dev.txt
@@ -108,7 +108,7 @@ remove-location: setup ## Remove a code location: NAME=billing
 
 # A code location is checked by itself: it shares no code with the others.
 .PHONY: lint
-lint: setup ## Check the style, the types, the Helm values and the workflows
+lint: setup ## Check style, types, Helm values and workflows
 	$(RUN)/ruff check
 	$(RUN)/ruff format --check
 	$(RUN)/mypy
@@ -128,30 +128,30 @@ test: setup ## Run every test that needs no cluster
 	$(RUN)/pytest --numprocesses 2 --dist loadfile --ignore tests/e2e --ignore tests/faults --ignore tests/dagsters_own --ignore tests/migration --ignore tests/images
 
 .PHONY: versions
-versions: setup ## Run the tests on the older supported versions of Dagster, and Dagster's own with our coordinator
+versions: setup ## Run the tests on older Dagster versions, and Dagster's own tests with our coordinator
 	$(RUN)/nox
 
 .PHONY: bench
-bench: setup ## Measure beside Dagster's own coordinator and the published one; ARGS="tick --rounds 3"
+bench: setup ## Compare the cost with Dagster's own coordinator and the one on PyPI; ARGS="tick --rounds 3"
 	@$(RUN)/python -m benchmarks $(ARGS)
 
 .PHONY: bench-cluster
 bench-cluster: export REGISTRY := $(REGISTRY)
 bench-cluster: export VERSION := $(VERSION)
-bench-cluster: setup ## Measure on a live cluster, with what `make e2e` needs; ARGS="--rounds 3"
+bench-cluster: setup ## Measure idle slots on a live cluster; takes what `make e2e` takes; ARGS="--rounds 3"
 	@$(RUN)/python -m benchmarks.cluster $(ARGS)
 
-# Each needs the machine for itself. SEED= runs the random moments of a failure again.
+# Each needs the machine to itself.
 .PHONY: faults
-faults: setup ## Break one thing at a time under a flood of runs (a quarter of an hour); SEED=
+faults: setup ## Break one thing at a time under a flood of runs (15 minutes); SEED=N repeats a failure
 	$(RUN)/pytest tests/faults $(if $(SEED),--seed $(SEED))
 
 .PHONY: soak
-soak: setup ## Random faults one after the other for MINUTES=30; SEED= runs the same ones again
+soak: setup ## Break random things for MINUTES=30; SEED=N repeats a failure
 	$(RUN)/python -m tests.faults.soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
 .PHONY: two-daemons
-two-daemons: setup ## See what limits do where two daemons were started by mistake
+two-daemons: setup ## Show what happens to the limits if two daemons run by mistake
 	$(RUN)/python -m tests.faults.two_daemons
 
 .PHONY: wheel
@@ -159,7 +159,7 @@ wheel: setup ## Build the coordinator's wheel into dist/
 	$(RUN)/uv build --quiet --wheel coordinator --out-dir dist
 
 .PHONY: list-images
-list-images: ## Name the images, a line each
+list-images: ## List the names of the images, one per line
 	@printf '%s\n' $(IMAGES)
 
 .PHONY: images
@@ -174,7 +174,7 @@ images: ## Build the images (IMAGES, VERSION, REGISTRY, BASE, BUILDER, BUILD_OPT
 push: ## Push the images to REGISTRY (IMAGES, VERSION)
 	for image in $(IMAGES); do $(BUILDER) push $(REGISTRY)/$$image:$(VERSION); done
 
-# The chart is a directory, an archive or a name such as dagster/dagster of a repository that Helm knows.
+# CHART is a folder, a .tgz archive, or a name such as dagster/dagster from a repository added to Helm.
 CHART ?= dagster/dagster
 RELEASE ?= dagster
 NAMESPACE ?= dagster
@@ -202,12 +202,12 @@ deploy-location: setup ## Install or upgrade one code location as a release of i
 		--wait --timeout 10m $(HELM_OPTIONS)
 
 .PHONY: monitoring
-monitoring: setup ## Write the files for the Prometheus operator from the plain ones in deploy/monitoring
+monitoring: setup ## Generate the Prometheus operator's files in deploy/monitoring from the plain ones
 	$(RUN)/python -m scripts.operator_files
 
-# An image NAME-stock is NAME without the coordinator's package.
+# NAME-stock is the image NAME without the coordinator package.
 .PHONY: e2e-images
-e2e-images: images ## Build the images, and what `make e2e` compares them with
+e2e-images: images ## Build the images, and the stock images that `make e2e` compares them with
 	for image in system $(LOCATIONS); do \
 		$(BUILDER) build --quiet --file tests/e2e/Dockerfile --build-arg IMAGE=$(REGISTRY)/$$image:$(VERSION) \
 			--tag $(REGISTRY)/$$image-stock:$(VERSION) tests/e2e; \
@@ -218,11 +218,11 @@ e2e: export REGISTRY := $(REGISTRY)
 e2e: export VERSION := $(VERSION)
 e2e: export BUILDER := $(BUILDER)
 e2e: export BASE := $(BASE)
-e2e: setup ## Test the images, and a deployment of them on a cluster (KUBECONFIG, CHART, VERSION, REGISTRY)
+e2e: setup ## Test the images and a deployment on a cluster (KUBECONFIG, CHART, REGISTRY, VERSION)
 	$(RUN)/pytest tests/images tests/e2e --exitfirst --timeout 900 --log-cli-level INFO
 
 .PHONY: clean
-clean: ## Remove the environment, the trial's state and what tools left
+clean: ## Remove the environment, the trial's state and the tools' caches
 	find code_locations -maxdepth 2 -name .venv -type l -delete
 	rm -rf $(VENV) "$(STATE)" .cache artifacts dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .nox
 	$(COMPILE) --group pyproject.toml:docs --constraint requirements/dev.txt --output-file requirements/docs.txt

@@ -30,7 +30,7 @@ def test_queued_runs_without_their_tag_are_found_and_fixed(home: Home) -> None:
     answer = home.run("check")
     assert answer.code == 1
     assert answer.out == (
-        "the instance's database: 1 queued runs lack their code location's tag;"
+        "the instance's database: 1 queued run lacks the tag of its code location;"
         " run `dagster-clt check --fix`, or wait for the daemon's next tick\n"
     )
     answer = home.run("check", "--fix")
@@ -43,7 +43,7 @@ def test_a_limit_for_an_unknown_code_location_is_found(home: Home) -> None:
     home.configure({"code_location_limits": {"locations": {"code-locaton-b": 2}}})
     home.queue().queue(B, 1)
     assert home.run("check").out == (
-        "dagster.yaml: run_coordinator: no run was ever queued from the limited code location 'code-locaton-b';"
+        "dagster.yaml: run_coordinator: no run was ever queued from a code location 'code-locaton-b';"
         " did you mean 'code-location-b'\n"
     )
 
@@ -69,15 +69,15 @@ def test_what_exists_is_known_from_the_workspace(home: Home) -> None:
 
     write(A, "billings")
     assert home.run("check").out == (
-        "dagster.yaml: run_coordinator: no run was ever queued from the limited code location 'bilings', which"
-        " workspace.yaml has not; did you mean 'billings'\n"
+        "dagster.yaml: run_coordinator: no run was ever queued from a code location 'bilings', and it is"
+        " not in workspace.yaml; did you mean 'billings'\n"
     )
     write(A, "bilings")
     assert home.run("check").out == ""
     write("another", "instances")
     assert home.run("check").out == ""
     answer = home.run("check", "--workspace", str(workspace))
-    assert answer.out.count("take its limit out if it is gone") == 2
+    assert answer.out.count("remove its limit if the code location is gone") == 2
     workspace.write_text(yaml.safe_dump({"load_from": [{"python_file": "a.py"}, {"grpc_server": server}]}))
     assert home.run("check", "--workspace", str(workspace)).out == ""
 
@@ -166,7 +166,7 @@ def test_one_place_for_the_total_is_enough(home: Home, config: dict[str, Any], f
     home.configure(config, concurrency={"runs": {"max_concurrent_runs": 5}})
     out = home.run("check").out
     assert out == (
-        f"dagster.yaml: concurrency.runs: {finding}; give it in one of the two places only\n" if finding else ""
+        f"dagster.yaml: concurrency.runs: {finding}; set it in only one of the two places\n" if finding else ""
     )
     assert "(of 5)" in home.run("status").out
 

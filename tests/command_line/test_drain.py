@@ -16,7 +16,7 @@ from tests.command_line.conftest import Home
 from tests.run_queue import A, B, RunQueue
 
 PROGRAM = Path(sys.executable).with_name("dagster-clt")
-NO_DAEMON = "No daemon runs; one that starts goes by the pause from its first tick on.\n"
+NO_DAEMON = "No daemon is running; one that starts obeys the pause from its first tick.\n"
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def test_it_waits_until_nothing_is_in_progress_and_the_daemon_goes_by_the_pause(
         queue.end(A, 2)
         assert line_of(process.stderr) in {
             "1 in progress\n",
-            "nothing in progress, but the daemon hasn't begun a tick with the pause yet\n",
+            "nothing in progress, but the daemon hasn't started a tick with the pause yet\n",
         }
         queue.tick()
         out, _ = process.communicate(timeout=120)
@@ -74,8 +74,9 @@ def test_at_its_timeout_it_says_what_is_left_and_how_to_resume(home: Home) -> No
     answer = home.run("drain", A, "--timeout", "1s", "--interval", "0.1")
     assert answer.code == 1
     assert answer.err == (
-        f"2 in progress\nError: {A} isn't drained after 1s: 2 in progress. It stays paused;"
-        f" `dagster-clt resume {A}` ends that.\n"
+        f"2 in progress\nError: {A} is not drained after 1s: 2 in progress. It stays paused;"
+        " drain again to go on waiting, or"
+        f" `dagster-clt resume {A}` ends the pause.\n"
     )
     queue.queue(A, 1)
     assert queue.tick() == {}
@@ -92,7 +93,7 @@ def test_all_are_drained(home: Home) -> None:
     """With an end, after which it goes on by itself."""
     answer = home.run("drain", "--all", "--until", "2999-01-01T00:00Z")
     assert (answer.code, answer.err) == (0, NO_DAEMON)
-    assert f"{A}: limit 0 (paused) from the next tick on until 2999-01-01 00:00 UTC" in answer.out
+    assert f"{A}: limit 0 (paused) from the next tick until 2999-01-01 00:00 UTC" in answer.out
     assert answer.out.endswith("everything: drained; `dagster-clt resume --all` ends the pause\n")
 
 
@@ -106,7 +107,8 @@ def test_one_that_is_resumed_meanwhile_is_told(home: Home) -> None:
         _, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert err == (
-        f"Error: {A} is no longer paused: somebody has resumed it, or the pause has ended; 1 in progress.\n"
+        f"Error: {A} is no longer paused: somebody resumed it, or its pause ended; 1 in progress."
+        " Drain again to go on waiting.\n"
     )
 
 
@@ -119,7 +121,7 @@ def test_ctrl_c_leaves_it_paused_and_says_so(home: Home) -> None:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert err == f"Interrupted: {A} stays paused; `dagster-clt resume {A}` ends that.\n"
+    assert err == f"Interrupted: {A} stays paused; `dagster-clt resume {A}` ends the pause.\n"
 
 
 def test_an_unknown_code_location_is_refused(home: Home) -> None:

@@ -57,13 +57,13 @@ def test_pause_all_holds_code_locations_that_are_seen_later(home: Home) -> None:
 
 
 def test_an_unknown_code_location_is_refused_with_the_nearest_name(home: Home) -> None:
-    """--force takes it anyway."""
+    """--force accepts the name anyway."""
     answer = home.run("set-limit", "code_location_A", "2")
     assert answer.code == 1
     assert answer.out == ""
     assert answer.err == (
         "Error: No run was ever queued from a code location 'code_location_A'; did you mean 'code-location-a'?"
-        " --force takes it anyway.\n"
+        " --force accepts the name anyway.\n"
     )
     assert home.run("set-limit", "code-location-new", "2", "--force").code == 0
     assert home.run("set-limit", "code-location-new", "3").code == 0
@@ -75,12 +75,12 @@ def test_an_unknown_code_location_is_refused_with_the_nearest_name(home: Home) -
         (["set-limit", A, "-1"], "-1 is not in the range x>=0"),
         (["set-limit", A, "three"], "'three' is not a valid integer range"),
         (["set-limit", A], "Missing argument 'LIMIT'"),
-        (["set-limit", "*", "1"], "'*' is not the name of a code location."),
-        (["set-limit", " ", "1"], "' ' is not the name of a code location."),
+        (["set-limit", "*", "1"], "'*' can't be the name of a code location"),
+        (["set-limit", " ", "1"], "' ' can't be the name of a code location"),
         (["pause"], "Name one LOCATION, or give --all."),
         (["pause", A, "--all"], "Name one LOCATION, or give --all."),
-        (["check", "--chart", "x"], "--chart is for --values"),
-        (["check", "--fix", "--values", "x"], "--fix is for an instance"),
+        (["check", "--chart", "x"], "--chart works only with --values"),
+        (["check", "--fix", "--values", "x"], "--fix works on an instance"),
         (["frobnicate"], "No such command 'frobnicate'"),
     ],
 )
@@ -130,7 +130,7 @@ def test_a_change_that_tag_limits_of_the_instance_shadow_is_told(home: Home) -> 
 def test_a_pause_tells_when_it_ends_and_what_holds_then(home: Home) -> None:
     """The configured limit, the live one, or the pause that goes on."""
     end = "2999-01-01T01:00+01:00"
-    until = "from the next tick on until 2999-01-01 00:00 UTC"
+    until = "from the next tick until 2999-01-01 00:00 UTC"
     assert home.run("pause", A, "--until", end).out == (
         f"{A}: limit 0 (paused) {until}, then limit 3 (configuration)\n"
     )
@@ -232,4 +232,4 @@ def test_the_history_tells_who_changed_what_until_when_and_why(home: Home) -> No
 def test_without_changes_the_history_is_empty(home: Home) -> None:
     """Nothing on standard output."""
     answer = home.run("history")
-    assert (answer.code, answer.out, answer.err) == (0, "", "No live change was made.\n")
+    assert (answer.code, answer.out, answer.err) == (0, "", "No live changes yet.\n")

@@ -144,7 +144,7 @@ def test_wrong_usage_has_exit_code_2(home: Home) -> None:
         (("5",), "Give one of: RUN_ID, --backfill ID or --job NAME."),
         (("id", "--job", "job", "5"), "Give one of: RUN_ID, --backfill ID or --job NAME."),
         (("--backfill", "id", "--job", "job", "5"), "Give one of: RUN_ID, --backfill ID or --job NAME."),
-        (("--backfill", "id", "--location", A, "5"), "--location is for --job."),
+        (("--backfill", "id", "--location", A, "5"), "--location works only with --job"),
         (("id", "first"), "'first' is not a valid integer"),
         (("id", "1.5"), "'1.5' is not a valid integer"),
         (("--backfil", "id", "5"), "No such option: --backfil"),

@@ -106,12 +106,12 @@ NO_TOTAL = VALUES.replace("          max_concurrent_runs: 30\n", "")
         (
             CHART_TOTAL.format(40),
             "1.yaml:3: the instance's 'concurrency.runs.maxConcurrentRuns', 40, replaces the coordinator's"
-            " 'max_concurrent_runs', 30; give it in one of the two places only",
+            " 'max_concurrent_runs', 30; set it in only one of the two places",
         ),
         (
             INSTANCE_TOTAL.format(40),
             "1.yaml:4: the instance's 'additionalInstanceConfig.concurrency.runs.max_concurrent_runs', 40,"
-            " replaces the coordinator's 'max_concurrent_runs', 30; give it in one of the two places only",
+            " replaces the coordinator's 'max_concurrent_runs', 30; set it in only one of the two places",
         ),
         (
             "concurrency:\n  enabled: true\n  runs:\n    tagConcurrencyLimits: [{key: team, limit: 3}]",

@@ -5,7 +5,7 @@ from datetime import datetime, timezone
 import pytest
 from click import Command, Context, Option
 from clt_queued_run_coordinator.cli import main
-from clt_queued_run_coordinator.cli.options import as_moment
+from clt_queued_run_coordinator.cli.options import parse_time
 
 from tests.runner import new_runner
 
@@ -19,11 +19,14 @@ A = "code-location-a"
         (["pause", A, "--for", "soon"], "'soon' is not a duration; write one such as 45s"),
         (["pause", A, "--for", "0s"], "'0s' is not a duration"),
         (["set-limit", A, "1", "--for", "9999999d"], "'9999999d' is not a duration"),
-        (["pause", A, "--until", "tomorrow"], "'tomorrow' is no moment; write one such as 2026-12-24T18:00+01:00"),
-        (["pause", A, "--until", "2999-01-01T00:00"], "doesn't say its offset from UTC"),
-        (["pause", A, "--until", "9999-12-31T23:59-14:00"], "is too far away; leave the end out"),
-        (["resume", A, "--reason", " \n"], "it is empty; say why, or leave it out"),
-        (["resume", A, "--reason", "\x1b[31mred"], "it has characters that can't be shown"),
+        (
+            ["pause", A, "--until", "tomorrow"],
+            "'tomorrow' is not a date and time; write one such as 2026-12-24T18:00+01:00",
+        ),
+        (["pause", A, "--until", "2999-01-01T00:00"], "lacks its offset from UTC"),
+        (["pause", A, "--until", "9999-12-31T23:59-14:00"], "is too far in the future; leave --until out"),
+        (["resume", A, "--reason", " \n"], "it is empty; give a reason, or leave the option out"),
+        (["resume", A, "--reason", "\x1b[31mred"], "it contains characters that can't be printed"),
         (["resume", A, "--reason", "x" * 501], "it has 501 characters; shorten it to 500"),
         (["drain"], "Name one LOCATION, or give --all."),
         (["drain", A, "--timeout", "soon"], "'soon' is not a duration"),
@@ -44,7 +47,7 @@ def test_wrong_usage_has_exit_code_2(arguments: list[str], message: str) -> None
 )
 def test_a_moment_is_understood_with_its_offset(text: str) -> None:
     """And turned into UTC."""
-    moment = as_moment(Context(Command("pause")), Option(["--until"]), text)
+    moment = parse_time(Context(Command("pause")), Option(["--until"]), text)
     assert moment == datetime(2026, 12, 24, 17, tzinfo=timezone.utc)
 
 

@@ -1,1 +1,1 @@
-"""What `dagster-clt check` finds wrong with an instance."""
+"""What `dagster-clt check` looks for: mistakes in an instance, or in Helm values (with `helm/`)."""

@@ -1,16 +1,16 @@
-"""What `dagster-clt check` reports of an instance or of Helm values."""
+"""A finding of `dagster-clt check`, in an instance or in Helm values."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong: what, where, and what to do about it; printed as one line.
+    """One mistake, printed as one line: where it is, what it is, and how to fix it.
 
     Attributes:
-        what: The mistake and what follows from it.
-        where: The place: a file and line, or the part of the instance.
-        cure: What to write or to do instead.
+        what: The mistake and its consequence.
+        where: The file and line, or the part of the instance.
+        cure: What to write or do instead.
     """
 
     what: str

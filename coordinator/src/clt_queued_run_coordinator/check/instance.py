@@ -1,4 +1,4 @@
-"""What is wrong with an instance: findings. Pure."""
+"""The mistakes that `dagster-clt check` finds in an instance. Pure."""
 
 from collections.abc import Collection, Iterator, Mapping
 
@@ -13,7 +13,7 @@ CONCURRENCY = "dagster.yaml: concurrency.runs"
 DATABASE = "the instance's database"
 
 TAG_LIMITS = "tag_concurrency_limits"
-"""The key of `concurrency.runs` that Dagster goes by the presence of, empty or not."""
+"""This key of `concurrency.runs` replaces every limit of the coordinator by being there, even if it is empty."""
 
 
 def findings_in_instance(
@@ -25,15 +25,15 @@ def findings_in_instance(
     *,
     workspace: Workspace | None = None,
 ) -> list[Finding]:
-    """The findings on an instance whose coordinator is ours.
+    """The findings in an instance that uses this package's coordinator.
 
     Args:
         state: Its queue.
         known: The code locations that runs were ever queued from.
         concurrency: The instance's own `concurrency.runs`.
-        untagged: How many queued runs lack their code location's tag.
-        own_max_concurrent_runs: The coordinator's own `max_concurrent_runs`, None where it is not given.
-        workspace: The workspace file, where there is one.
+        untagged: How many queued runs lack the tag of their code location.
+        own_max_concurrent_runs: The coordinator's own `max_concurrent_runs`; None if it isn't set.
+        workspace: The workspace file, if one was found.
     """
     return [
         *_shadowed(concurrency, own_max_concurrent_runs),
@@ -46,10 +46,10 @@ def findings_in_instance(
 
 
 def shadowed_by_tag_limits() -> Finding:
-    """The instance's own tag limits are in the way of those that the coordinator hands over."""
+    """The instance's own tag limits replace those that the coordinator hands to the daemon."""
     return Finding(
-        f"{TAG_LIMITS} replaces every limit that the daemon is handed, empty or not: live limits and pauses hold"
-        " only while its reading of the queue is narrowed",
+        f"{TAG_LIMITS} replaces every limit that the coordinator hands to the daemon, even if it is empty: live"
+        " limits and pauses hold only while the daemon's reading of the queue is narrowed",
         CONCURRENCY,
         f"take the key out, or move its entries to run_coordinator.config.{TAG_LIMITS}",
     )
@@ -63,31 +63,29 @@ def _shadowed(concurrency: Mapping[str, object], own_max_concurrent_runs: int | 
         yield Finding(
             f"max_concurrent_runs {replaced} replaces the coordinator's {own_max_concurrent_runs}",
             CONCURRENCY,
-            "give it in one of the two places only",
+            "set it in only one of the two places",
         )
 
 
 def _unknown(state: QueueState, known: Collection[str], workspace: Workspace | None) -> Iterator[Finding]:
-    """Names that are most likely mistyped; all that don't exist, where a workspace tells what does.
+    """Limits for names that don't exist or, without a complete workspace file, that are most likely mistyped.
 
-    That no run was ever queued from a code location says nothing: it may be new, or rarely run.
+    That no run was ever queued from a code location is no mistake: it may be new, or run rarely.
     """
     limited = {*state.settings.code_location_limits.named_locations, *state.live.code_locations}
     existing = {*known, *(workspace.code_locations if workspace else ())}
     for name in sorted(limited - existing):
         similar = likely_meant(name, existing)
-        if workspace and workspace.tells_of({*limited, *known}):
-            what = (
-                f"no run was ever queued from the limited code location {name!r}, which {workspace.file} has not"
-            )
+        if workspace and workspace.is_authoritative({*limited, *known}):
+            what = f"no run was ever queued from a code location {name!r}, and it is not in {workspace.file}"
         elif similar:
-            what = f"no run was ever queued from the limited code location {name!r}"
+            what = f"no run was ever queued from a code location {name!r}"
         else:
             continue
         yield Finding(
             what,
             DATABASE if name in state.live.code_locations else COORDINATOR,
-            f"did you mean {similar!r}" if similar else "take its limit out if it is gone",
+            f"did you mean {similar!r}" if similar else "remove its limit if the code location is gone",
         )
 
 
@@ -117,7 +115,9 @@ def _unreachable_by_groups(state: QueueState) -> Iterator[Finding]:
 def _untagged(untagged: int) -> Iterator[Finding]:
     if untagged:
         yield Finding(
-            f"{untagged} queued runs lack their code location's tag",
+            "1 queued run lacks the tag of its code location"
+            if untagged == 1
+            else f"{untagged} queued runs lack the tag of their code location",
             DATABASE,
             "run `dagster-clt check --fix`, or wait for the daemon's next tick",
         )

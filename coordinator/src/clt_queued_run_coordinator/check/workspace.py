@@ -1,4 +1,4 @@
-"""The code locations that a workspace file names. The file is only read; nothing of Dagster's is loaded."""
+"""The code locations in a workspace file. Reads only the file: loading the workspace would start code servers."""
 
 import os
 from collections.abc import Collection, Iterator
@@ -10,7 +10,7 @@ import yaml
 
 FILE = "workspace.yaml"
 CHARTS_FILE = Path("/dagster-workspace") / FILE
-"""Where Dagster's Helm chart puts it in the daemon's and the webserver's containers."""
+"""Where Dagster's Helm chart mounts it in the daemon's and the webserver's containers."""
 
 
 class WorkspaceError(Exception):
@@ -19,28 +19,28 @@ class WorkspaceError(Exception):
 
 @dataclass(frozen=True)
 class Workspace:
-    """What a workspace file says.
+    """The content of a workspace file.
 
     Attributes:
         file: The file.
-        code_locations: The names that it gives.
-        is_whole: Whether those are all: not where an entry leaves its name to Dagster.
-        is_named: Whether somebody has named the file, so that it is the instance's for sure.
+        code_locations: The names in it.
+        is_complete: Whether every entry has a `location_name`; Dagster makes up the name of one that has none.
+        is_chosen: Whether the user chose the file, so that it surely belongs to the instance.
     """
 
     file: Path
     code_locations: frozenset[str]
-    is_whole: bool
-    is_named: bool = True
+    is_complete: bool
+    is_chosen: bool = True
 
-    def tells_of(self, code_locations: Collection[str]) -> bool:
-        """Whether a name that isn't in the file doesn't exist.
+    def is_authoritative(self, code_locations: Collection[str]) -> bool:
+        """Whether a code location that is not in the file doesn't exist.
 
         Args:
-            code_locations: Those that are limited, or had runs. A file that was found and has none of them is most
-                likely another instance's.
+            code_locations: Those that have a limit or had runs. If the file has none of them and nobody chose it,
+                it most likely belongs to another instance.
         """
-        return self.is_whole and (self.is_named or not self.code_locations.isdisjoint(code_locations))
+        return self.is_complete and (self.is_chosen or not self.code_locations.isdisjoint(code_locations))
 
 
 def read(file: Path) -> Workspace:
@@ -52,21 +52,22 @@ def read(file: Path) -> Workspace:
     try:
         content: Any = yaml.safe_load(file.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise WorkspaceError(f"{file} can't be read: {' '.join(str(error).split())}") from error
+        cause = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise WorkspaceError(f"{file} can't be read: {cause}; name a workspace file with --workspace.") from error
     entries = content.get("load_from") if isinstance(content, dict) else None
     if not isinstance(entries, list):
-        raise WorkspaceError(f"{file} is no workspace file: it has no list load_from")
+        raise WorkspaceError(f"{file} is not a workspace file: it has no list `load_from`; name another one.")
     names = list(_names(entries))
     given = frozenset(name for name in names if name is not None)
-    return Workspace(file, given, is_whole=None not in names)
+    return Workspace(file, given, is_complete=None not in names)
 
 
 def find() -> Workspace | None:
-    """The workspace of the current folder, of DAGSTER_HOME or of Dagster's chart; None where none can be read."""
+    """The workspace file in the current folder, in DAGSTER_HOME or where Dagster's chart mounts it, if any."""
     home = os.environ.get("DAGSTER_HOME")
     files = [Path(FILE), *([Path(home) / FILE] if home else []), CHARTS_FILE]
     found = (_read_if_any(file) for file in files)
-    return next((replace(workspace, is_named=False) for workspace in found if workspace), None)
+    return next((replace(workspace, is_chosen=False) for workspace in found if workspace), None)
 
 
 def _read_if_any(file: Path) -> Workspace | None:
@@ -77,7 +78,7 @@ def _read_if_any(file: Path) -> Workspace | None:
 
 
 def _names(entries: list[Any]) -> Iterator[str | None]:
-    """The name that each entry gives, or None."""
+    """The `location_name` of each entry, or None."""
     for entry in entries:
         targets = list(entry.values()) if isinstance(entry, dict) else [None]
         for target in targets:

@@ -1,7 +1,8 @@
-"""`dagster-clt`: looks at the queue, limits and pauses code locations live, checks an instance or Helm values.
+"""`dagster-clt` shows the run queue, limits and pauses code locations live, and checks an instance or Helm values.
 
-Answers go to standard output, everything else to standard error. Exit codes: 0; 1 for findings or a refusal; 2 for
-wrong usage. Each command is a module of its own, loaded when it is called: to import Dagster takes a second.
+Results go to standard output, everything else to standard error. The exit code is 0 on success, 1 for a failure or
+findings, and 2 for wrong usage. Each command lives in a module of its own, which is imported only when the command
+is called, because importing Dagster takes a second.
 """
 
 import importlib
@@ -10,59 +11,34 @@ import click
 from click.shell_completion import CompletionItem
 
 COMMANDS = {
-    "check": (
-        "check",
-        "Look for what is wrong with an instance, or with Helm values: a line for each finding, exit code 1.",
-    ),
-    "clear-limit": ("limit", "Go back to the configured limit of LOCATION."),
-    "drain": (
-        "drain",
-        "Pause LOCATION and wait until nothing of it is in progress; exit code 1 if it takes longer than the"
-        " timeout.",
-    ),
-    "explain": ("explain", "Say why a run is queued: its place, what holds it now, and what would let it go."),
-    "history": (
-        "history",
-        "Show the last live changes, of LOCATION or of all: who, when, what, until when and why; newest first.",
-    ),
-    "metrics": ("metrics", "Serve the numbers of the queue for Prometheus at /metrics."),
-    "pause": ("pause", "Start nothing of LOCATION from the next tick on; runs in progress are left alone."),
-    "prioritize": (
-        "prioritize",
-        "Give queued runs the priority N: the larger goes first, from the next tick on; 0 is that of a run"
-        " without.",
-    ),
-    "probe": (
-        "probe",
-        "Load the instance's run coordinator as daemon, webserver and runs do; for startup probes.",
-    ),
-    "resume": (
-        "pause",
-        "End the pause of LOCATION and close its circuit breaker; the limit from before holds again.",
-    ),
-    "set-limit": (
-        "limit",
-        "Let at most LIMIT runs of LOCATION be in progress, from the next tick on; 0 holds it.",
-    ),
-    "status": (
-        "status",
-        "Show each code location: runs, limit and where it comes from, share, and what it waits for.",
-    ),
+    "check": ("check", "Check an instance, or Helm values, for mistakes; exit code 1 if there are any."),
+    "clear-limit": ("limit", "Remove the live limit of LOCATION; its configured limit applies again."),
+    "drain": ("drain", "Pause LOCATION and wait until none of its runs is in progress."),
+    "explain": ("explain", "Explain why a run is still queued, and what would let it start."),
+    "history": ("history", "Show the latest live changes: who changed what, when and why."),
+    "metrics": ("metrics", "Serve metrics for Prometheus at /metrics."),
+    "pause": ("pause", "Stop dequeuing runs of LOCATION; runs in progress go on."),
+    "prioritize": ("prioritize", "Set the priority of queued runs; higher priorities are dequeued first."),
+    "probe": ("probe", "Check that the instance's run coordinator can be loaded; for startup probes."),
+    "resume": ("pause", "Resume LOCATION: end its pause and close its circuit breaker."),
+    "set-limit": ("limit", "Let at most LIMIT runs of LOCATION be in progress at once; 0 starts none."),
+    "status": ("status", "Show each code location's runs and limit, and what it is waiting for."),
 }
-"""Each command: the module that has it as a function of the same name, with `_` for `-`, and what its help begins
-with, so that the list of them needs no import."""
+"""Each command's module and the first paragraph of its help, so that `dagster-clt --help` imports none of them.
+
+The module defines the command as a function of the same name, with `_` for `-`."""
 
 
 class Commands(click.Group):
-    """The commands, each imported when it is called or its own help is asked for."""
+    """The commands, each imported only when it is called or its own help is shown."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of the commands, in the order of the help."""
+        """The names of the commands, in alphabetical order."""
         del ctx
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """A command by its name; None where there is none of that name."""
+        """The command of that name; None if there is none."""
         del ctx
         if cmd_name not in COMMANDS:
             return None
@@ -72,13 +48,13 @@ class Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of the commands; click would import each for its description."""
+        """Write the list of commands; click would import each one for its description."""
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in sorted(COMMANDS.items())])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """The commands and options that begin so; click would import every command for its description."""
+        """Commands and options that start like this; click would import every command for its description."""
         names = [CompletionItem(name) for name in sorted(COMMANDS) if name.startswith(incomplete)]
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
@@ -88,5 +64,12 @@ class Commands(click.Group):
 def main() -> None:
     """Limit, pause and watch the runs of each code location.
 
-    The instance is found as `dagster` finds it, through DAGSTER_HOME.
-    """
+    Works on the instance in DAGSTER_HOME, like `dagster` itself. LOCATION is the name of a code location. Changes
+    take effect at the daemon's next tick, without a restart.
+
+    \b
+    Examples:
+      dagster-clt status --watch
+      dagster-clt explain 478aa1eb
+      dagster-clt set-limit code-location-a 5 --for 2h --reason "slow warehouse"
+    """  # noqa: D301 - \b is for click

@@ -8,36 +8,53 @@ from clt_queued_run_coordinator._dagster import instance_concurrency_settings, r
 from clt_queued_run_coordinator.check.finding import Finding
 from clt_queued_run_coordinator.check.instance import findings_in_instance
 from clt_queued_run_coordinator.check.workspace import Workspace, WorkspaceError, find, read
-from clt_queued_run_coordinator.cli.instance import the_instance
+from clt_queued_run_coordinator.cli.instance import open_instance
 from clt_queued_run_coordinator.queue import counts
 from clt_queued_run_coordinator.queue.queued_runs import untagged_queued_runs
 from clt_queued_run_coordinator.status import queue_state
 from clt_queued_run_coordinator.tagging.writing import write_tags
+from clt_queued_run_coordinator.text.formats import run_count
 
 
 @click.command()
-@click.option("--fix", is_flag=True, help="Tag queued runs that lack their code location's tag.")
+@click.option("--fix", is_flag=True, help="Tag the queued runs that lack the tag of their code location.")
 @click.option(
     "--values",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Check Helm values instead of an instance; several files as `helm upgrade -f` takes them.",
+    metavar="FILE",
+    help="Check this file of Helm values instead of an instance. Repeat the option for several files, in the order"
+    " of `helm upgrade --values`.",
 )
-@click.option("--chart", type=click.Path(path_type=Path), help="The chart's directory or archive, for its keys.")
+@click.option(
+    "--chart",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The chart's folder or .tgz archive, to find keys that it doesn't know; only with --values.",
+)
 @click.option(
     "--workspace",
     type=click.Path(path_type=Path),
-    help="The workspace file, for the names of code locations; found in the current folder, in DAGSTER_HOME and in"
-    " the containers of Dagster's chart.",
+    metavar="FILE",
+    help="The workspace file that names the code locations. By default workspace.yaml in the current folder, in"
+    " DAGSTER_HOME or in /dagster-workspace, where Dagster's chart puts it.",
 )
 def check(fix: bool, values: tuple[Path, ...], chart: Path | None, workspace: Path | None) -> None:
-    """Look for what is wrong with an instance, or with Helm values: a line for each finding, exit code 1."""
+    """Check an instance, or Helm values, for mistakes; exit code 1 if there are any.
+
+    Prints one line for each finding: the place, the mistake and the cure.
+
+    \b
+    Examples:
+      dagster-clt check
+      dagster-clt check --values deploy/values.yaml --values production.yaml --chart dagster-1.12.10.tgz
+    """  # noqa: D301 - \b is for click
     if values and fix:
-        raise click.UsageError("--fix is for an instance; leave it out with --values.")
+        raise click.UsageError("--fix works on an instance; leave it out with --values.")
     if chart and not values:
-        raise click.UsageError("--chart is for --values; name the values files too.")
+        raise click.UsageError("--chart works only with --values; name the values files too.")
     if workspace and values:
-        raise click.UsageError("--workspace is for an instance; leave it out with --values.")
+        raise click.UsageError("--workspace works on an instance; leave it out with --values.")
     findings = _check_values(values, chart) if values else _check_instance(fix, _workspace(workspace))
     for finding in findings:
         click.echo(str(finding))
@@ -47,7 +64,7 @@ def check(fix: bool, values: tuple[Path, ...], chart: Path | None, workspace: Pa
 
 
 def _check_values(values: tuple[Path, ...], chart: Path | None) -> list[Finding]:
-    # Here, because only this command needs them and the probe has to be quick.
+    # Imported here, because only `--values` needs them.
     from clt_queued_run_coordinator.helm.check import findings_in_values  # noqa: PLC0415
     from clt_queued_run_coordinator.helm.yaml import HelmInputError  # noqa: PLC0415
 
@@ -68,12 +85,12 @@ def _workspace(file: Path | None) -> Workspace | None:
 
 
 def _check_instance(fix: bool, workspace: Workspace | None) -> list[Finding]:
-    with the_instance() as (instance, coordinator):
+    with open_instance() as (instance, coordinator):
         with run_database(instance).connect() as connection:
             untagged = untagged_queued_runs(connection)
         if fix:
             write_tags(instance, untagged)
-            click.echo(f"{len(untagged)} queued runs tagged", err=True)
+            click.echo(f"Tagged {run_count(len(untagged))}.", err=True)
         return findings_in_instance(
             queue_state.read(instance, coordinator.settings),
             counts.known_code_locations(instance),

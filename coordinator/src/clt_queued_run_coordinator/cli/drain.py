@@ -12,10 +12,15 @@ from rich.console import Console
 
 from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator._dagster import DagsterInstance
-from clt_queued_run_coordinator.cli.changes import Force
-from clt_queued_run_coordinator.cli.instance import the_instance
-from clt_queued_run_coordinator.cli.options import WithReason, as_length, end_of, with_end
-from clt_queued_run_coordinator.cli.pause import OneOrAll, pause_one_or_all, refuse_one_and_all
+from clt_queued_run_coordinator.cli.changes import force_option
+from clt_queued_run_coordinator.cli.instance import open_instance
+from clt_queued_run_coordinator.cli.options import end_of_change, end_options, parse_duration, reason_option
+from clt_queued_run_coordinator.cli.pause import (
+    optional_location_argument,
+    pause_all_option,
+    pause_one_or_all,
+    require_one_or_all,
+)
 from clt_queued_run_coordinator.limits.duration import EXAMPLES
 from clt_queued_run_coordinator.status import draining
 from clt_queued_run_coordinator.status.draining import Draining
@@ -23,25 +28,30 @@ from clt_queued_run_coordinator.text.formats import duration
 
 
 @click.command()
-@OneOrAll
-@click.option("--all", "all_of_them", is_flag=True, help="Every code location, also one that is seen later.")
-@with_end
-@WithReason
+@optional_location_argument
+@pause_all_option
+@end_options
+@reason_option
 @click.option(
     "--timeout",
-    metavar="TIME",
+    metavar="DURATION",
     default="30m",
     show_default=True,
-    callback=as_length,
-    help=f"Give up after this time, {EXAMPLES}; what is paused stays paused.",
+    callback=parse_duration,
+    help=f"Stop waiting after this long, {EXAMPLES}; the pause stays.",
 )
 @click.option(
-    "--interval", type=click.FloatRange(min=0.1), default=2.0, show_default=True, help="Seconds between looks."
+    "--interval",
+    type=click.FloatRange(min=0.1),
+    metavar="SECONDS",
+    default=2.0,
+    show_default=True,
+    help="How often to look.",
 )
-@Force
+@force_option
 def drain(
     code_location: str | None,
-    all_of_them: bool,
+    every_one: bool,
     *,
     lasts: timedelta | None,
     until: datetime | None,
@@ -50,38 +60,44 @@ def drain(
     interval: float,
     force: bool,
 ) -> None:
-    """Pause LOCATION and wait until nothing of it is in progress; exit code 1 if it takes longer than the timeout.
+    """Pause LOCATION and wait until none of its runs is in progress.
 
-    It stays paused either way, until it is resumed or the end comes that was given.
-    """
-    end = end_of(lasts, until)
-    refuse_one_and_all(code_location, all_of_them)
+    The exit code is 1 if that takes longer than the timeout. Either way LOCATION stays paused until `dagster-clt
+    resume`, or until the end given by --for or --until.
+
+    \b
+    Example, around a deployment:
+      dagster-clt drain code-location-a --timeout 20m --reason deploy \\
+        && helm upgrade ... && dagster-clt resume code-location-a
+    """  # noqa: D301 - \b is for click
+    end = end_of_change(lasts, until)
+    require_one_or_all(code_location, every_one)
     what = "everything" if code_location is None else code_location
     resume = f"`dagster-clt resume {'--all' if code_location is None else quote(code_location)}`"
-    with the_instance() as (instance, coordinator):
+    with open_instance() as (instance, coordinator):
         pause_one_or_all(instance, coordinator, code_location, end, reason, force=force)
         try:
             left = _wait(instance, None if code_location is None else [code_location], timeout, interval)
         except KeyboardInterrupt:
-            click.echo(f"Interrupted: {what} stays paused; {resume} ends that.", err=True)
+            click.echo(f"Interrupted: {what} stays paused; {resume} ends the pause.", err=True)
             raise SystemExit(1) from None
     if left.resumed:
         raise click.ClickException(
-            f"{_names(left.resumed)} is no longer paused: somebody has resumed it, or the pause has ended;"
-            f" {_left(left)}."
+            f"{_names(left.resumed)} is no longer paused: somebody resumed it, or its pause ended; {_left(left)}."
+            " Drain again to go on waiting."
         )
     if not left.is_drained:
         raise click.ClickException(
-            f"{what} isn't drained after {duration(timeout.total_seconds())}: {_left(left)}."
-            f" It stays paused; {resume} ends that."
+            f"{what} is not drained after {duration(timeout.total_seconds())}: {_left(left)}."
+            f" It stays paused; drain again to go on waiting, or {resume} ends the pause."
         )
     if not left.is_seen:
-        click.echo("No daemon runs; one that starts goes by the pause from its first tick on.", err=True)
+        click.echo("No daemon is running; one that starts obeys the pause from its first tick.", err=True)
     click.echo(f"{what}: drained; {resume} ends the pause")
 
 
 def _wait(instance: DagsterInstance, names: list[str] | None, timeout: timedelta, interval: float) -> Draining:
-    """Look until nothing is in progress, somebody has resumed what was paused, or the time is up."""
+    """Wait until nothing is in progress, somebody resumes what was paused, or the time is up."""
     ends = time.monotonic() + timeout.total_seconds()
     with _progress() as show:
         while True:
@@ -100,12 +116,12 @@ def _names(names: tuple[str, ...]) -> str:
 def _left(left: Draining) -> str:
     if left.in_progress:
         return f"{left.in_progress} in progress"
-    return "nothing in progress, but the daemon hasn't begun a tick with the pause yet"
+    return "nothing in progress, but the daemon hasn't started a tick with the pause yet"
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
-    """Shows how far it is on standard error: in place on a terminal, else a line for each change."""
+    """Show the progress on standard error: in place on a terminal, otherwise a line for each change."""
     if sys.stderr.isatty():
         with Console(stderr=True, highlight=False).status("") as status:
             yield status.update

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clt_queued_run_coordinator._dagster import run_database
-from clt_queued_run_coordinator.cli.instance import WIDTH_WITHOUT_TERMINAL, the_instance
+from clt_queued_run_coordinator.cli.instance import WIDTH_WITHOUT_TERMINAL, open_instance, output_option
 from clt_queued_run_coordinator.live import EVERY_CODE_LOCATION
 from clt_queued_run_coordinator.live import history as changes
 from clt_queued_run_coordinator.live.history import HistoryEntry
@@ -19,14 +19,23 @@ from clt_queued_run_coordinator.text.formats import timestamp
 
 
 @click.command()
-@click.argument("code_location", metavar="LOCATION", required=False)
+@click.argument("code_location", metavar="[LOCATION]", required=False)
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="The most changes that are shown."
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=20,
+    show_default=True,
+    help="Show at most this many changes; the last 500 are kept.",
 )
-@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@output_option
 def history(code_location: str | None, limit: int, output: str) -> None:
-    """Show the last live changes, of LOCATION or of all: who, when, what, until when and why; newest first."""
-    with the_instance() as (instance, _), run_database(instance).connect() as connection:
+    """Show the latest live changes: who changed what, when and why.
+
+    The newest comes first. Without LOCATION it shows the changes of every code location. It includes circuit
+    breakers that opened or closed.
+    """
+    with open_instance() as (instance, _), run_database(instance).connect() as connection:
         entries = [
             entry
             for entry in changes.read(connection)
@@ -39,11 +48,11 @@ def history(code_location: str | None, limit: int, output: str) -> None:
             history_table(entries)
         )
     else:
-        click.echo("No live change was made.", err=True)
+        click.echo("No live changes yet.", err=True)
 
 
 def history_table(entries: list[HistoryEntry]) -> Table:
-    """A line for each change."""
+    """A table with a line for each change."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for heading in ("WHEN", "WHO", "CODE LOCATION", "CHANGE", "UNTIL"):
         table.add_column(heading, no_wrap=True)

@@ -1,4 +1,4 @@
-"""What every command that works on an instance needs: the instance, and its queue."""
+"""The instance that a command works on, and its queue."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +12,20 @@ from clt_queued_run_coordinator.status import queue_state
 from clt_queued_run_coordinator.status.status import Status, status
 
 WIDTH_WITHOUT_TERMINAL = 200
-"""Columns of a table in a pipe, which has no width: nothing may be cut off."""
+"""The width of a table in a pipe, in columns: wide enough that nothing is cut off."""
+
+output_option = click.option(
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="`table` for people, `json` for scripts.",
+)
 
 
 @contextmanager
-def the_instance() -> Iterator[tuple[DagsterInstance, CLTQueuedRunCoordinator]]:
-    """The instance that DAGSTER_HOME names, and its coordinator.
+def open_instance() -> Iterator[tuple[DagsterInstance, CLTQueuedRunCoordinator]]:
+    """The instance in DAGSTER_HOME, and its coordinator.
 
     Raises:
         click.ClickException: It can't be opened or used; the message is one line with the cause and the cure.
@@ -34,7 +42,7 @@ def the_instance() -> Iterator[tuple[DagsterInstance, CLTQueuedRunCoordinator]]:
 
 
 def read_queue(instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator) -> queue_state.QueueState:
-    """The queue; live changes that can't be read are told on standard error."""
+    """The queue; reports live changes that can't be read on standard error."""
     state = queue_state.read(instance, coordinator.settings)
     for line in state.live.unreadable:
         click.echo(line, err=True)

@@ -5,18 +5,18 @@ from datetime import datetime, timedelta
 import click
 
 from clt_queued_run_coordinator import live
-from clt_queued_run_coordinator.cli.changes import CodeLocation, Force, change, refuse_bad_name
-from clt_queued_run_coordinator.cli.instance import the_instance
-from clt_queued_run_coordinator.cli.options import WithReason, end_of, with_end
+from clt_queued_run_coordinator.cli.changes import force_option, location_argument, make_change, refuse_bad_name
+from clt_queued_run_coordinator.cli.instance import open_instance
+from clt_queued_run_coordinator.cli.options import end_of_change, end_options, reason_option
 
 
-# -1 shall be refused as a limit, not as an option.
+# So that click refuses -1 as a limit and not as an unknown option.
 @click.command("set-limit", context_settings={"ignore_unknown_options": True})
-@CodeLocation
+@location_argument
 @click.argument("limit", type=click.IntRange(min=0))
-@with_end
-@WithReason
-@Force
+@end_options
+@reason_option
+@force_option
 def set_limit(
     code_location: str,
     limit: int,
@@ -26,14 +26,19 @@ def set_limit(
     reason: str | None,
     force: bool,
 ) -> None:
-    """Let at most LIMIT runs of LOCATION be in progress, from the next tick on; 0 holds it.
+    """Let at most LIMIT runs of LOCATION be in progress at once; 0 starts none.
 
-    With an end, what held before holds again then.
-    """
-    end = end_of(lasts, until)
-    with the_instance() as (instance, coordinator):
+    Replaces the configured limit until `dagster-clt clear-limit`, or until the end given by --for or --until. Runs
+    in progress go on even if they are more than LIMIT.
+
+    \b
+    Example:
+      dagster-clt set-limit code-location-a 5 --for 2h --reason "slow warehouse"
+    """  # noqa: D301 - \b is for click
+    end = end_of_change(lasts, until)
+    with open_instance() as (instance, coordinator):
         refuse_bad_name(instance, coordinator, code_location, force)
-        change(
+        make_change(
             instance,
             coordinator,
             [code_location],
@@ -42,11 +47,13 @@ def set_limit(
 
 
 @click.command("clear-limit")
-@CodeLocation
-@WithReason
-@Force
+@location_argument
+@reason_option
+@force_option
 def clear_limit(code_location: str, reason: str | None, force: bool) -> None:
-    """Go back to the configured limit of LOCATION."""
-    with the_instance() as (instance, coordinator):
+    """Remove the live limit of LOCATION; its configured limit applies again."""
+    with open_instance() as (instance, coordinator):
         refuse_bad_name(instance, coordinator, code_location, force)
-        change(instance, coordinator, [code_location], lambda: live.clear_limit(instance, code_location, reason))
+        make_change(
+            instance, coordinator, [code_location], lambda: live.clear_limit(instance, code_location, reason)
+        )

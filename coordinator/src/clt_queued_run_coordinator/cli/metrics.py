@@ -4,28 +4,50 @@ import signal
 
 import click
 
-from clt_queued_run_coordinator.cli.instance import read_queue, the_instance
+from clt_queued_run_coordinator.cli.instance import open_instance, read_queue
 from clt_queued_run_coordinator.metrics import scrape
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=9464, show_default=True, help="0 for a free one.")
+@click.option(
+    "--host",
+    metavar="ADDRESS",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on; 0.0.0.0 for every one of this machine.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    default=9464,
+    show_default=True,
+    help="The port to listen on; 0 picks a free one.",
+)
 def metrics(host: str, port: int) -> None:
-    """Serve the numbers of the queue for Prometheus at /metrics."""
+    """Serve metrics for Prometheus at /metrics.
+
+    Each scrape reads the queue from the instance's database. Runs until it is interrupted.
+
+    \b
+    Example:
+      dagster-clt metrics --host 0.0.0.0 --port 9464
+    """  # noqa: D301 - \b is for click
     try:
         from clt_queued_run_coordinator.metrics.server import serve  # noqa: PLC0415 - needs the extra `metrics`
     except ImportError as error:
         raise click.ClickException(
             f"The package {error.name} is missing; install dagster-clt-queued-run-coordinator[metrics]."
         ) from error
-    with the_instance() as (instance, coordinator):
+    with open_instance() as (instance, coordinator):
         try:
             port, thread = serve(lambda: scrape.read(instance, read_queue(instance, coordinator)), host, port)
         except OSError as error:
-            raise click.ClickException(f"{host}:{port} can't be listened on: {error.strerror}") from error
+            raise click.ClickException(
+                f"Can't listen on {host}:{port}: {error.strerror}; choose another --host or --port."
+            ) from error
         click.echo(f"Serving http://{host}:{port}/metrics", err=True)
-        # Without a handler the first process of a container ignores SIGTERM, and each rollout waits for its kill.
+        # Without a handler a container's first process ignores SIGTERM, and each rollout waits until it is killed.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             thread.join()

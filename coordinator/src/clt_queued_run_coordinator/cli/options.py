@@ -1,4 +1,4 @@
-"""Options that several commands share: when a change ends by itself, and why it is made."""
+"""Options that several commands share: when a change ends by itself, and why it was made."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -12,14 +12,14 @@ from clt_queued_run_coordinator.text.one_line import LONGEST
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 LATEST = datetime(9000, 1, 1, tzinfo=timezone.utc)
-"""The latest end of a change; behind it there is no room to reckon in."""
+"""The latest end of a change: calculating with a later one could overflow."""
 
 
-def as_length(_ctx: click.Context, _param: click.Parameter, value: str | None) -> timedelta | None:
-    """An option's value as a length of time, such as `2h`.
+def parse_duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -> timedelta | None:
+    """Parse a length of time, such as `2h`.
 
     Raises:
-        click.BadParameter: It is none.
+        click.BadParameter: It isn't one.
     """
     if value is None:
         return None
@@ -29,73 +29,79 @@ def as_length(_ctx: click.Context, _param: click.Parameter, value: str | None) -
         raise click.BadParameter(str(error)) from error
 
 
-def as_moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
-    """An option's value as a moment in UTC, such as `2026-12-24T18:00+01:00`.
+def parse_time(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
+    """Parse a date and time with an offset, such as `2026-12-24T18:00+01:00`, and convert it to UTC.
 
     Raises:
-        click.BadParameter: It is none, or doesn't say its offset from UTC.
+        click.BadParameter: It isn't one, or lacks the offset.
     """
     if value is None:
         return None
     text = value.strip()
     try:
         # Python 3.10 doesn't know the Z.
-        moment = datetime.fromisoformat(f"{text[:-1]}+00:00" if text[-1:] in {"Z", "z"} else text)
+        time = datetime.fromisoformat(f"{text[:-1]}+00:00" if text[-1:] in {"Z", "z"} else text)
     except ValueError as error:
-        raise click.BadParameter(f"{value!r} is no moment; write one such as 2026-12-24T18:00+01:00") from error
-    if moment.tzinfo is None:
         raise click.BadParameter(
-            f"{value!r} doesn't say its offset from UTC; write one such as 2026-12-24T18:00+01:00, or"
+            f"{value!r} is not a date and time; write one such as 2026-12-24T18:00+01:00"
+        ) from error
+    if time.tzinfo is None:
+        raise click.BadParameter(
+            f"{value!r} lacks its offset from UTC; write it such as 2026-12-24T18:00+01:00, or"
             " 2026-12-24T17:00Z for UTC"
         )
     try:
-        in_utc = moment.astimezone(timezone.utc)
+        in_utc = time.astimezone(timezone.utc)
     except OverflowError:
         in_utc = LATEST
     if in_utc >= LATEST:
-        raise click.BadParameter(f"{value!r} is too far away; leave the end out")
+        raise click.BadParameter(f"{value!r} is too far in the future; leave --until out for a change without end")
     return in_utc
 
 
-def as_reason(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    """An option's value as a line of text.
+def parse_reason(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Parse a reason as one line of text.
 
     Raises:
-        click.BadParameter: It is empty, too long, or can't be shown.
+        click.BadParameter: It is empty, too long, or not printable.
     """
     if value is None:
         return None
     text = " ".join(value.split())
     if not text:
-        raise click.BadParameter("it is empty; say why, or leave it out")
+        raise click.BadParameter("it is empty; give a reason, or leave the option out")
     if not text.isprintable():
-        raise click.BadParameter("it has characters that can't be shown; leave them out")
+        raise click.BadParameter("it contains characters that can't be printed; leave them out")
     if len(text) > LONGEST:
         raise click.BadParameter(f"it has {len(text)} characters; shorten it to {LONGEST}")
     return text
 
 
-WithReason = click.option(
-    "--reason", metavar="TEXT", callback=as_reason, help="Why; `status` and `history` show it."
+reason_option = click.option(
+    "--reason", metavar="TEXT", callback=parse_reason, help="Why, in one line; `status` and `history` show it."
 )
 
 
-def with_end(command: Command) -> Command:
-    """Give a command `--for` and `--until`, as its arguments `lasts` and `until`; see `end_of`."""
+def end_options(command: Command) -> Command:
+    """Add `--for` and `--until` to a command, as its arguments `lasts` and `until`; see `end_of_change`."""
     lasts = click.option(
-        "--for", "lasts", metavar="TIME", callback=as_length, help=f"End it by itself after this time, {EXAMPLES}."
+        "--for",
+        "lasts",
+        metavar="DURATION",
+        callback=parse_duration,
+        help=f"Undo the change automatically after this long, {EXAMPLES}.",
     )
     until = click.option(
         "--until",
-        metavar="MOMENT",
-        callback=as_moment,
-        help="End it by itself at this moment, such as 2026-12-24T18:00+01:00.",
+        metavar="TIME",
+        callback=parse_time,
+        help="Undo the change automatically at this time, such as 2026-12-24T18:00+01:00.",
     )
     return lasts(until(command))
 
 
-def end_of(lasts: timedelta | None, until: datetime | None) -> timedelta | datetime | None:
-    """When a change ends by itself, as `with_end` took it.
+def end_of_change(lasts: timedelta | None, until: datetime | None) -> timedelta | datetime | None:
+    """When a change ends by itself, from the values of `end_options`.
 
     Raises:
         click.UsageError: Both were given.

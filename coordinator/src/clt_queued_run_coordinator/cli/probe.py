@@ -9,9 +9,10 @@ from clt_queued_run_coordinator.opening import OpeningError, load_coordinator
 
 @click.command()
 def probe() -> None:
-    """Load the instance's run coordinator as daemon, webserver and runs do; for startup probes.
+    """Check that the instance's run coordinator can be loaded; for startup probes.
 
-    Dagster loads it lazily, so that a wrong image looks healthy until its first run.
+    Dagster loads the coordinator only when it needs it, so a container with a wrong image looks healthy until its
+    first run. Doesn't connect to the database.
     """
     try:
         coordinator: Any = load_coordinator()

@@ -8,21 +8,35 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from clt_queued_run_coordinator.cli.instance import WIDTH_WITHOUT_TERMINAL, read_status, the_instance
+from clt_queued_run_coordinator.cli.instance import (
+    WIDTH_WITHOUT_TERMINAL,
+    open_instance,
+    output_option,
+    read_status,
+)
 from clt_queued_run_coordinator.status.table import status_table
 
 
 @click.command("status")
-@click.option("--watch", is_flag=True, help="Refresh in place until interrupted.")
+@click.option("--watch", is_flag=True, help="Refresh the table in place until Ctrl-C.")
 @click.option(
-    "--interval", type=click.FloatRange(min=0.1), default=2.0, show_default=True, help="Seconds; --watch."
+    "--interval",
+    type=click.FloatRange(min=0.1),
+    metavar="SECONDS",
+    default=2.0,
+    show_default=True,
+    help="How often to refresh; only with --watch.",
 )
-@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@output_option
 def status(watch: bool, interval: float, output: str) -> None:
-    """Show each code location: runs, limit and where it comes from, share, and what it waits for."""
+    """Show each code location's runs and limit, and what it is waiting for.
+
+    Also shows where the limit comes from, live changes with their end and reason and, with fair sharing, each code
+    location's share and what it has used lately.
+    """
     if watch and output == "json":
         raise click.UsageError("--watch shows a table; leave out --output json.")
-    with the_instance() as (instance, coordinator):
+    with open_instance() as (instance, coordinator):
         if output == "json":
             click.echo(json.dumps(read_status(instance, coordinator).as_data(), indent=2))
             return

@@ -147,7 +147,7 @@ def _shadowed(values: HelmValues) -> Iterator[Finding]:
         yield Finding(
             what=f"the instance's {dotted(total[0])!r}, {total[1]}, replaces the coordinator's {MAX!r}, {own}",
             where=values.where(*total[0]),
-            cure="give it in one of the two places only",
+            cure="set it in only one of the two places",
         )
 
 
