@@ -132,11 +132,12 @@ def test_limits_that_concurrency_runs_replaces_are_found(home: Home) -> None:
     runs = {"max_concurrent_runs": 3, "tag_concurrency_limits": [{"key": "x", "limit": 1}]}
     home.configure({"max_concurrent_runs": 4}, concurrency={"runs": runs})
     assert home.run("check").out == (
-        "dagster.yaml: concurrency.runs: tag_concurrency_limits replaces every limit that the daemon is"
-        " handed, empty or not: live limits and pauses hold only while its reading of the queue is narrowed; take"
-        " the key out, or move its entries to run_coordinator.config.tag_concurrency_limits\n"
-        "dagster.yaml: concurrency.runs: max_concurrent_runs 3 replaces the coordinator's 4; give it in one of the"
-        " two places only\n"
+        "dagster.yaml: concurrency.runs: tag_concurrency_limits replaces every limit that the"
+        " coordinator hands to the daemon, even if it is empty: live limits and pauses hold only while the"
+        " daemon's reading of the queue is narrowed; take the key out, or move its entries to"
+        " run_coordinator.config.tag_concurrency_limits\n"
+        "dagster.yaml: concurrency.runs: max_concurrent_runs 3 replaces the coordinator's 4; set it in only one of"
+        " the two places\n"
     )
 
 
@@ -145,9 +146,10 @@ def test_an_empty_key_that_shadows_live_changes_is_found(home: Home, present: An
     """Dagster goes by the key being there; a change that is made live is told so too."""
     home.configure({}, concurrency={"runs": {"tag_concurrency_limits": present}})
     assert home.run("check").out == (
-        "dagster.yaml: concurrency.runs: tag_concurrency_limits replaces every limit that the daemon is"
-        " handed, empty or not: live limits and pauses hold only while its reading of the queue is narrowed; take"
-        " the key out, or move its entries to run_coordinator.config.tag_concurrency_limits\n"
+        "dagster.yaml: concurrency.runs: tag_concurrency_limits replaces every limit that the"
+        " coordinator hands to the daemon, even if it is empty: live limits and pauses hold only while the"
+        " daemon's reading of the queue is narrowed; take the key out, or move its entries to"
+        " run_coordinator.config.tag_concurrency_limits\n"
     )
     assert "Beware: dagster.yaml: concurrency.runs: tag_concurrency_limits" in home.run("pause", "--all").err
 

@@ -86,14 +86,16 @@ def test_the_beginning_of_an_id_is_enough_where_no_other_begins_so(home: Home) -
     answer = home.run("explain", first[:-1])
     assert (answer.code, answer.out) == (1, "")
     assert answer.err == (
-        f"Error: Several runs have ids that begin with '{first[:-1]}', such as {first} and {second};"
-        " give more of it.\n"
+        f"Error: The ids of several runs begin with '{first[:-1]}', such as {first} and {second};"
+        " give more characters.\n"
     )
     assert home.run("explain", run_id).code == 0
     for unknown in ("nobody", "%", "", "é" * 300):
         answer = home.run("explain", unknown)
         assert (answer.code, answer.out) == (1, "")
-        assert answer.err == f"Error: No run has the id {unknown!r}, or one that begins so.\n"
+        assert answer.err == (
+            f"Error: No run's id is {unknown!r} or begins with it; copy it from the UI's Runs page.\n"
+        )
 
 
 @pytest.mark.parametrize("output", ["table", "json"])

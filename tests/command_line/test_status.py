@@ -197,6 +197,14 @@ CONFIG_WITH_TAG_LIMIT = {
 }
 
 
+def test_a_closed_standard_output_is_no_error_of_the_database(home: Home) -> None:
+    """Cron jobs and service managers may close it."""
+    environment = {**os.environ, "DAGSTER_HOME": str(home.folder)}
+    command = ["/bin/sh", "-c", f"'{PROGRAM}' status >&-"]
+    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_watch_refuses_json(home: Home) -> None:
     """Wrong usage has exit code 2."""
     answer = home.run("status", "--watch", "--output", "json")

@@ -137,3 +137,20 @@ def test_code_locations_that_were_changed_alike_have_one_line() -> None:
 def test_ages_have_their_two_largest_units(seconds: float, shown: str) -> None:
     """Seconds matter only where there are no hours."""
     assert duration(seconds) == shown
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_a_narrow_terminal_cuts_nothing_off(width: int) -> None:
+    """The terminal wraps lines that are too long; names, numbers and headings stay whole."""
+    line = replace(LINES[0], min=2, waits_for="a higher limit of its group")
+    out = io.StringIO()
+    Console(file=out, width=width).print(status_table(Status(10, "fair", 12, 3, 0, [line])), crop=False)
+    lines = out.getvalue().splitlines()
+    assert lines[0].split() == [
+        *("CODE", "LOCATION", "QUEUED", "IN", "PROGRESS", "LIMIT", "MIN", "FROM", "WEIGHT", "SHARE", "USED"),
+        *("OLDEST", "WAITS", "FOR"),
+    ]
+    assert lines[2].split()[:10] == [
+        *("code-location-a", "12", "3", "3", "2", "configuration", "1", "3", "2m", "5s"),
+    ]
+    assert "a higher limit of" in lines[2]

@@ -53,10 +53,10 @@ def read(file: Path) -> Workspace:
         content: Any = yaml.safe_load(file.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         cause = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise WorkspaceError(f"{file} can't be read: {cause}; name a workspace file with --workspace.") from error
+        raise WorkspaceError(f"{file} can't be read: {cause}; name another file.") from error
     entries = content.get("load_from") if isinstance(content, dict) else None
     if not isinstance(entries, list):
-        raise WorkspaceError(f"{file} is not a workspace file: it has no list `load_from`; name another one.")
+        raise WorkspaceError(f"{file} is not a workspace file: it has no list `load_from`; name another file.")
     names = list(_names(entries))
     given = frozenset(name for name in names if name is not None)
     return Workspace(file, given, is_complete=None not in names)

@@ -1,21 +1,18 @@
 """`dagster-clt history`."""
 
 import json
-import sys
 from datetime import datetime
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from clt_queued_run_coordinator._dagster import run_database
-from clt_queued_run_coordinator.cli.instance import WIDTH_WITHOUT_TERMINAL, open_instance, output_option
+from clt_queued_run_coordinator.cli.instance import open_instance, output_option, table_console
 from clt_queued_run_coordinator.live import EVERY_CODE_LOCATION
 from clt_queued_run_coordinator.live import history as changes
 from clt_queued_run_coordinator.live.history import HistoryEntry
 from clt_queued_run_coordinator.text.formats import timestamp
+from clt_queued_run_coordinator.text.tables import Uncut, new_table
 
 
 @click.command()
@@ -44,16 +41,14 @@ def history(code_location: str | None, limit: int, output: str) -> None:
     if output == "json":
         click.echo(json.dumps([entry.as_data() for entry in entries], indent=2))
     elif entries:
-        Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False).print(
-            history_table(entries)
-        )
+        table_console().print(history_table(entries), crop=False)
     else:
-        click.echo("No live changes yet.", err=True)
+        click.echo(f"No live changes{f' of {code_location!r}' if code_location else ''} yet.", err=True)
 
 
-def history_table(entries: list[HistoryEntry]) -> Table:
+def history_table(entries: list[HistoryEntry]) -> Uncut:
     """A table with a line for each change."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table = new_table()
     for heading in ("WHEN", "WHO", "CODE LOCATION", "CHANGE", "UNTIL"):
         table.add_column(heading, no_wrap=True)
     table.add_column("REASON")
@@ -67,7 +62,7 @@ def history_table(entries: list[HistoryEntry]) -> Table:
             _moment(entry.until),
             Text(entry.reason or ""),
         )
-    return table
+    return Uncut(table)
 
 
 def _moment(text: str | None) -> str:

@@ -1,9 +1,11 @@
 """The instance that a command works on, and its queue."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
+from rich.console import Console
 
 from clt_queued_run_coordinator._dagster import DagsterInstance
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
@@ -13,6 +15,14 @@ from clt_queued_run_coordinator.status.status import Status, status
 
 WIDTH_WITHOUT_TERMINAL = 200
 """The width of a table in a pipe, in columns: wide enough that nothing is cut off."""
+
+
+def table_console() -> Console:
+    """The console that tables are printed to."""
+    # A process that was started with its standard output closed has none.
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    return Console(width=None if is_terminal else WIDTH_WITHOUT_TERMINAL, highlight=False)
+
 
 output_option = click.option(
     "--output",

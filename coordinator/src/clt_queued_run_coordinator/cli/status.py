@@ -1,18 +1,16 @@
 """`dagster-clt status`."""
 
 import json
-import sys
 import time
 
 import click
-from rich.console import Console
 from rich.live import Live
 
 from clt_queued_run_coordinator.cli.instance import (
-    WIDTH_WITHOUT_TERMINAL,
     open_instance,
     output_option,
     read_status,
+    table_console,
 )
 from clt_queued_run_coordinator.status.table import status_table
 
@@ -40,10 +38,10 @@ def status(watch: bool, interval: float, output: str) -> None:
         if output == "json":
             click.echo(json.dumps(read_status(instance, coordinator).as_data(), indent=2))
             return
-        console = Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
+        console = table_console()
         table = status_table(read_status(instance, coordinator))
         if not watch:
-            console.print(table)
+            console.print(table, crop=False)
             return
         with Live(table, console=console, auto_refresh=False) as display:
             try:

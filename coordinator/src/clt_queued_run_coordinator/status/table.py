@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from rich import box
 from rich.console import Group as Parts
 from rich.console import RenderableType
 from rich.table import Table
@@ -11,13 +10,14 @@ from rich.text import Text
 
 from clt_queued_run_coordinator.status.status import CodeLocationStatus, GroupStatus, Status
 from clt_queued_run_coordinator.text.formats import duration, timestamp
+from clt_queued_run_coordinator.text.tables import Uncut, new_table
 
 
 def status_table(status: Status) -> RenderableType:
-    """A line for each code location and each group; below them one for each change in force and for the queue."""
+    """A table of the code locations, one of the groups, a line for each change in force, and a summary."""
     is_fair = status.sharing == "fair"
-    keeps = any(line.min for line in status.code_locations) or any(line.min for line in status.groups)
-    table = _table("CODE LOCATION", keeps=keeps)
+    has_minimums = any(line.min for line in status.code_locations) or any(line.min for line in status.groups)
+    table = _table("CODE LOCATION", has_minimums=has_minimums)
     table.add_column("FROM", no_wrap=True)
     if is_fair:
         _add_shares(table)
@@ -30,23 +30,23 @@ def status_table(status: Status) -> RenderableType:
             str(line.queued) if line.max_queued is None else f"{line.queued}/{line.max_queued}",
             str(line.in_progress),
             "-" if line.limit is None else str(line.limit),
-            *([str(line.min)] if keeps else []),
+            *([str(line.min)] if has_minimums else []),
             line.limit_from,
             *shares,
             "-" if line.oldest_queued_seconds is None else duration(line.oldest_queued_seconds),
             line.waits_for,
         )
     parts: list[RenderableType] = [
-        table,
-        *([_group_table(status, keeps=keeps, is_fair=is_fair)] if status.groups else []),
+        Uncut(table),
+        *([_group_table(status, has_minimums=has_minimums, is_fair=is_fair)] if status.groups else []),
     ]
     changes = [Text(line) for line in _changes(status)]
     parts += [Parts(*changes)] if changes else []
     return Parts(*(of_it for part in parts for of_it in (part, Text())), Text(_summary(status)))
 
 
-def _group_table(status: Status, *, keeps: bool, is_fair: bool) -> Table:
-    table = _table("GROUP", keeps=keeps)
+def _group_table(status: Status, *, has_minimums: bool, is_fair: bool) -> Uncut:
+    table = _table("GROUP", has_minimums=has_minimums)
     if is_fair:
         _add_shares(table)
     table.add_column("WAITS FOR", no_wrap=True)
@@ -57,18 +57,18 @@ def _group_table(status: Status, *, keeps: bool, is_fair: bool) -> Table:
             str(line.queued),
             str(line.in_progress),
             "-" if line.limit is None else str(line.limit),
-            *([str(line.min)] if keeps else []),
+            *([str(line.min)] if has_minimums else []),
             *([f"{line.weight:g}", *_share(line)] if is_fair else []),
             line.waits_for,
             Text(", ".join(line.locations)),
         )
-    return table
+    return Uncut(table)
 
 
-def _table(first: str, *, keeps: bool) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+def _table(first: str, *, has_minimums: bool) -> Table:
+    table = new_table()
     table.add_column(first, no_wrap=True)
-    for heading in ("QUEUED", "IN PROGRESS", "LIMIT", *(["MIN"] if keeps else [])):
+    for heading in ("QUEUED", "IN PROGRESS", "LIMIT", *(["MIN"] if has_minimums else [])):
         table.add_column(heading, justify="right", no_wrap=True)
     return table
 
@@ -86,11 +86,11 @@ def _share(line: CodeLocationStatus | GroupStatus) -> list[str]:
 
 
 NAMED = 3
-"""How many code locations that were changed alike are named; the rest are counted."""
+"""A change of many code locations names this many of them and counts the rest."""
 
 
 def _changes(status: Status) -> Iterator[str]:
-    """A line for each live change or window that is in force: the table has no room for them."""
+    """A line for each live change or window in force, for which the table has no room."""
     alike: dict[str, list[str]] = {}
     for line in status.code_locations:
         alike.setdefault(_change(line), []).append(line.code_location)
