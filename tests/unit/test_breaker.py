@@ -92,7 +92,7 @@ def test_each_code_location_is_counted_by_itself() -> None:
     runs = [run for pair in zip(ended([F, F], name="a"), ended([F, F], name="b"), strict=True) for run in pair]
     followed = update({}, [*runs, *ended([F], name="c"), *ended([F], name="")], breakers.get, NONE)
     assert set(followed.opens) == {"a"}
-    assert followed.counted["b"] == BreakerState(in_a_row=2)
+    assert followed.states["b"] == BreakerState(in_a_row=2)
 
 
 def test_nothing_counts_while_it_is_open() -> None:
@@ -100,7 +100,7 @@ def test_nothing_counts_while_it_is_open() -> None:
     live = LiveChanges(breakers={"a": Change(1, "circuit breaker", NOW, NOW + timedelta(hours=1))}, read_at=NOW)
     followed = update({"a": BreakerState(in_a_row=2)}, ended([F, F, F]), lambda _name: Breaker(2), live)
     assert followed.opens == {}
-    assert followed.counted == {"a": BreakerState(open=OpenBreaker(at(0), at(3600)))}
+    assert followed.states == {"a": BreakerState(open=OpenBreaker(at(0), at(3600)))}
 
 
 def test_what_ended_before_it_closed_by_itself_does_not_count_afterwards() -> None:
@@ -109,8 +109,8 @@ def test_what_ended_before_it_closed_by_itself_does_not_count_afterwards() -> No
     runs = [*ended([F, F, F], first=-50), *ended([F], first=-5)]
     followed = update(before, runs, lambda _name: Breaker(2), NONE)
     assert (followed.opens, followed.closed) == ({}, ("a",))
-    assert followed.counted == {"a": BreakerState(in_a_row=1, closed_at=at(-10))}
-    assert set(update(followed.counted, ended([F]), lambda _name: Breaker(2), NONE).opens) == {"a"}
+    assert followed.states == {"a": BreakerState(in_a_row=1, closed_at=at(-10))}
+    assert set(update(followed.states, ended([F]), lambda _name: Breaker(2), NONE).opens) == {"a"}
 
 
 @pytest.mark.parametrize(
@@ -123,12 +123,12 @@ def test_a_resume_closes_it_and_what_ended_before_does_not_count(resumed: float 
     pauses = {} if resumed is None else {"a": Change(0, "somebody", NOW + timedelta(seconds=resumed))}
     before = {"a": BreakerState(open=OpenBreaker(at(-100)))}
     followed = update(before, [], lambda _name: Breaker(2), LiveChanges(pauses=pauses, read_at=NOW))
-    assert followed.counted == {"a": BreakerState(closed_at=at(closed_at))}
+    assert followed.states == {"a": BreakerState(closed_at=at(closed_at))}
 
 
 def test_a_code_location_without_a_breaker_is_forgotten() -> None:
     """Its count would be old when it gets one again."""
-    assert update({"a": BreakerState(in_a_row=2)}, ended([F]), lambda _name: None, NONE).counted == {}
+    assert update({"a": BreakerState(in_a_row=2)}, ended([F]), lambda _name: None, NONE).states == {}
 
 
 @given(
@@ -152,7 +152,7 @@ def test_it_opens_at_the_first_run_that_is_too_many_however_the_ticks_fall(
     borders = [0, *sorted(min(tick, len(all_runs)) for tick in ticks), len(all_runs)]
     for first, last in itertools.pairwise(borders):
         followed = update(before, all_runs[first:last], lambda _name: breaker, NONE)
-        before = {name: BreakerState.from_data(of_it.as_data()) for name, of_it in followed.counted.items()}
+        before = {name: BreakerState.from_data(of_it.as_data()) for name, of_it in followed.states.items()}
         if followed.opens:
             opened.append(followed.opens["a"].rpartition("last ")[2])
             break

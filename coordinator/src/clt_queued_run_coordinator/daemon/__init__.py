@@ -1,1 +1,1 @@
-"""A tick of Dagster's daemon: which queued runs it is shown, and what is remembered from one tick to the next."""
+"""The coordinator's part of a tick of Dagster's daemon: which queued runs it is shown, and what is remembered."""

@@ -1,8 +1,9 @@
-"""Which pauses the daemon goes by: what `dagster-clt drain` waits for.
+"""The pauses that the daemon has acknowledged, which `dagster-clt drain` waits for.
 
-A tick that was running when a pause was written may still start what it has chosen before. Once the daemon has
-begun a tick with the pause it starts nothing more of what is paused. So each pause that is new at the beginning
-of a tick is written down, in one key of Dagster's key-value store; where nothing is paused nothing is written.
+A tick that is running when a pause is written may still start runs that it chose before. Once the daemon has begun
+a tick with the pause, it starts nothing more of the paused code location. So the daemon stores each pause that is
+new at the beginning of a tick, in one key of Dagster's key-value store. If there is no new pause, nothing is
+written.
 """
 
 import json
@@ -17,17 +18,17 @@ KEY = "clt_queued_run_coordinator.pauses_seen"
 
 
 def write(instance: DagsterInstance, pauses: Iterable[str]) -> None:
-    """Keep which pauses the daemon's tick goes by.
+    """Store the pauses that the daemon has begun a tick with.
 
     Args:
-        instance: The daemon's.
-        pauses: Their ids.
+        instance: The daemon's instance.
+        pauses: The ids of the pauses.
     """
     instance.daemon_cursor_storage.set_cursor_values({KEY: json.dumps(sorted(pauses))})
 
 
 def read(connection: db.Connection) -> set[str]:
-    """The ids of the pauses that the daemon has begun a tick with, of those that were in force lately.
+    """The ids of the pauses that the daemon has begun a tick with. Only recent ones are stored.
 
     Args:
         connection: To the instance's run database.

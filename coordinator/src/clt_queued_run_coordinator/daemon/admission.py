@@ -1,9 +1,9 @@
-"""Which queued runs may start now. Pure.
+"""Decides which queued runs may start now. Pure.
 
-Every code location hands in its queued runs in Dagster's order. One slot after the other goes to the code
-location whose turn it is, for its next run that nothing else holds, until the slots or the runs are used up.
-What is held (by a full pool, by another tag limit) takes neither a slot nor a place within its code location's
-limit or its group's: the next run is tried instead.
+Each code location offers its queued runs in Dagster's order. Free slots go one by one to the code location whose
+turn it is, for its next run that nothing else holds, until there are no more slots or runs. A run that is held by
+a full pool or another tag limit takes no slot, and no room within the limits of its code location and its group.
+The next run is tried instead.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -25,16 +25,16 @@ def admit(
     """Choose the runs that may start.
 
     Args:
-        queues: The queued runs of each code location that takes part, in Dagster's order.
-        claims: Of everybody: what each has in progress, its limit, and what decides whose turn it is.
+        queues: The queued runs of each participating code location, in Dagster's order.
+        claims: All claims: what each code location has in progress, its limit, and what decides whose turn it is.
         slots: The free slots; None for no limit.
-        starts: Whether a run can start with those that were admitted before it. Asked once for each run; a run
-            that it lets pass counts from then on.
-        fair: Whether slots are shared between the code locations; else Dagster's order decides between them too.
-        place: Whose place the next run of a code location takes among those of the others; its own if left out.
+        starts: Whether a run can start beside those admitted before it. It is asked once for each run, and counts
+            the runs for which it says yes.
+        fair: Whether slots are shared fairly between code locations. Otherwise Dagster's order decides.
+        place: The run whose place counts between code locations when the given run is next; by default itself.
 
     Returns:
-        The code location and the run of each, in the order in which they were admitted.
+        The code location and the run of each admission, in order.
     """
     admitted: list[tuple[str, QueuedRun]] = []
     turns = Turns(claims, fair=fair)
@@ -44,7 +44,7 @@ def admit(
         run = next(queues[name], None) if turns.has_room(name) else None
         if run:
             next_run[name] = run
-            # With fair sharing priorities count within a code location alone.
+            # With fair sharing, priorities count only within a code location.
             standing = place(name, run)
             turns.wait(name, (standing.id,) if fair else standing.place)
 

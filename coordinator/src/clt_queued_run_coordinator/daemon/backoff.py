@@ -1,26 +1,27 @@
-"""Code locations whose runs were offered to the daemon and did not start. Pure.
+"""Backs off from code locations whose runs were offered to the daemon and did not start. Pure.
 
-What holds a run is known before it is offered, but for one thing: whether its code server answers. The daemon
-tries, puts the run back and leaves its code location alone for a while, without a word to anybody. Such a code
-location must not go on taking the slots that others could use. So it gets what the others leave. Where they use up
-every slot it would never be tried again; so after some ticks it is offered like any other for one tick, and each
-time that nothing starts it waits twice as long.
+Everything that can hold a run is known before it is offered, with one exception: whether its code server answers.
+If it doesn't, the daemon puts the run back and silently leaves the code location alone for a while. Such a code
+location must not keep taking slots that others could use, so it gets only the slots that the others leave.
+
+If the others used every slot, it would never be tried again. So after some ticks it is offered like any other for
+one tick. Each time that nothing starts, the number of ticks doubles.
 """
 
 from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass
 
 MAX_TICKS = 16
-"""The most ticks that a code location gets only what the others leave."""
+"""The longest backoff in ticks."""
 
 
 @dataclass(frozen=True)
 class Backoff:
-    """A code location whose offered runs did not start.
+    """The backoff from one code location.
 
     Attributes:
-        ticks: For how many ticks it gets only what the others leave.
-        left: How many of them are left; with 0 it is offered like any other.
+        ticks: The number of ticks for which it gets only the slots that the others leave.
+        left: How many of those ticks are left; at 0 it is offered like any other.
     """
 
     ticks: int = 1
@@ -30,11 +31,11 @@ class Backoff:
 def after_tick(
     before: Mapping[str, Backoff], offered: Mapping[str, Collection[int]], queued: Container[int]
 ) -> dict[str, Backoff]:
-    """The code locations that are stuck at the coming tick.
+    """The backoffs for the coming tick.
 
     Args:
-        before: Those of the last tick.
-        offered: The runs of each code location that were offered in the last tick, by the storage's number.
+        before: The backoffs of the last tick.
+        offered: The storage's ids of the runs that were offered in the last tick, by code location.
         queued: The runs that are queued now.
     """
     coming = {}

@@ -1,8 +1,9 @@
-"""Circuit breakers: when failed runs hold their code location. Pure.
+"""Circuit breakers: when failed runs pause their code location. Pure.
 
-Counted are the runs that ended, in the order in which they did: failed ones in a row, or so many within a time. A
-run that succeeds ends a row; one that is canceled counts for nothing, since it says nothing of the code. While the
-breaker is open nothing counts, and what ended before it was closed doesn't count afterwards.
+A breaker counts the runs that ended, in the order in which they did: consecutive failures, or failures within a
+period. A run that succeeds ends a series of failures. A canceled run doesn't count, because it says nothing
+about the code. While the breaker is open nothing counts, and runs that ended before it was closed don't count
+afterwards.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -19,11 +20,11 @@ from clt_queued_run_coordinator.queue.queued_run import NO_CODE_LOCATION
 
 @dataclass(frozen=True)
 class OpenBreaker:
-    """A breaker that was opened.
+    """The opening of a breaker.
 
     Attributes:
-        at: When, in seconds since 1970 by the database's clock.
-        until: When it closes by itself, likewise; None if it doesn't.
+        at: When it opened, in seconds since 1970 by the database's clock.
+        until: When it closes by itself, by the same clock; None if it doesn't.
     """
 
     at: float
@@ -31,7 +32,7 @@ class OpenBreaker:
 
     @classmethod
     def of(cls, change: Change) -> "OpenBreaker":
-        """As a live change says it."""
+        """The opening that a live change records."""
         return cls(change.at.timestamp(), change.until.timestamp() if change.until else None)
 
 
@@ -40,10 +41,11 @@ class BreakerState:
     """What a breaker remembers.
 
     Attributes:
-        in_a_row: How many runs have failed since one succeeded; for a breaker that counts them in a row.
-        failed_at: When runs failed, in seconds since 1970, oldest first; for one that counts them within a time.
-        closed_at: When it was closed last, likewise: what ended before doesn't count.
-        open: The opening, while it is open.
+        in_a_row: The number of failures since the last success; for a breaker that counts consecutive failures.
+        failed_at: When runs failed, in seconds since 1970, oldest first; for a breaker that counts within a
+            period.
+        closed_at: When it was last closed, in seconds since 1970. Runs that ended before don't count.
+        open: The opening, while the breaker is open.
     """
 
     in_a_row: int = 0
@@ -52,7 +54,7 @@ class BreakerState:
     open: OpenBreaker | None = None
 
     def after(self, run: EndedRun, breaker: Breaker) -> "BreakerState":
-        """With a run that ended."""
+        """The state after a run has ended."""
         if self.open or run.ended <= self.closed_at or run.outcome is Outcome.CANCELED:
             return self
         failed = run.outcome is Outcome.FAILURE
@@ -65,11 +67,11 @@ class BreakerState:
         return replace(self, in_a_row=0, failed_at=tuple(at for at in times if at >= since)[-breaker.failures :])
 
     def opens(self, breaker: Breaker) -> bool:
-        """Whether it is enough."""
+        """Whether the failures are enough to open the breaker."""
         return max(self.in_a_row, len(self.failed_at)) >= breaker.failures
 
     def as_data(self) -> dict[str, Any]:
-        """The same as plain data; what it is at the beginning is left out."""
+        """The state as plain data, without the parts that have their initial value."""
         data = {
             "in_a_row": self.in_a_row,
             "failed_at": list(self.failed_at),
@@ -80,7 +82,7 @@ class BreakerState:
 
     @classmethod
     def from_data(cls, data: Any) -> "BreakerState":
-        """What `as_data` gave; the beginning where it can't be understood."""
+        """The state from `as_data`; the initial state if the data can't be read."""
         try:
             opened = data.get("open")
             return cls(
@@ -95,15 +97,15 @@ class BreakerState:
 
 @dataclass(frozen=True)
 class BreakerUpdate:
-    """What came of the runs that ended.
+    """The effect of the runs that ended.
 
     Attributes:
-        counted: What each breaker remembers from now on.
-        opens: Why, of each code location whose breaker opens.
-        closed: The code locations whose breaker was found closed.
+        states: What each breaker remembers from now on.
+        opens: The reason, for each code location whose breaker opens.
+        closed: The code locations whose breaker was found to be closed again.
     """
 
-    counted: dict[str, BreakerState]
+    states: dict[str, BreakerState]
     opens: dict[str, str]
     closed: tuple[str, ...] = ()
 
@@ -119,18 +121,18 @@ def update(
     Args:
         before: What each breaker remembers.
         ended: The runs, in the order in which they ended.
-        breaker_of: The configured breaker of a code location.
+        breaker_of: Returns the configured breaker of a code location.
         live: The live changes, which say which breakers are open.
     """
-    counted = {name: of_it for name, of_it in before.items() if breaker_of(name)}
+    states = {name: state for name, state in before.items() if breaker_of(name)}
     closed = []
-    for name in {*counted, *live.breakers}:
+    for name in {*states, *live.breakers}:
         change = live.breaker(name)
-        known = counted.get(name, BreakerState())
+        known = states.get(name, BreakerState())
         if change and breaker_of(name):
-            counted[name] = BreakerState(open=OpenBreaker.of(change))
+            states[name] = BreakerState(open=OpenBreaker.of(change))
         elif known.open:
-            counted[name] = BreakerState(closed_at=_closed_at(name, known.open, live))
+            states[name] = BreakerState(closed_at=_closed_at(name, known.open, live))
             closed.append(name)
     opens: dict[str, str] = {}
     for run in ended:
@@ -138,14 +140,14 @@ def update(
         breaker = breaker_of(name)
         if breaker is None or name in opens or name == NO_CODE_LOCATION:
             continue
-        counted[name] = counted.get(name, BreakerState()).after(run, breaker)
-        if counted[name].opens(breaker):
+        states[name] = states.get(name, BreakerState()).after(run, breaker)
+        if states[name].opens(breaker):
             opens[name] = _reason(breaker, run)
-    return BreakerUpdate(counted, opens, tuple(sorted(closed)))
+    return BreakerUpdate(states, opens, tuple(sorted(closed)))
 
 
 def _closed_at(name: str, opened: OpenBreaker, live: LiveChanges) -> float:
-    """When a breaker was closed: by itself or by a resume, which is the earlier; at the latest by now."""
+    """When a breaker closed: by itself or by a resume, whichever came first, but not later than now."""
     now = live.read_at.timestamp()
     resumed = live.pauses.get(name)
     ends = [now, opened.until or now]

@@ -1,7 +1,8 @@
-"""Opens circuit breakers in the instance's database, as `breaker` works it out.
+"""Opens circuit breakers in the instance's database when `breaker` decides so.
 
-That a breaker is open is a live change, with an end and a reason and an entry in the history. It is written in one
-transaction with what was counted: wherever the daemon is killed, it neither gets lost nor is made twice.
+An open breaker is a live change, with an end, a reason and an entry in the history. It is written in one
+transaction with the counts that led to it. So wherever the daemon is killed, an opening is neither lost nor made
+twice.
 """
 
 import logging
@@ -19,19 +20,19 @@ from clt_queued_run_coordinator.live import Change, Kind, LiveChanges
 from clt_queued_run_coordinator.transaction import transaction
 
 BY = "circuit breaker"
-"""Who makes the live change."""
+"""The author of the live change."""
 
 
 class _StoredByAnotherError(Exception):
-    """Another daemon has counted the same runs meanwhile."""
+    """Another daemon has counted the same runs in the meantime."""
 
 
 class Breakers:
     """The circuit breakers of one instance.
 
     Args:
-        settings: What the coordinator was configured with.
-        log: Where it is told that a breaker opens.
+        settings: The settings that the coordinator was configured with.
+        log: Receives a line for each breaker that opens or closes.
     """
 
     def __init__(self, settings: Settings, log: logging.Logger) -> None:
@@ -41,35 +42,37 @@ class Breakers:
     def update(
         self, instance: DagsterInstance, tracker: RunTracker, ended: Sequence[EndedRun], changes: LiveChanges
     ) -> Mapping[str, Change]:
-        """Count runs that ended, and open the breakers of those code locations of which too many failed.
+        """Count runs that ended, and open the breaker of each code location of which too many failed.
 
         Args:
-            instance: Whose runs.
-            tracker: Tracks the runs, and keeps what the breakers remember.
-            ended: The runs.
+            instance: The instance.
+            tracker: Tracks the runs, and stores what the breakers remember.
+            ended: The runs that ended.
             changes: The live changes in force.
 
         Returns:
-            The changes by which breakers opened, by code location.
+            The changes that opened breakers, by code location.
         """
         if not self._limits.has_breakers:
             return {}
         stored = tracker.breakers if isinstance(tracker.breakers, Mapping) else {}
         before = {str(name): BreakerState.from_data(data) for name, data in stored.items()}
-        followed = update(before, ended, self._breaker, changes)
+        updated = update(before, ended, self._breaker, changes)
         opened: dict[str, Change] = {}
-        if followed.opens:
+        if updated.opens:
             try:
-                opened = self._open(instance, tracker, followed.counted, followed.opens)
+                opened = self._open(instance, tracker, updated.states, updated.opens)
             except _StoredByAnotherError:
                 tracker.forget()
             except Exception:
                 tracker.forget()
                 raise
         else:
-            tracker.remember_breakers(_as_data(followed.counted))
-        for name in followed.closed:
-            self._log.info("The circuit breaker of code location %r is closed; failed runs count anew.", name)
+            tracker.remember_breakers(_as_data(updated.states))
+        for name in updated.closed:
+            self._log.info(
+                "The circuit breaker of code location %r is closed; its failures count from 0 again.", name
+            )
         return opened
 
     def _breaker(self, code_location: str) -> Breaker | None:
@@ -79,7 +82,7 @@ class Breakers:
         self,
         instance: DagsterInstance,
         tracker: RunTracker,
-        counted: Mapping[str, BreakerState],
+        states: Mapping[str, BreakerState],
         reasons: Mapping[str, str],
     ) -> dict[str, Change]:
         opened: dict[str, Change] = {}
@@ -89,20 +92,20 @@ class Breakers:
                 until = timedelta(seconds=breaker.pause_for) if breaker and breaker.pause_for else None
                 opened[name] = live.write(connection, Kind.BREAKER, name, True, until=until, reason=reason, by=BY)
             are_open = {name: BreakerState(open=OpenBreaker.of(change)) for name, change in opened.items()}
-            tracker.remember_breakers(_as_data({**counted, **are_open}))
+            tracker.remember_breakers(_as_data({**states, **are_open}))
             if not tracker.store_in(connection):
                 raise _StoredByAnotherError
         for name, change in opened.items():
             breaker = self._breaker(name)
             self._log.warning(
-                "The circuit breaker of code location %r has opened: %s. %s of it is started until %s.",
+                "The circuit breaker of code location %r has opened: %s. %s start until %s.",
                 name,
                 change.reason,
-                "Only what is launched by hand" if breaker and breaker.manual_launches else "Nothing",
+                "Only its manually launched runs" if breaker and breaker.manual_launches else "None of its runs",
                 f"{live.iso(change.until)} or `dagster-clt resume`" if change.until else "`dagster-clt resume`",
             )
         return opened
 
 
-def _as_data(counted: Mapping[str, BreakerState]) -> dict[str, object]:
-    return {name: data for name, of_it in counted.items() if (data := of_it.as_data())}
+def _as_data(states: Mapping[str, BreakerState]) -> dict[str, object]:
+    return {name: data for name, state in states.items() if (data := state.as_data())}

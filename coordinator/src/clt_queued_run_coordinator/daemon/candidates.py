@@ -1,10 +1,11 @@
 """The queued runs that one tick looks at, and their bodies.
 
-Whether a run can start is known only from its body, which is what makes reading a long queue slow. So the likely
-ones are loaded at once, and more of a code location only where its first ones are held. How many are looked at
-is bounded. Where that isn't enough, the first ones are looked at at each tick, and of the others as many more as
-the bound allows, beginning where the last tick stopped: so every run gets its turn, however many before it are
-held.
+Only its body says whether a run can start, and loading bodies is what makes reading a long queue slow. So the runs
+that are likely to start are loaded at once, and more of a code location only if its first ones are held.
+
+The number of candidates is bounded. If the bound is too low to look through a code location, each tick looks at
+the first runs and at as many others as the bound allows, continuing where the last tick stopped. So every run gets
+its turn, however many before it are held.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,29 +21,29 @@ from clt_queued_run_coordinator.shares.job_and_backfill_limits import JobAndBack
 from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
 
 CANDIDATES_PER_TICK = 1000
-"""How many runs a tick looks at in all while they are held, shared by the code locations that have room ..."""
+"""The most runs that a tick looks at while they are held, divided between the code locations with room ..."""
 
 CANDIDATES_PER_LOCATION = 50
-"""... but so many of each."""
+"""... but at least this many of each."""
 
 BODIES_PER_STATEMENT = 100
-"""How many bodies are loaded with one statement, at most."""
+"""The most bodies that one statement loads."""
 
 
 StoppedAt = dict[tuple[str, bool | None], QueuedRun]
-"""Where the last tick stopped: by code location and, where backfills have turns there, whether in their queue."""
+"""Where the last tick stopped, by code location and, if backfills have turns there, whether in their queue."""
 
 
 class Candidates:
-    """What one tick looks at.
+    """The candidates of one tick.
 
     Args:
         connection: To the instance's run database.
         queued: The queue.
-        stopped_at: Where the last tick stopped in each code location that it could not look through; kept up to
+        stopped_at: Where the last tick stopped in each code location that it couldn't look through; kept up to
             date.
-        code_locations: How many code locations have room.
-        job_limits: The limits on jobs and backfills, with what is in progress.
+        code_locations: The number of code locations with room.
+        job_limits: The limits on jobs and backfills, with the runs in progress counted.
     """
 
     def __init__(
@@ -59,16 +60,16 @@ class Candidates:
         self._half = max(CANDIDATES_PER_LOCATION, CANDIDATES_PER_TICK // max(1, code_locations)) // 2
         self._bodies: dict[int, DagsterRun | None] = {}
         self.job_limits = job_limits
-        """The limits on jobs and backfills; whoever lets a run start counts it there."""
+        """The limits on jobs and backfills. Whoever lets a run start counts it there."""
         self.misplaced: dict[int, str] = {}
-        """The runs that belong to another code location than their rows say, with its name."""
+        """The code locations of runs whose bodies and rows disagree, as the bodies have it."""
 
     def likely(self, code_location: str, job_limits: JobAndBackfillLimits) -> Iterator[QueuedRun]:
-        """The runs of a code location that start if nothing else is held, and those behind.
+        """The runs of a code location in the order in which they start if nothing is held.
 
         Args:
             code_location: Its name.
-            job_limits: A copy of the one here, to count what is likely to start.
+            job_limits: A copy of `self.job_limits`, in which the likely starts are counted.
         """
         turns = job_limits.turns_of(code_location)
         if turns is None:
@@ -79,11 +80,11 @@ class Candidates:
         )
 
     def of(self, code_location: str, room: int | None) -> Iterator[QueuedRun]:
-        """The runs of a code location to look at, in Dagster's order, or as its backfills have turns.
+        """The runs of a code location to look at, in Dagster's order or in the order of its backfills' turns.
 
         Args:
             code_location: Its name.
-            room: How many could start; None for all.
+            room: How many of them could start; None for all.
         """
         turns = self.job_limits.turns_of(code_location)
         if turns is None:
@@ -120,7 +121,7 @@ class Candidates:
             yield last
         if last is None:
             return
-        # Who gets here has had nothing of those before taken up, or not enough.
+        # The caller gets here only if too few of the first runs could start.
         stopped_at = self._stopped_at.get((code_location, backfills), last)
         behind = max(last, stopped_at, key=lambda run: run.place)
         rest = self._in_order(code_location, self.job_limits, behind, backfills=backfills)
@@ -133,14 +134,14 @@ class Candidates:
             self._stopped_at.pop((code_location, backfills), None)
 
     def load(self, runs: Iterable[QueuedRun]) -> list[DagsterRun]:
-        """Load the bodies of runs; returns those that weren't there yet."""
+        """Load the bodies of runs; returns the newly loaded ones."""
         missing = [run.id for run in runs if run.id not in self._bodies]
         loaded = load_runs(self._connection, missing)
         self._bodies.update((run_id, loaded.get(run_id)) for run_id in missing)
         return list(loaded.values())
 
     def load_from(self, code_location: str, run: QueuedRun) -> list[DagsterRun]:
-        """Load the bodies of a run and of those behind it in its code location, unless the run's is there."""
+        """Load the bodies of a run and of those behind it in its code location, unless its own is loaded."""
         if run.id in self._bodies:
             return []
         backfills = None
@@ -150,7 +151,7 @@ class Candidates:
         return self.load(chain([run], islice(behind, min(BODIES_PER_STATEMENT, 2 * self._half) - 1)))
 
     def body(self, run: QueuedRun) -> DagsterRun | None:
-        """The loaded body of a run; None where the run has left the queue."""
+        """The loaded body of a run; None if the run has left the queue."""
         return self._bodies[run.id]
 
     def loaded(self, run: QueuedRun) -> DagsterRun:
@@ -160,7 +161,7 @@ class Candidates:
         return body
 
     def belongs(self, code_location: str, run: QueuedRun, body: DagsterRun) -> bool:
-        """Whether a run's body says what its rows say; if not it is noted in `misplaced`."""
+        """Whether a run's body names the code location that its rows name. If not, it is added to `misplaced`."""
         origin = code_location_of(body)
         if origin is not None and origin != code_location:
             self.misplaced[run.id] = origin

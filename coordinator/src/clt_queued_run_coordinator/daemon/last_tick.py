@@ -1,7 +1,7 @@
-"""When the daemon last read the queue, for others to see: kept in a key of its own, which is short.
+"""When the daemon last read the queue, stored under a key of its own for others to see.
 
-Dagster's own heartbeat of its daemon goes on where each tick fails. This is written only behind a tick that has
-read what it needed, and at most every few seconds, so that idling costs next to nothing.
+Dagster's heartbeats of the daemon continue even if every tick fails. This key is written only after a tick has
+read all it needed, and at most every few seconds, so that an idle daemon costs next to nothing.
 """
 
 import json
@@ -16,7 +16,7 @@ from clt_queued_run_coordinator._dagster import DagsterInstance, KeyValueStoreTa
 KEY = "clt_queued_run_coordinator.last_tick"
 
 STORE_INTERVAL_SECONDS = 10.0
-"""The seconds between two writes, where ticks are more frequent."""
+"""The least time between two writes, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class LastTick:
     """The last tick that was stored.
 
     Attributes:
-        at: When it had read what it needed, by the daemon's clock, in seconds since 1970.
-        reading_seconds: How long this package's part of it took: its reading of the database, and choosing the
-            runs. Dagster's own reading of the runs in progress and the launches are no part of it.
+        at: When it had read all it needed, by the daemon's clock, in seconds since 1970.
+        reading_seconds: How long this package's part of the tick took: reading the database and choosing the runs.
+            Dagster's own reading of the runs in progress and the launches are not included.
     """
 
     at: float
@@ -34,7 +34,7 @@ class LastTick:
 
 
 def read(connection: db.Connection) -> LastTick | None:
-    """The last tick as it is stored; None where there is none or it can't be understood.
+    """The last tick as stored; None if there is none or it can't be read.
 
     Args:
         connection: To the instance's run database.

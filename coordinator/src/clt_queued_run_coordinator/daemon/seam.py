@@ -1,9 +1,9 @@
-"""The one seam to Dagster's daemon: of its two reads in a tick one is listened to and one is answered.
+"""The one seam to Dagster's daemon. Of the two reads in a tick, one is observed and the other one is answered.
 
-The daemon reads the queue through the instance that it shares with the coordinator:
-`instance.get_runs(RunsFilter(statuses=[QUEUED]), cursor=..., limit=..., ascending=True)`, page by page. On that
-one object, from the daemon's first tick on, this call is answered with the runs that may start. Every other call
-goes through as always; and since only the daemon begins ticks, nothing is changed in any other process.
+The daemon reads the queue through the instance that it shares with the coordinator, page by page:
+`instance.get_runs(RunsFilter(statuses=[QUEUED]), cursor=..., limit=..., ascending=True)`. From the daemon's first
+tick on, this call is answered with the runs that may start. Only that one instance object is affected, and every
+other call on it goes through unchanged. Since only the daemon begins ticks, nothing changes in any other process.
 """
 
 import functools
@@ -26,8 +26,8 @@ from clt_queued_run_coordinator.daemon.tick import Tick
 from clt_queued_run_coordinator.daemon.tick_handler import TickHandler
 
 SILENT_TICKS = 3
-"""After how many ticks in a row in which the daemon did not ask it is taken to read the queue in another way.
-One or two may have failed over the database."""
+"""After this many consecutive ticks in which the daemon did not ask for the queue, it must be reading it in
+another way. One or two such ticks may have failed because of the database."""
 
 _QUEUED = RunsFilter(statuses=[DagsterRunStatus.QUEUED])
 
@@ -36,9 +36,9 @@ class DaemonSeam:
     """Answers the daemon of one instance.
 
     Args:
-        ticks: What says which runs may start.
-        narrowed: Whether the daemon shall be shown these alone; else it reads the whole queue.
-        log: Where it tells that the daemon reads the queue in another way.
+        ticks: Decides which runs may start.
+        log: Receives a warning if the daemon reads the queue in another way.
+        narrowed: Whether to show the daemon only the runs that may start. Otherwise it reads the whole queue.
     """
 
     def __init__(self, ticks: TickHandler, log: logging.Logger, *, narrowed: bool) -> None:
@@ -52,7 +52,7 @@ class DaemonSeam:
         self._seconds = 0.0
 
     def begin_tick(self, instance: DagsterInstance) -> list[dict[str, Any]]:
-        """Begin a tick of the daemon, and say which tag limits it is handed."""
+        """Begin a tick; returns the tag limits for the daemon."""
         self._seconds = 0.0
         with self._measured():
             return self._begin_tick(instance)
@@ -88,7 +88,7 @@ class DaemonSeam:
     def _runs_in_progress(
         self, instance: DagsterInstance, ask: Callable[..., Sequence[RunRecord]], *args: Any, **kwargs: Any
     ) -> Sequence[RunRecord]:
-        """The daemon's reading of the runs in progress, passed on."""
+        """Observe the daemon's reading of the runs in progress."""
         records = ask(*args, **kwargs)
         if daemon_step() != "_get_in_progress_run_records":
             return records
@@ -96,10 +96,10 @@ class DaemonSeam:
             self._ticks.update_outcomes(instance, records, self._tick if self._fits else None)
             if self._tick and self._fits:
                 self._ticks.observe_in_progress(self._tick, records)
-                if self._tick.slots == 0:  # the daemon does not read the queue
+                if self._tick.slots == 0:  # the daemon won't read the queue
                     self._tick, self._silent_ticks = None, 0
             if self._tick and self._fits:
-                return records  # what was learnt is stored with the runs that are offered
+                return records  # the outcomes are stored together with the offered runs
             self._ticks.store_outcomes(instance)
         self._ticks.record_tick(instance, self._seconds)
         return records
@@ -107,15 +107,15 @@ class DaemonSeam:
     def _queued_runs(
         self, instance: DagsterInstance, ask: Callable[..., Sequence[DagsterRun]], *args: Any, **kwargs: Any
     ) -> Sequence[DagsterRun]:
-        """The daemon's reading of the queue, answered."""
+        """Answer the daemon's reading of the queue."""
         if self._tick is None or daemon_step() != "_get_runs_to_dequeue":
             return ask(*args, **kwargs)
         self._silent_ticks = 0
         fits = args == (_QUEUED,) and kwargs.keys() == {"cursor", "limit", "ascending"} and kwargs["ascending"]
         if not fits or self._tick.in_progress is None:
-            self._does_not_fit("it asks for other runs than those this package knows of")
+            self._does_not_fit("it asks for the queue in a way that this package doesn't know")
         elif not self._fits:
-            self._fits = True  # from the next tick on; this one has begun with Dagster's own reading
+            self._fits = True  # from the next tick on; this one has begun with the whole queue
         elif self._answer is None:
             try:
                 with self._measured():
@@ -130,7 +130,7 @@ class DaemonSeam:
 
     @contextmanager
     def _measured(self) -> Iterator[None]:
-        """Add the time that this takes to what this package's part of the tick takes."""
+        """Add the elapsed time to this package's part of the tick."""
         began = time.perf_counter()
         try:
             yield
@@ -138,26 +138,26 @@ class DaemonSeam:
             self._seconds += time.perf_counter() - began
 
     def _notice_silence(self) -> None:
-        """Notice where the last ticks went by without the daemon asking for the queue."""
+        """Notice when the daemon didn't ask for the queue in the last ticks."""
         if self._tick is not None and self._answer is None:
             self._silent_ticks += 1
             if self._silent_ticks >= SILENT_TICKS:
-                self._does_not_fit("it does not ask the instance for the queue")
+                self._does_not_fit("it doesn't ask the instance for the queue")
 
     def _does_not_fit(self, why: str) -> None:
         if self._fits:
             self._fits = False
             self._log.warning(
-                "Dagster's daemon reads its whole queue, because %s. Limits, pauses and shares hold as tag limits,"
-                " max_per_job, max_per_backfill and backfill_share don't hold, a long queue takes longer, and runs"
-                " that wait for a pool can leave slots idle. Update"
+                "Dagster's daemon reads its whole queue, because %s. Limits, pauses and shares are applied as tag"
+                " limits; max_per_job, max_per_backfill and backfill_share are not applied. Ticks take longer with"
+                " a long queue, and runs that wait for a pool can leave slots idle. Update"
                 " dagster-clt-queued-run-coordinator to a version that supports this Dagster.",
                 why,
             )
 
 
 def _page(runs: Sequence[DagsterRun], cursor: str | None, limit: int) -> list[DagsterRun]:
-    """A page of the answer: at most `limit` runs behind the one that the cursor names."""
+    """One page of the answer: at most `limit` runs that follow the run named by the cursor."""
     start = 0
     if cursor:
         start = next((place for place, run in enumerate(runs, 1) if run.run_id == cursor), len(runs))

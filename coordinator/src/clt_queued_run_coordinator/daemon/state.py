@@ -1,7 +1,7 @@
-"""What the daemon remembers across a restart, and what others may know of it.
+"""The daemon's state, stored so that it survives a restart and others can read it.
 
-The daemon keeps it in one key of Dagster's key-value store. No live change: version 2.0.0 of this package would
-not understand it below their prefix.
+It is one key of Dagster's key-value store. The key is outside the prefix of the live changes, where version 2.0.0
+of this package would not understand it.
 """
 
 import json
@@ -19,11 +19,11 @@ KEY = "clt_queued_run_coordinator.daemon"
 
 @dataclass(frozen=True)
 class DaemonState:
-    """The state that the daemon has written last.
+    """The state that the daemon last stored.
 
     Attributes:
         narrowed: Whether the daemon was shown only the runs that may start; None before its first tick.
-        usage: What each code location had used then; empty where sharing isn't fair.
+        usage: The recent use of each code location at that time; empty if sharing isn't fair.
     """
 
     narrowed: bool | None = None
@@ -31,7 +31,7 @@ class DaemonState:
 
 
 def read(connection: db.Connection) -> DaemonState:
-    """The state as it is stored; an empty one where there is none or it can't be understood.
+    """The stored state; an empty one if there is none or it can't be read.
 
     Args:
         connection: To the instance's run database.

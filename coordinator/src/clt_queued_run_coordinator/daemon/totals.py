@@ -1,7 +1,4 @@
-"""What was counted of a code location's runs since this package first ran on the instance. Pure.
-
-The totals only grow, as counters do.
-"""
+"""Totals of a code location's runs since this package first ran on the instance. They only grow. Pure."""
 
 import math
 from bisect import bisect_left
@@ -11,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 WAIT_BOUNDS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 4 * 3600.0, 24 * 3600.0)
-"""The upper bounds of the histogram of waits in seconds; whatever waited longer comes behind the last one."""
+"""The upper bounds of the histogram of waiting times, in seconds. One more bucket follows for longer waits."""
 
 
 class Outcome(str, Enum):
@@ -27,11 +24,11 @@ class Totals:
     """The totals of one code location.
 
     Attributes:
-        starts: Runs that left the queue to be launched, and runs that came to be in progress in another way.
-        ends: Runs that ended, by outcome; one that was canceled while it was queued is among the canceled ones.
-        waits: How many of the started runs waited in the queue up to each of `WAIT_BOUNDS` and not up to the one
-            before; at the end those that waited longer.
-        waited: How long they waited altogether, in seconds.
+        starts: The runs that were dequeued, and runs that got in progress in another way.
+        ends: The runs that ended, by outcome. A run canceled in the queue counts as canceled.
+        waits: The number of started runs per bucket of waiting time: up to each of `WAIT_BOUNDS` and above the
+            bound before. The last bucket holds longer waits.
+        waited: Their total waiting time, in seconds.
     """
 
     starts: int = 0
@@ -55,7 +52,7 @@ class Totals:
         self.ends[outcome] += 1
 
     def as_data(self) -> dict[str, Any]:
-        """The totals as JSON takes them."""
+        """The totals as plain data, for JSON."""
         return {
             "starts": self.starts,
             "ends": {outcome.value: ends for outcome, ends in self.ends.items()},
@@ -65,7 +62,7 @@ class Totals:
 
     @classmethod
     def from_data(cls, data: object) -> "Totals":
-        """The totals as they are stored; whatever can't be understood begins at 0."""
+        """The totals from `as_data`. Whatever can't be read starts at 0."""
         totals = cls()
         if not isinstance(data, Mapping):
             return totals
