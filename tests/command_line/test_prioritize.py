@@ -101,7 +101,7 @@ def test_the_short_id_of_the_ui_is_taken_where_it_is_one_runs(home: Home, queue:
     assert priorities(queue, run_ids[0])[0] == "1"
     queue.submit(A, run_id=run_ids[1])
     assert home.run("prioritize", "abcdefab", "1").err == (
-        "Error: 'abcdefab' begins the ids of several queued runs; give the whole id.\n"
+        "Error: The ids of several queued runs begin with 'abcdefab'; give the whole id.\n"
     )
     assert home.run("prioritize", "abcdefa", "1").err.startswith("Error: There is no run 'abcdefa'")
 
@@ -126,8 +126,11 @@ def test_what_is_not_known_is_refused_in_one_line(home: Home, queue: RunQueue) -
     assert start_one(queue) == of_backfill
     missing = "00000000-0000-4000-8000-000000000000"
     for arguments, message in [
-        ((queued, missing, "5"), f"There is no run '{missing}'; take the id from the UI, or `dagster run list`."),
-        (("--backfill", "none", "5"), "There is no backfill 'none'; take the id from the UI."),
+        (
+            (queued, missing, "5"),
+            f"There is no run '{missing}'; copy the id from the UI or from `dagster run list`.",
+        ),
+        (("--backfill", "none", "5"), "There is no backfill 'none'; copy the id from the UI."),
         (("--backfill", "done", "5"), "The backfill 'done' has no queued runs."),
         (("--job", "jop", "5"), "No run was ever made of a job 'jop'; did you mean 'job'?"),
         (("--job", "job", "--location", B, "5"), f"The job 'job' of the code location '{B}' has no queued runs."),

@@ -1,4 +1,4 @@
-"""One tick of the daemon: the limits in force, the runs in progress, and what follows from the two. Pure."""
+"""One tick of the daemon: the limits in force, the runs in progress, and what follows from them. Pure."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,18 +29,17 @@ from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, co
 
 @dataclass
 class Tick:
-    """What holds in one tick.
+    """The facts of one tick.
 
     Attributes:
         settings: The settings in force.
         live: The live changes.
-        queued: How many runs of each code location are queued.
-        tag_limits: The tag limits that the daemon was handed. It looks at them only after it has read the queue,
-            so what was found out by then is written into this very list.
-        in_progress: The runs in progress, read by the daemon after the queue was read here.
+        queued: The number of queued runs of each code location.
+        tag_limits: The tag limits that the daemon got. It looks at them only after it has read the queue, so
+            whatever is known by then is written into this very list.
+        in_progress: The runs in progress, which the daemon reads after the queue was read here.
         whole: Whether the daemon reads the whole queue.
-        manual_queued: Of the code locations of which only runs may start that somebody launched by hand, how many
-            of these are queued.
+        manual_queued: The number of manually launched queued runs, for the code locations in `manual_only`.
     """
 
     settings: Settings
@@ -60,7 +59,7 @@ class Tick:
 
     @cached_property
     def limits(self) -> dict[str, LimitInForce]:
-        """The limit in force of each code location that is named anywhere or has runs queued."""
+        """The limit in force of each code location that is configured, was changed live, or has runs queued."""
         names = {
             *self.settings.code_location_limits.named_locations,
             *self.live.code_locations,
@@ -70,7 +69,10 @@ class Tick:
         return limits_of(names - {NO_CODE_LOCATION}, self.settings, self.live)
 
     def limit(self, code_location: str) -> int | None:
-        """The limit in force of a code location; the usual one where manual launches pass its circuit breaker."""
+        """The limit in force of a code location.
+
+        If its open circuit breaker lets manually launched runs start, it is the limit without the breaker.
+        """
         if code_location == NO_CODE_LOCATION:
             return None
         if code_location in self.manual_only:
@@ -79,7 +81,7 @@ class Tick:
 
     @property
     def manual_only(self) -> frozenset[str]:
-        """The code locations of which only what somebody launched by hand may start."""
+        """The code locations of which only manually launched runs may start."""
         if self.whole:
             return frozenset()
         configured = self.settings.code_location_limits
@@ -94,12 +96,12 @@ class Tick:
 
     @property
     def default_limit(self) -> int | None:
-        """The limit of a code location that nobody has named or seen."""
+        """The limit of a code location that is neither configured nor known yet."""
         return default_limit(self.settings, self.live)
 
     @property
     def has_limits(self) -> bool:
-        """Whether anything limits what may start, or may come to do so amid the tick."""
+        """Whether anything limits what may start, or could begin to during the tick."""
         return (
             self.settings.max_concurrent_runs != -1
             or self.default_limit is not None
@@ -110,13 +112,13 @@ class Tick:
         )
 
     def hold(self, breakers: Mapping[str, Change]) -> None:
-        """Start nothing of the code locations whose circuit breakers have opened in this tick."""
+        """Hold the code locations whose circuit breakers opened in this tick."""
         self.live = replace(self.live, breakers={**self.live.breakers, **breakers})
-        self.__dict__.pop("limits", None)  # they were worked out without
+        self.__dict__.pop("limits", None)  # computed without these breakers
 
     @property
     def is_fair(self) -> bool:
-        """Whether there are slots to share out: those of the total, or those of a group's limit."""
+        """Whether there are slots to share fairly: those of `max_concurrent_runs`, or those of a group's limit."""
         return self.settings.is_fair and (self.settings.max_concurrent_runs != -1 or self._has_limited_groups)
 
     @cached_property
@@ -125,11 +127,11 @@ class Tick:
 
     @cached_property
     def in_progress_of(self) -> Counter[str]:
-        """The runs in progress by their origin, which is the truth whatever they are tagged with."""
+        """The number of runs in progress by code location. Their origin decides, whatever their tags say."""
         return Counter(code_location_of(run.dagster_run) or NO_CODE_LOCATION for run in self.in_progress or ())
 
     def jobs_and_backfills_in_progress(self) -> Iterator[tuple[str, JobAndBackfill]]:
-        """The code location of each run in progress, by its origin, and what it belongs to within it."""
+        """The code location of each run in progress, by its origin, with its job and backfill."""
         for record in self.in_progress or ():
             yield code_location_of(record.dagster_run) or NO_CODE_LOCATION, JobAndBackfill.of(record.dagster_run)
 
@@ -141,9 +143,9 @@ class Tick:
         return max(0, self.settings.max_concurrent_runs - len(self.in_progress or ()))
 
     def competing(self) -> list[dict[str, float]]:
-        """The weight of each code location that has runs in progress, or queued ones that its limit lets start.
+        """The weights of the code locations that compete for slots, and of their groups; see `levels`.
 
-        With those of their groups, by who competes with whom; see `levels`.
+        A code location competes if it has runs in progress, or queued runs and a limit above 0.
         """
         held = {
             name
@@ -171,12 +173,12 @@ class Tick:
         return used.joined_by(self.competing())
 
     def weight(self, code_location: str) -> float:
-        """How large a code location's share is beside the others'."""
+        """The size of a code location's share relative to the others'."""
         in_force = self.limits.get(code_location)
         return in_force.weight if in_force else self.settings.code_location_limits.entry(code_location).weight
 
     def claims(self, usage: Usage) -> Claims:
-        """What each code location that has runs queued, or is in a group, could use."""
+        """The claim of each code location that has runs queued or is in a group."""
         limits = self.settings.code_location_limits
         of_each = {
             name: Claim(
@@ -192,22 +194,22 @@ class Tick:
         return Claims.of(of_each, limits.groups, usage)
 
     def may_start(self, usage: Usage, queue: Callable[[str], Iterator[QueuedRun]]) -> dict[str, int | None]:
-        """How many runs of each code location with runs queued may start, worked out from counts and order alone.
+        """How many queued runs of each code location may start, by counts and order alone.
 
-        For a daemon that reads the whole queue: what else holds a run isn't known.
+        This is for a daemon that reads the whole queue. What else holds a run isn't known then.
 
         Args:
-            usage: What each has used of the slots.
-            queue: The queued runs of a code location, in Dagster's order.
+            usage: The recent use of each code location.
+            queue: Returns the queued runs of a code location in Dagster's order.
 
         Returns:
-            By code location; None for no limit.
+            The number of runs by code location; None for no limit.
         """
         claims = self.claims(usage)
         if self.settings.is_fair and self.slots is not None:
             allowed = allow(claims, self.slots + claims.in_progress)
             return {name: allowed[name] - claims.code_locations[name].in_progress for name in self.queued}
-        # Within their room Dagster's order decides, but for the slots that are kept and for a group's room.
+        # Within their room Dagster's order decides, except where there are minimums or a group's limit.
         kept = self.slots is not None and claims.have_minimums
         names = {name for name in self.queued if kept or _is_limited(claims.group(name))}
         admitted = admit(
@@ -221,12 +223,12 @@ class Tick:
         return {name: starts[name] if name in names else claims.room(name) for name in self.queued}
 
     def tighten_tag_limits(self, may_start: Mapping[str, int | None]) -> None:
-        """Hand over tag limits that let just so many runs of each code location start: Dagster's own guard.
+        """Tighten the tag limits to exactly the runs that may start: a second guard, which Dagster applies.
 
         Dagster counts the runs in progress that carry a tag, whatever their origin.
 
         Args:
-            may_start: How many runs may start of each code location that has runs queued; None for no limit.
+            may_start: How many runs of each code location with queued runs may start; None for no limit.
         """
         tagged = Counter(run.dagster_run.tags.get(CLT_TAG_KEY) for run in self.in_progress or ())
         names = {*self.limits, *may_start} - {NO_CODE_LOCATION}
@@ -237,7 +239,7 @@ class Tick:
         limit = self.limit(name)
         if may_start is None:
             return None
-        # Above its limit, or its group's, nothing may start in place of a run that ends.
+        # If the code location or its group is above its limit, no run may replace one that ends.
         above = 0 if limit is None else max(0, self.in_progress_of[name] - limit)
         return max(0, tagged + may_start - max(above, self._above_in_its_group(name)))
 
@@ -251,15 +253,16 @@ class Tick:
         return sum(self.in_progress_of[code_location] for code_location in group.locations)
 
     def saturated(self) -> Iterable[str]:
-        """Each code location with runs queued, with its runs in progress and its limit, for a line in the log.
+        """For the log: each code location with queued runs, with its runs in progress and its limit.
 
-        Then each group of theirs that has a limit.
+        The groups that have a limit follow in the same form.
         """
         for name in sorted(self.queued):
             limit = self.limit(name)
+            manual_only = " manual launches only" if name in self.manual_only else ""
             yield (
                 f"{name or 'without a code location'} {self.in_progress_of[name]}"
-                f"/{'no limit' if limit is None else limit}{' by hand' if name in self.manual_only else ''}"
+                f"/{'no limit' if limit is None else limit}{manual_only}"
             )
         for name, group in sorted(self.settings.code_location_limits.groups.items()):
             if group.limit is not None and any(of_it in self.queued for of_it in group.locations):

@@ -1,1 +1,1 @@
-"""The queue as the database has it: what is queued, and what is in progress."""
+"""The run queue in the database: which runs are queued and in progress, and what holds them."""

@@ -1,6 +1,6 @@
-"""How many runs of each code location are queued and in progress, read at once: for status, metrics and the UI.
+"""Counts the queued runs and the runs in progress of each code location, for status, metrics and the UI.
 
-The daemon's tick does not use it; see `queued_runs`.
+The daemon's tick doesn't use this; see `queued_runs`.
 """
 
 from collections.abc import Iterator
@@ -30,8 +30,8 @@ class Count:
 
     Attributes:
         queued: Runs in the queue.
-        in_progress: Runs that hold a slot, in the statuses that the daemon of this Dagster version counts.
-        oldest: When the oldest queued run was created, in UTC; None with nothing queued.
+        in_progress: Runs that hold a slot, in the statuses that the daemon of the installed Dagster counts.
+        oldest: When the oldest queued run was created, in UTC; None if nothing is queued.
     """
 
     queued: int = 0
@@ -44,9 +44,9 @@ class Counts:
     """The runs of every code location that has any queued or in progress.
 
     Attributes:
-        by_code_location: The count of each.
-        without_code_location: Runs in progress that don't tell where they come from; each uses up a slot.
-        queued_without_code_location: Queued runs that don't; Dagster queues none, but other programs can.
+        by_code_location: The counts by code location.
+        without_code_location: Runs in progress without an origin. Each of them uses a slot.
+        queued_without_code_location: Queued runs without an origin. Dagster queues none, but other programs can.
     """
 
     by_code_location: dict[str, Count] = field(default_factory=dict)
@@ -54,17 +54,17 @@ class Counts:
     queued_without_code_location: int = 0
 
     def of(self, code_location: str) -> Count:
-        """The count of a code location, added if it isn't there."""
+        """The count of a code location; it is added if it is missing."""
         return self.by_code_location.setdefault(code_location, Count())
 
     @property
     def in_progress(self) -> int:
-        """Runs in progress altogether: what the daemon compares with max_concurrent_runs."""
+        """All runs in progress: the number that the daemon compares with `max_concurrent_runs`."""
         return self.without_code_location + sum(c.in_progress for c in self.by_code_location.values())
 
     @property
     def queued(self) -> int:
-        """Runs queued altogether."""
+        """All queued runs."""
         return self.queued_without_code_location + sum(c.queued for c in self.by_code_location.values())
 
 
@@ -72,8 +72,8 @@ class Counts:
 def reading(instance: DagsterInstance) -> Iterator[db.Connection]:
     """A connection for queries that look up the tags of many runs.
 
-    PostgreSQL takes a look into an index for as slow as a disk's, so that it would rather read all the tags of a
-    long history; they are in memory, and for this transaction it is told so.
+    By default PostgreSQL assumes that index lookups hit the disk, and would rather read all the tags of a long
+    history. The tags are in memory, and in this transaction PostgreSQL is told so.
     """
     with run_database(instance).connect() as connection:
         if connection.dialect.name != "postgresql":
@@ -87,11 +87,11 @@ def reading(instance: DagsterInstance) -> Iterator[db.Connection]:
 def read(connection: db.Connection, *, only_in_progress: bool = False) -> Counts:
     """Count the runs.
 
-    A run's code location is that of its origin: Dagster labels each run that has one when it is created.
+    The origin of a run decides its code location. Dagster writes it to a label when it creates the run.
 
     Args:
         connection: From `reading`.
-        only_in_progress: Leave out the queued ones, of which there may be many.
+        only_in_progress: Leave out the queued runs, of which there may be many.
     """
     counts = Counts()
     of_interest = [status.value for status in IN_PROGRESS_STATUSES]
@@ -99,7 +99,7 @@ def read(connection: db.Connection, *, only_in_progress: bool = False) -> Counts
         of_interest.append(DagsterRunStatus.QUEUED.value)
     rows = connection.execute(_query(of_interest, db.func.count())).mappings().all()
     if sum(row["runs"] for row in rows) != connection.execute(_total(of_interest)).scalar():
-        # A label is there twice, or a run has come or gone since. To count runs instead of rows takes longer.
+        # A run has two labels, or runs came or went in between. Counting distinct runs takes longer.
         rows = connection.execute(_query(of_interest, db.func.count(RunsTable.c.id.distinct()))).mappings().all()
     for row in rows:
         if row["label"] is not None:
@@ -112,7 +112,7 @@ def read(connection: db.Connection, *, only_in_progress: bool = False) -> Counts
 
 def _runs_and_labels() -> tuple[db.FromClause, db.FromClause]:
     label = RunTagsTable.alias("label")
-    # The key is joined to nothing for SQLite, which would take its index on the keys, and read all of the history.
+    # Concatenating "" keeps SQLite from using its index on the keys, which would read the whole history.
     has_key = label.c.key.concat("") == REPOSITORY_LABEL_TAG
     return RunsTable.outerjoin(label, db.and_(label.c.run_id == RunsTable.c.run_id, has_key)), label
 
@@ -137,7 +137,7 @@ def _query(of_interest: list[str], runs: db.Function[int]) -> db.Select[tuple[ob
 
 
 def _unlabelled(of_interest: list[str]) -> db.Select[tuple[object, ...]]:
-    """The runs without a label, which are few: their bodies tell where they belong, if they belong anywhere."""
+    """The runs without a label. They are few, and their bodies name their code locations, if they have any."""
     joined, label = _runs_and_labels()
     return (
         db.select(
@@ -169,8 +169,8 @@ def _add(counts: Counts, code_location: str | None, row: db.RowMapping) -> None:
 def known_code_locations(instance: DagsterInstance) -> set[str]:
     """The names of all code locations that a run was ever tagged with.
 
-    One look into the index on keys and values for each name, whatever the number of runs: neither database goes
-    from one value to the next by itself for a DISTINCT.
+    It takes one lookup in the index on keys and values for each name, whatever the number of runs. For a DISTINCT,
+    neither database would skip from one value to the next.
     """
     with run_database(instance).connect() as connection:
         return set(connection.execute(_known()).scalars())
@@ -187,7 +187,7 @@ def _known() -> db.Select[tuple[str]]:
 
 
 def _utc(stored: object) -> datetime | None:
-    """The storages keep UTC without saying so."""
+    """A stored moment in UTC. The storages keep UTC, but without a time zone."""
     if not isinstance(stored, datetime):
         return None
     return stored.replace(tzinfo=timezone.utc) if stored.tzinfo is None else stored

@@ -1,8 +1,8 @@
-"""What else holds a queued run: Dagster's own checks of tag limits and pools, made before the daemon makes them.
+"""Dagster's own checks of tag limits and pools, made before the daemon makes them.
 
-Dagster counts a run against its tag limits before it asks the pools (dagster issue 25743), so a run that waits
-for a pool uses up the limit of its code location for the rest of the page. Asked here first, by Dagster's own
-counters, such a run is not shown to the daemon at all.
+The daemon counts a run against its tag limits before it checks the pools (dagster issue 25743). So a run that
+waits for a pool would use up the limit of its code location for the rest of the page. Here Dagster's own
+counters check each run first, and such a run isn't shown to the daemon at all.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,8 +23,8 @@ class DagsterChecks:
     """Dagster's checks of one tick.
 
     Args:
-        instance: Whose pools.
-        tag_limits: Dagster's own tag limits, without those on single code locations.
+        instance: The instance.
+        tag_limits: Dagster's own tag limits, without the ones on single code locations.
         in_progress: The runs in progress.
     """
 
@@ -47,13 +47,13 @@ class DagsterChecks:
         if not needing or not self._reads_pools:
             return
         self._needing |= needing
-        # A counter learns of a pool only from the runs that it is made with, so it is made anew.
+        # A counter knows only the pools of the runs it is created with, so a new one is needed.
         self._pools = new_pool_counter(self._instance, list(self._needing.values()), self._in_progress)
         for run in self._started:
             self._pools.update_counters_with_launched_item(run)
 
     def try_start(self, run: DagsterRun) -> bool:
-        """Whether a run can start beside those that could before it; if so, it counts from now on."""
+        """Whether a run can start beside the ones before it. If it can, it counts from now on."""
         if self._tags.is_blocked(run) or (self._pools and self._pools.is_blocked(run)):
             return False
         self._tags.update_counters_with_launched_item(run)
@@ -63,9 +63,9 @@ class DagsterChecks:
         return True
 
     def full_tag_limits(self, run: DagsterRun) -> list[Mapping[str, Any]]:
-        """The tag limits that hold a run now, each by itself, beside those that could start."""
+        """The tag limits that each hold a run by themselves, with the runs that could start counted."""
         counting = [*(record.dagster_run for record in self._in_progress), *self._started]
-        # Of two entries for the same thing the last one holds, as in Dagster's counter of all of them.
+        # Of two entries for the same value the last one wins, as in Dagster's own counter.
         entries = {(entry["key"], str(entry.get("value"))): entry for entry in self._tag_limits}
         return [
             entry
@@ -74,9 +74,9 @@ class DagsterChecks:
         ]
 
     def full_pools(self, run: DagsterRun) -> list[str]:
-        """The pools that hold a run now, each by itself; empty where it can start.
+        """The pools that each hold a run by themselves; empty if it can start.
 
-        To be called after `load_pools` was told of the run.
+        Call `load_pools` with the run first.
         """
         if not self._pools or not self._pools.is_blocked(run):
             return []

@@ -1,11 +1,11 @@
-"""The front of the queue, and a run's place in it, read without the rest: for people who look at one run.
+"""Reads the front of the queue, and a run's place in it, without the rest; for people who ask about one run.
 
-The daemon's tick does not use it; see `queued_runs`. A priority is the text of a tag, which only Python reads as
-Dagster does. So the database groups by that text, and what it means is worked out here.
+The daemon's tick doesn't use this; see `queued_runs`. A priority is the text of a tag, which only Python reads as
+Dagster does. So the database groups by the text, and it is converted here.
 
-To look up the tags of each queued run takes long beside a long history, since they are spread over a large
-index. On PostgreSQL they are read in one stretch instead: no tag of a queued run is older than those of the oldest
-queued runs. Where that finds too few, each run's are looked up after all.
+Looking up the tags of each queued run takes long with a long history, because they are spread over a large index.
+On PostgreSQL a contiguous range of tags is read instead: no tag of a queued run is older than those of the oldest
+queued runs. If the range has too few, the tags of each run are looked up after all.
 """
 
 from collections import Counter
@@ -26,46 +26,48 @@ from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, LaneKey,
 from clt_queued_run_coordinator.queue.queued_runs import QueuedRuns
 
 OLDEST = 100
-"""How many of the oldest queued runs tell where the stretch begins ..."""
+"""The range begins at the first tag of this many of the oldest queued runs ..."""
 
 BEFORE_THEM = 10_000
-"""... which is so many tags before theirs: runs that are created at the same time write them in any order."""
+"""... minus this many tags, because runs created at the same time write their tags in any order."""
 
 TAGS_PER_RUN = 20
-"""A stretch with more tags than this for each queued run isn't read; one of `BEFORE_THEM` always is."""
+"""A range with more tags than this for each queued run isn't read, unless it has no more than `BEFORE_THEM`."""
 
 
 _Place: TypeAlias = "db.Row[Any]"
-"""A run: `id`, `label`, `priority`, `job`, `backfill`, its `place` among those with the same, how many `runs`."""
+"""A row: a run's `id`, `label`, `priority`, `job` and `backfill`, its `place` among the runs that share all of
+these but the id, and the number of those `runs`."""
 
 
 class FrontOfQueue(QueuedRuns):
-    """The first queued runs of each code location, how many each has, and the place of any of them.
+    """The first queued runs of each code location, the number of its queued runs, and the place of any run.
 
     Args:
-        connection: From `counts.reading`; used here only.
-        lane_key: What tells the lines of a code location apart; None where nothing does.
+        connection: From `counts.reading`; it is used only by the constructor.
+        lane_key: Tells the lanes of a code location apart; None if it has only one.
     """
 
     def __init__(self, connection: db.Connection, lane_key: LaneKey | None = None) -> None:
         super().__init__(lane_key)
         self.total = connection.execute(_NUMBER).scalar_one()
-        """How many runs of all code locations are queued."""
+        """The number of queued runs of all code locations."""
         self._stretches = _stretches(connection, self.total)
         self._counts: Counter[str] = Counter()
         self.is_read = False
-        """Whether the first runs of each code location were read."""
+        """Whether the first runs of each code location have been read."""
 
     def counts(self) -> dict[str, int]:
-        """How many runs are queued of each code location, whether they are among the first or not."""
+        """The number of queued runs of each code location, including those that weren't read."""
         return dict(self._counts)
 
     def read(self, connection: db.Connection, most: int) -> None:
-        """Read the first runs of each code location, and how many there are.
+        """Read the first runs of each code location, and count all of its runs.
 
         Args:
             connection: From `counts.reading`.
-            most: How many of each code location and priority, and of each job and backfill where these count.
+            most: The number of runs to read for each code location and priority, and for each job and backfill if
+                they decide the lane.
         """
         rows: Sequence[_Place] = ()
         for since in self._stretches:
@@ -86,7 +88,7 @@ class FrontOfQueue(QueuedRuns):
         Args:
             connection: From `counts.reading`.
             code_locations: Their names.
-            most: How many of each code location and priority.
+            most: The number of runs to read for each code location and priority.
         """
         if code_locations:
             self._take(
@@ -98,12 +100,12 @@ class FrontOfQueue(QueuedRuns):
 
         Args:
             connection: From `counts.reading`.
-            code_location: The run's.
+            code_location: The run's code location.
             run: The run.
 
         Returns:
-            How many queued runs of its code location go before it, how many there are with itself, and the first
-            of them.
+            The number of queued runs of its code location that go before it, the number of all of them, and the
+            first one.
         """
         before, runs, first = 0, 0, run
         for since in self._stretches:
@@ -127,7 +129,7 @@ class FrontOfQueue(QueuedRuns):
 
     def _take(self, rows: Sequence[_Place]) -> None:
         for row in rows:
-            if row.id not in self:  # a tag may be there twice
+            if row.id not in self:  # a tag may have two rows
                 name, of_run = _code_location(row.label), JobAndBackfill(row.job, row.backfill)
                 of_line = self._lane_key(name, of_run) if self._lane_key else JobAndBackfill()
                 self._add(row.id, name, priority_of(row.priority), of_line)
@@ -143,7 +145,7 @@ class FrontOfQueue(QueuedRuns):
 
 
 def priority_in(connection: db.Connection, run_id: str) -> int:
-    """The priority of a run by its rows, as the daemon's order has it.
+    """The priority of a run according to its rows, which the daemon's order goes by.
 
     Args:
         connection: To the instance's run database.
@@ -161,9 +163,9 @@ _NUMBER = db.select(db.func.count()).select_from(RunsTable).where(_IS_QUEUED)
 
 
 def _stretches(connection: db.Connection, queued: int) -> list[int | None]:
-    """Where the stretch of tags begins, if there is one worth reading; then None, for looking up each run."""
+    """Where the ranges of tags to try begin: the contiguous range if worthwhile, then None for each run's tags."""
     if connection.dialect.name == "postgresql":
-        # The nothing that is added keeps it from going by the numbers, through all of the history.
+        # Adding 0 keeps PostgreSQL from using the index on the ids, which would read the whole history.
         oldest = db.select(RunsTable.c.run_id).where(_IS_QUEUED).order_by(RunsTable.c.id + 0).limit(OLDEST)
         first = (
             db.select(db.func.min(RunTagsTable.c.id)).where(RunTagsTable.c.run_id.in_(oldest)).scalar_subquery()
@@ -183,7 +185,7 @@ def _has(tags: db.FromClause, key: str, since: int | None) -> db.ColumnElement[b
     of_the_run = tags.c.run_id == RunsTable.c.run_id
     if since is not None:
         return db.and_(of_the_run, tags.c.id >= since, tags.c.key == key)
-    # Joined to nothing, for SQLite, which would take its index on the keys, and read all of the history.
+    # Concatenating "" keeps SQLite from using its index on the keys, which would read the whole history.
     return db.and_(of_the_run, tags.c.key.concat("") == key)
 
 
@@ -194,7 +196,7 @@ def _labelled(since: int | None) -> tuple[db.FromClause, db.FromClause, db.FromC
 
 
 def _is_of(label: db.FromClause, code_locations: Collection[str]) -> db.ColumnElement[bool]:
-    """Whether a label may be of one of some code locations; it may still be of another one."""
+    """Whether a label may belong to one of the code locations. It may still belong to another one."""
     value = label.c.value.concat("")  # see _has
     return db.or_(*(value.endswith(f"@{name}", autoescape=True) for name in code_locations))
 
@@ -222,7 +224,7 @@ def _by_priority(
 def _first(
     since: int | None, most: int, code_locations: Collection[str], *, apart: bool
 ) -> db.Select[tuple[Any, ...]]:
-    """The first runs of each label and priority, and of each job and backfill where these count; see `_Place`."""
+    """The first runs of each label and priority, and of each job and backfill if these decide; see `_Place`."""
     joined, label, priority = _labelled(since)
     job: db.ColumnElement[Any] = db.null()
     of_backfill: db.ColumnElement[Any] = db.null()

@@ -1,4 +1,4 @@
-"""Which queued runs somebody means: by their ids, by their backfill, or by their job."""
+"""Looks up queued runs by their ids, their backfill or their job, as a person names them."""
 
 from collections.abc import Sequence
 
@@ -19,24 +19,24 @@ from clt_queued_run_coordinator.tagging.code_location_tag import code_location_o
 from clt_queued_run_coordinator.text.similar_names import most_similar
 
 SHORT_ID = 8
-"""How many characters of a run's id Dagster's UI shows."""
+"""The number of characters of a run's id that Dagster's UI shows."""
 
 _IS_QUEUED = RunsTable.c.status == DagsterRunStatus.QUEUED.value
 
 
 class NoSuchRunsError(Exception):
-    """Nothing queued is what somebody means; the message says in one line what there is instead."""
+    """No queued run fits the description. The message says in one line what there is instead."""
 
 
 def runs_by_id(instance: DagsterInstance, ids: Sequence[str]) -> list[str]:
-    """The run ids of runs, of which at least one is queued.
+    """The run ids of runs, at least one of which is queued.
 
     Args:
-        instance: Whose queue.
-        ids: Of each run its id, or at least its first 8 characters where these are of one queued run only.
+        instance: The instance.
+        ids: The id of each run, or at least its first 8 characters if no other queued run's id begins with them.
 
     Raises:
-        NoSuchRunsError: An id is that of no run, the beginning of several, or no run is queued.
+        NoSuchRunsError: There is no run with an id, several queued runs' ids begin with it, or no run is queued.
     """
     with run_database(instance).connect() as connection:
         status: dict[str, str] = {}
@@ -56,15 +56,15 @@ def runs_by_id(instance: DagsterInstance, ids: Sequence[str]) -> list[str]:
 def _queued_run(connection: db.Connection, begin: str) -> str:
     found: Sequence[str] = []
     if len(begin) >= SHORT_ID:
-        # PostgreSQL has no index for beginnings, so it is looked for among the queued runs alone.
+        # PostgreSQL has no index for prefixes, so only the queued runs are searched.
         begins = db.func.substr(RunsTable.c.run_id, 1, len(begin)) == begin
         found = (
             connection.execute(db.select(RunsTable.c.run_id).where(_IS_QUEUED, begins).limit(2)).scalars().all()
         )
     if len(found) > 1:
-        raise NoSuchRunsError(f"{begin!r} begins the ids of several queued runs; give the whole id.")
+        raise NoSuchRunsError(f"The ids of several queued runs begin with {begin!r}; give the whole id.")
     if not found:
-        raise NoSuchRunsError(f"There is no run {begin!r}; take the id from the UI, or `dagster run list`.")
+        raise NoSuchRunsError(f"There is no run {begin!r}; copy the id from the UI or from `dagster run list`.")
     return found[0]
 
 
@@ -72,7 +72,7 @@ def runs_of_backfill(instance: DagsterInstance, backfill: str) -> list[str]:
     """The run ids of the queued runs of a backfill.
 
     Raises:
-        NoSuchRunsError: It has none, or there is no such backfill.
+        NoSuchRunsError: The backfill has no queued runs, or doesn't exist.
     """
     is_of_it = db.and_(RunTagsTable.c.key == BACKFILL_ID_TAG, RunTagsTable.c.value == backfill)
     queued = (
@@ -89,7 +89,7 @@ def runs_of_backfill(instance: DagsterInstance, backfill: str) -> list[str]:
             ]
             if any(connection.execute(query).scalar() is not None for query in known):
                 raise NoSuchRunsError(f"The backfill {backfill!r} has no queued runs.")
-            raise NoSuchRunsError(f"There is no backfill {backfill!r}; take the id from the UI.")
+            raise NoSuchRunsError(f"There is no backfill {backfill!r}; copy the id from the UI.")
     return run_ids
 
 
@@ -97,12 +97,12 @@ def runs_of_job(instance: DagsterInstance, job: str, code_location: str | None =
     """The run ids of the queued runs of a job.
 
     Args:
-        instance: Whose queue.
-        job: Its name.
-        code_location: That of the job; None for jobs of this name in each.
+        instance: The instance.
+        job: The job's name.
+        code_location: The job's code location; None for jobs of this name in any code location.
 
     Raises:
-        NoSuchRunsError: It has none, or there is no such job.
+        NoSuchRunsError: The job has no queued runs, or no run of it was ever made.
     """
     with run_database(instance).connect() as connection:
         run_ids = _queued_of_job(connection, job, code_location)
@@ -122,7 +122,7 @@ def runs_of_job(instance: DagsterInstance, job: str, code_location: str | None =
 
 
 def _queued_of_job(connection: db.Connection, job: str, code_location: str | None) -> list[str]:
-    # Joined to nothing, the name would lead SQLite to its index on jobs, and through all of the history.
+    # Concatenating "" keeps SQLite from using its index on jobs, which would read the whole history.
     of_job = db.and_(_IS_QUEUED, RunsTable.c.pipeline_name.concat("") == job)
     if code_location is None:
         return list(
