@@ -5,7 +5,7 @@ something else holds it: its body, the limits on its job and backfill, Dagster's
 """
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, DagsterRun, RunRecord, run_database
@@ -103,9 +103,8 @@ class Selection:
                 self._queued.relocate(candidates.misplaced)
         return selected
 
-    def _by_rank(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
+    def _by_rank(self, names: Sequence[str]) -> tuple[list[str], list[str]]:
         """The code locations that go first, and those that get only what the others leave."""
-        names = list(names)
         return (
             [name for name in names if name not in self._backing_off],
             [name for name in names if name in self._backing_off],
