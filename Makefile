@@ -106,6 +106,15 @@ remove-location: export NAME := $(NAME)
 remove-location: setup ## Remove a code location: NAME=billing
 	@$(RUN)/python -m scripts.remove_location "$$NAME"
 
+# LOCATIONS names what isn't there yet, so no other target may see it.
+.PHONY: adopt
+adopt: export ORG := $(ORG)
+adopt: export REGISTRY := $(REGISTRY)
+adopt: export LOCATIONS := $(LOCATIONS)
+adopt: ## Make a fresh clone your own: ORG=acme REGISTRY=registry.acme.example/dagster LOCATIONS="billing shop"
+	@MAKEFLAGS= $(MAKE) --no-print-directory setup
+	@MAKEFLAGS= $(RUN)/python -m scripts.adopt --org "$$ORG" --registry "$$REGISTRY" --locations "$$LOCATIONS"
+
 # A code location is checked by itself: it shares no code with the others.
 .PHONY: lint
 lint: setup ## Check style, types, Helm values and workflows
@@ -126,6 +135,10 @@ lint-workflows: setup ## Check the GitHub workflows with actionlint too (needs G
 .PHONY: test
 test: setup ## Run every test that needs no cluster
 	$(RUN)/pytest --numprocesses 2 --dist loadfile --ignore tests/e2e --ignore tests/faults --ignore tests/dagsters_own --ignore tests/migration --ignore tests/images
+
+.PHONY: test-coordinator
+test-coordinator: setup ## Run the coordinator's tests with Dagster's own daemon steps; `make test` runs them too
+	$(RUN)/pytest --numprocesses 2 --dist loadfile tests/in_process
 
 .PHONY: versions
 versions: setup ## Run the tests on older Dagster versions, and Dagster's own tests with our coordinator

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from textwrap import indent
 
-from harness.system import ROOT
+ROOT = Path(__file__).parents[1]
+
 
 FOLDER = ROOT / "deploy" / "monitoring"
 

@@ -14,8 +14,9 @@ from clt_queued_run_coordinator.metrics.server import QueueCollector
 from clt_queued_run_coordinator.status.status import CodeLocationStatus, GroupStatus, Status
 from prometheus_client.metrics_core import Metric
 
-from harness.system import ROOT
 from scripts.operator_files import FOLDER, operator_files
+
+ROOT = Path(__file__).parents[2]
 
 RULES = FOLDER / "rules.yaml"
 TESTS = Path(__file__).with_name("rules_test.yaml")

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.system import ROOT
 from scripts.location_name import FOLDER, LocationError, package_of
 from scripts.new_location import ENTRIES, add_location
 from scripts.remove_location import remove_location
+
+ROOT = Path(__file__).parents[2]
 
 NAME = "billing-of-a-test"
 PACKAGE = package_of(NAME)

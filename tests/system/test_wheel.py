@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.system import ROOT
+ROOT = Path(__file__).parents[2]
+
 
 DEFINITIONS = """
 import dagster as dg

@@ -25,28 +25,28 @@ PROJECTS = (ROOT / "dg.toml").read_text()
 
 def test_what_is_added_can_be_removed_again() -> None:
     """Adding and removing a code location gives back each file as it was."""
-    assert without_deployment(with_deployment(VALUES, "billing"), "billing") == VALUES
-    assert without_workspace_entry(with_workspace_entry(WORKSPACE, "billing"), "billing") == WORKSPACE
-    assert without_project(with_project(PROJECTS, "billing"), "billing") == PROJECTS
+    assert without_deployment(with_deployment(VALUES, "tried-billing"), "tried-billing") == VALUES
+    assert without_workspace_entry(with_workspace_entry(WORKSPACE, "tried-billing"), "tried-billing") == WORKSPACE
+    assert without_project(with_project(PROJECTS, "tried-billing"), "tried-billing") == PROJECTS
 
 
 def test_a_deployment_is_added_without_touching_another_line() -> None:
     """The new lines stand together, and no other line differs."""
-    before, after = VALUES.splitlines(), with_deployment(VALUES, "billing-reports").splitlines()
+    before, after = VALUES.splitlines(), with_deployment(VALUES, "tried-billing-reports").splitlines()
     first = before.index("runLauncher:") - 1
     added = len(after) - len(before)
     assert after[:first] + after[first + added :] == before
-    assert after[first].strip() == "- name: billing-reports"
+    assert after[first].strip() == "- name: tried-billing-reports"
 
 
 def test_a_deployment_has_what_the_others_have() -> None:
     """The new user deployment differs from the others by its names alone."""
-    values = yaml.safe_load(with_deployment(VALUES, "billing-reports"))
+    values = yaml.safe_load(with_deployment(VALUES, "tried-billing-reports"))
     *_, other, new = values["dagster-user-deployments"]["deployments"]
-    assert new["dagsterApiGrpcArgs"] == ["--module-name", "billing_reports.definitions"]
+    assert new["dagsterApiGrpcArgs"] == ["--module-name", "tried_billing_reports.definitions"]
     assert new["image"] == {
         **other["image"],
-        "repository": other["image"]["repository"].replace(other["name"], "billing-reports"),
+        "repository": other["image"]["repository"].replace(other["name"], "tried-billing-reports"),
     }
     names = {"name", "image", "dagsterApiGrpcArgs"}
     assert {k: v for k, v in new.items() if k not in names} == {k: v for k, v in other.items() if k not in names}
@@ -114,7 +114,7 @@ def test_limits_of_a_removed_code_location_go() -> None:
         ("class", "a keyword of Python"),
         ("on", "YAML reads it as True"),
         ("json", "there is a module 'json'"),
-        ("harness", "there is a module 'harness'"),
+        ("scripts", "there is a module 'scripts'"),
         ("pyyaml", "an installed package has that name"),
         ("dagster-billing", "Dagster's own packages"),
         ("system", "the image of the daemon and the webserver"),
@@ -137,4 +137,4 @@ def test_a_name_that_is_in_use_is_refused() -> None:
 
 def test_an_ordinary_name_is_accepted() -> None:
     """Hyphens and digits are fine."""
-    check_name(ROOT, "billing-reports-2")
+    check_name(ROOT, "tried-billing-reports-2")

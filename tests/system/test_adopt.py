@@ -1,0 +1,123 @@
+"""A copy of the repository that `make adopt` made a company's own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.adopt import REMOVED, adopt, check_arguments, copy_tracked, replace_tracked
+from scripts.location_name import LocationError
+
+ROOT = Path(__file__).parents[2]
+REGISTRY = "registry.acme.example/data"
+LOCATIONS = ["billing-of-acme", "shop-of-acme"]
+
+
+def run(repository: Path, program: str, *arguments: str) -> str:
+    """What one of the environment's programs prints in the repository; it must succeed."""
+    sources = [str(folder) for folder in repository.glob("code_locations/*/src")]
+    done = subprocess.run(
+        [str(Path(sys.prefix) / "bin" / program), *arguments],
+        cwd=repository,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sources), "VIRTUAL_ENV": sys.prefix, "DAGSTER_HOME": ""},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def git(repository: Path, *arguments: str) -> str:
+    """What git prints in a repository."""
+    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
+    command = ["git", *identity, *arguments]
+    return subprocess.run(command, cwd=repository, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture(scope="module")
+def adopted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The adopted copy, a git repository too."""
+    folder = tmp_path_factory.mktemp("adopted")
+    copy_tracked(ROOT, folder)
+    adopt(folder, "Acme & Co.", REGISTRY, LOCATIONS)
+    git(folder, "init", "--quiet")
+    git(folder, "add", "--all")
+    return folder
+
+
+def test_what_is_removed_was_there() -> None:
+    """A file that was renamed since would stay in every company's repository, unnoticed."""
+    assert [pattern for pattern in REMOVED if not any(ROOT.glob(pattern))] == []
+
+
+def test_its_files_agree_and_its_tests_pass(adopted: Path) -> None:
+    """Its code locations' own tests, and the tests of workflows, links, values and entries."""
+    tests = ["files_agree", "links", "location_entries", "release_values", "workflows"]
+    run(adopted, "pytest", "--quiet", "code_locations", *(f"tests/unit/test_{name}.py" for name in tests))
+
+
+def test_no_test_needs_what_was_removed(adopted: Path) -> None:
+    """Every test that stays can be imported."""
+    run(adopted, "pytest", "--quiet", "--collect-only")
+
+
+def test_it_passes_the_style_checks(adopted: Path) -> None:
+    """What was rewritten is formatted as the rest."""
+    run(adopted, "ruff", "check")
+    run(adopted, "ruff", "format", "--check")
+    run(adopted, "zizmor", "--quiet", "--offline", ".github")
+
+
+def test_its_values_have_no_finding(adopted: Path) -> None:
+    """The values deploy its code locations from its registry."""
+    run(adopted, "dagster-clt", "check", "--values", "deploy/values.yaml")
+    text = (adopted / "deploy" / "values.yaml").read_text()
+    assert "registry.example.com" not in text
+    assert all(f"repository: {REGISTRY}/{name}\n" in text for name in ("system", *LOCATIONS))
+
+
+def test_its_workspace_loads(adopted: Path) -> None:
+    """`make dev` shows its code locations and no other."""
+    run(adopted, "dagster", "definitions", "validate", "--workspace", "workspace.yaml")
+    assert "code_location_" not in (adopted / "workspace.yaml").read_text()
+
+
+def test_a_failure_changes_nothing(tmp_path: Path) -> None:
+    """If a file can't be written, the repository is as it was."""
+    root, copy = tmp_path / "root", tmp_path / "copy"
+    root.mkdir()
+    for name in ("kept", "removed"):
+        (root / name).write_text("before")
+    git(root, "init", "--quiet")
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message", "before")
+    copy.mkdir()
+    (copy / "kept").write_text("after")
+    (copy / "made").write_text("after")
+    (root / "made").symlink_to(tmp_path / "nowhere" / "made")  # can't be written
+    with pytest.raises(OSError, match="made"):
+        replace_tracked(root, copy)
+    assert {name: (root / name).read_text() for name in ("kept", "removed")} == {
+        "kept": "before",
+        "removed": "before",
+    }
+
+
+@pytest.mark.parametrize(
+    ("org", "registry", "locations", "message"),
+    [
+        ("", REGISTRY, LOCATIONS, "ORG='' can't be used"),
+        ("acme", "https://registry.acme.example", LOCATIONS, "without a scheme"),
+        ("acme", REGISTRY, [], "LOCATIONS is empty"),
+        ("acme", REGISTRY, ["Billing"], "'Billing' can't be the name"),
+        ("acme", REGISTRY, ["billing-of-acme"] * 2, "names 'billing-of-acme' twice"),
+    ],
+)
+def test_bad_names_are_refused(org: str, registry: str, locations: list[str], message: str) -> None:
+    """One line names what is wrong, before anything is copied."""
+    with pytest.raises(LocationError, match=message) as refused:
+        check_arguments(ROOT, org, registry, locations)
+    assert "\n" not in str(refused.value)
