@@ -54,24 +54,20 @@ REMOVED = (
     "tests/fuzz/test_*.py",
     "tests/images",
     "tests/monitoring/conftest.py",
-    "tests/monitoring/test_prometheus.py",
     "tests/system/conftest.py",
     "tests/system/launch_ways.py",
     "tests/system/spoofing.py",
-    "tests/system/test_bad_config.py",
-    "tests/system/test_demo.py",
-    "tests/system/test_launch_ways.py",
-    "tests/system/test_make_dev.py",
-    "tests/unit/test_concurrency.py",
-    "tests/unit/test_run_history.py",
     # this command
     "scripts/adopt.py",
     "scripts/adopted_texts.py",
     "templates/company",
-    "tests/system/test_adopt.py",
-    "tests/unit/test_adopted_texts.py",
 )
-"""What a company's repository doesn't need; the coordinator and the tests that hold it to its limits stay."""
+"""What a company's repository doesn't need, and with it the tests that import it.
+
+The coordinator and the tests that hold it to its limits stay.
+"""
+
+_OWN_MODULE = re.compile(r"^(?:from|import) ((?:benchmarks|demo|harness|scripts|tests)(?:\.\w+)*)", re.MULTILINE)
 
 TARGETS = (
     "adopt",
@@ -131,6 +127,9 @@ def adopt(root: Path, org: str, registry: str, locations: Sequence[str]) -> None
     for pattern in REMOVED:
         for path in root.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for test in root.glob("tests/**/test_*.py"):
+        if any(not _is_module(root, module) for module in _OWN_MODULE.findall(test.read_text())):
+            test.unlink()
     for page, text in pages.items():
         (root / page).write_text(text)
     _edit_texts(root, org, registry, locations)
@@ -184,6 +183,11 @@ def _edit_texts(root: Path, org: str, registry: str, locations: Sequence[str]) -
 def _relabelled(lock: str, org: str, locations: Sequence[str]) -> str:
     """A lock whose comments name the company's projects; `make lock` would write them so."""
     return with_names(lock, locations).replace("dagster-code-locations (", f"{slug(org)}-dagster (")
+
+
+def _is_module(root: Path, name: str) -> bool:
+    path = root / name.replace(".", "/")
+    return path.is_dir() or path.with_suffix(".py").is_file()
 
 
 def _registry_of(root: Path) -> str:
