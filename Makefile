@@ -24,7 +24,7 @@ COMPILE := $(RUN)/uv pip compile --quiet --universal --generate-hashes --no-stri
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The environment is made anew when the lock or a member's metadata changes. `dg` looks for it in each project.
 $(VENV)/.made: requirements/build.txt requirements/dev.txt coordinator/pyproject.toml $(wildcard code_locations/*/pyproject.toml)

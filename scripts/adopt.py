@@ -218,22 +218,22 @@ def check_arguments(root: Path, org: str, registry: str, locations: Sequence[str
             raise LocationError(f"LOCATIONS names {location!r} twice; write each name once")
 
 
-def tracked(root: Path) -> Iterator[str]:
-    """The files that git knows."""
-    yield from filter(None, _git(root, "ls-files", "-z").split("\0"))
+def files_of(root: Path) -> Iterator[str]:
+    """The files of the repository, without those that git ignores."""
+    yield from filter(None, _git(root, "ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0"))
 
 
-def copy_tracked(root: Path, folder: Path) -> None:
-    """Copy the files that git knows, as they are now."""
-    for file in tracked(root):
+def copy_files(root: Path, folder: Path) -> None:
+    """Copy the files of a repository, as they are now."""
+    for file in files_of(root):
         if (root / file).is_file():
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / file, folder / file)
 
 
-def replace_tracked(root: Path, adopted: Path) -> None:
+def replace_files(root: Path, adopted: Path) -> None:
     """Make the repository what the adopted copy is; if that fails, git brings back what was there."""
-    before = set(tracked(root))
+    before = set(files_of(root))
     after = {file.relative_to(adopted).as_posix() for file in adopted.rglob("*") if file.is_file()}
     made = [file for file in after if not (root / file).exists()]
     try:
@@ -277,9 +277,9 @@ def main() -> None:
         check_arguments(root, options.org, options.registry, locations)
         _refuse_a_dirty_tree(root)
         with TemporaryDirectory() as folder:
-            copy_tracked(root, Path(folder))
+            copy_files(root, Path(folder))
             adopt(Path(folder), options.org, options.registry, locations)
-            replace_tracked(root, Path(folder))
+            replace_files(root, Path(folder))
     except (LocationError, OSError) as error:
         sys.exit(f"adopt: {error}")
     print(f"This is the repository of {options.org} now, with {', '.join(locations)}. Nothing is committed yet.")

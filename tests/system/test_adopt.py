@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.adopt import REMOVED, adopt, check_arguments, copy_tracked, replace_tracked
+from scripts.adopt import REMOVED, adopt, check_arguments, copy_files, replace_files
 from scripts.location_name import LocationError
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ def git(repository: Path, *arguments: str) -> str:
 def adopted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The adopted copy, a git repository too."""
     folder = tmp_path_factory.mktemp("adopted")
-    copy_tracked(ROOT, folder)
+    copy_files(ROOT, folder)
     adopt(folder, "Acme & Co.", REGISTRY, LOCATIONS)
     git(folder, "init", "--quiet")
     git(folder, "add", "--all")
@@ -99,7 +99,7 @@ def test_a_failure_changes_nothing(tmp_path: Path) -> None:
     (copy / "made").write_text("after")
     (root / "made").symlink_to(tmp_path / "nowhere" / "made")  # can't be written
     with pytest.raises(OSError, match="made"):
-        replace_tracked(root, copy)
+        replace_files(root, copy)
     assert {name: (root / name).read_text() for name in ("kept", "removed")} == {
         "kept": "before",
         "removed": "before",
