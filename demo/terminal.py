@@ -9,7 +9,7 @@ from rich.text import Text
 
 from demo.chart import Chart, Panel, Wait
 
-STYLES = ("dodger_blue2", "dark_orange", "green4", "magenta")
+STYLES = ("dodger_blue2", "orange1", "green4", "magenta")
 TICK_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 TICK_COLUMNS = 8
 """The fewest columns between two ticks of the time axis."""

@@ -8,47 +8,51 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from argparse import ArgumentParser
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
+import dagster as dg
 from matplotlib import dates, pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.text import Text
 
-from harness.graphql import Launch
+from demo.fair import RUNS, chart_of, share
+from demo.launches import A, B, launch_of
+from demo.picture import write_picture
 from harness.process import free_port, stop_on_signals
 from harness.prometheus import Prometheus
 from harness.system import ROOT, System, trial_config
+from harness.waiting import wait_until
 
 PICTURES = ROOT / "docs" / "pictures"
 DASHBOARD = ROOT / "deploy" / "monitoring" / "dashboard.json"
-A, B = "code-location-a", "code-location-b"
 COLUMNS = 24  # of Grafana's grid
 RATE_INTERVAL = "30s"
 SHORT = 8  # characters that fit in large type
-
-
-def flood(code_location: str, runs: int, seconds: float) -> list[Launch]:
-    """Runs of a code location, each of which works some seconds."""
-    job, op = {A: ("refresh_search_index", "collect"), B: ("close_books", "balance")}[code_location]
-    return [Launch(code_location, job, {"ops": {op: {"config": {"seconds": seconds}}}})] * runs
+TABLE_ROWS = 5  # of Grafana's grid
+CHARACTERS = 10  # of small type that fit into a column of Grafana's grid
+LINE = 5  # characters that a line in a legend takes
 
 
 def answer_of(system: System, *arguments: str) -> str:
     """What a `dagster-clt` command prints, in colour as on a terminal 130 columns wide."""
-    environment = {**os.environ, "DAGSTER_HOME": str(system.home), "FORCE_COLOR": "1", "COLUMNS": "130"}
+    options = {"DAGSTER_HOME": str(system.home), "FORCE_COLOR": "1", "COLUMNS": "130", "LOGNAME": "ann"}
     command = [sys.executable, "-m", "clt_queued_run_coordinator.cli", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    done = subprocess.run(command, env={**os.environ, **options}, capture_output=True, text=True, check=True)
+    # A picture doesn't name the machine that it was taken on.
+    return done.stdout.replace(f"ann@{socket.gethostname()}", "ann@laptop")
 
 
 def screenshot(url: str, file: Path, width: int, height: int, wait_ms: int = 15000) -> None:
@@ -79,16 +83,18 @@ def picture_of_terminal(command: str, output: str, file: Path, folder: Path) -> 
 
 def draw_dashboard(prometheus: Prometheus, start: float, end: float, file: Path) -> None:
     """Draw the dashboard's panels where its grid has them."""
-    panels = json.loads(DASHBOARD.read_text())["panels"]
+    panels = _without_empty_rows(json.loads(DASHBOARD.read_text())["panels"])
     rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels)
     figure: Figure = pyplot.figure(figsize=(16, rows * 0.36))
     for panel in panels:
         x, y, width, height = (panel["gridPos"][key] for key in "xywh")
-        left, bottom = (x + 0.8) / COLUMNS, 1 - (y + height - 0.9) / rows
+        left = (x + 0.8) / COLUMNS
         if panel["type"] == "row":
-            figure.text(left, bottom, panel["title"], fontsize=12, fontweight="bold", color="#444")
+            figure.text(left, 1 - (y + 0.75) / rows, panel["title"], fontsize=12, fontweight="bold", color="#444")
             continue
-        axes = figure.add_axes((left, bottom, (width - 1.2) / COLUMNS, (height - 2.0) / rows))
+        axes = figure.add_axes(
+            (left, 1 - (y + height - 0.9) / rows, (width - 1.2) / COLUMNS, (height - 2.0) / rows)
+        )
         axes.set_title(panel["title"], loc="left", fontsize=9, fontweight="bold")
         axes.tick_params(labelsize=7)
         targets = {
@@ -105,8 +111,19 @@ def draw_dashboard(prometheus: Prometheus, start: float, end: float, file: Path)
         elif panel["type"] == "stat":
             _draw_number(axes, series)
         else:
-            _draw_series(axes, series)
+            _draw_series(axes, series, width)
     figure.savefig(file, dpi=75, facecolor="white")
+
+
+def _without_empty_rows(panels: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The panels with each table as high as two code locations need, and what is below it moved up."""
+    for table in [panel["gridPos"] for panel in panels if panel["type"] == "table"]:
+        saved = max(0, table["h"] - TABLE_ROWS)
+        table["h"] -= saved
+        for panel in panels:
+            if panel["gridPos"]["y"] > table["y"]:
+                panel["gridPos"]["y"] -= saved
+    return panels
 
 
 def _draw_table(axes: Axes, targets: Mapping[str, list[dict[str, Any]]]) -> None:
@@ -121,15 +138,10 @@ def _draw_table(axes: Axes, targets: Mapping[str, list[dict[str, Any]]]) -> None
         last = {each["metric"]["code_location"]: f"{float(each['values'][-1][1]):g}" for each in found}
         for name, line in zip(names, cells, strict=True):
             line.append(last.get(name, ""))
-    height = min(1.0, 0.16 * (1 + len(cells)))
-    table = axes.table(
-        cells,
-        colLabels=columns,
-        cellLoc="left",
-        colLoc="left",
-        edges="horizontal",
-        bbox=[0, 1 - height, 1, height],
-    )
+    cells.insert(0, [fill(column, 12) for column in columns])
+    table = axes.table(cells, cellLoc="left", edges="horizontal", bbox=[0, 0, 1, 1])
+    for (line, _), cell in table.get_celld().items():
+        cell.set_height(2 if line == 0 else 1)
     table.auto_set_font_size(False)
     table.set_fontsize(8)
 
@@ -143,18 +155,23 @@ def _draw_number(axes: Axes, series: list[tuple[str, list[list[Any]]]]) -> None:
     axes.text(0, 0.3, text, ha="left", va="center", fontsize=20 if len(text) <= SHORT else 9)
 
 
-def _draw_series(axes: Axes, series: list[tuple[str, list[list[Any]]]]) -> None:
+def _draw_series(axes: Axes, series: list[tuple[str, list[list[Any]]]], width: int) -> None:
     for legend, values in series:
         times = [datetime.fromtimestamp(at) for at, _ in values]
         axes.plot(times, [float(value) for _, value in values], label=legend or None, linewidth=1.4)
     axes.grid(visible=True, alpha=0.25)
     axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(dates.AutoDateLocator(maxticks=6))
+    axes.xaxis.set_major_locator(dates.AutoDateLocator(minticks=2, maxticks=6))
     axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M:%S"))
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     if any(legend for legend, _ in series):
-        axes.legend(fontsize=7, loc="lower right", bbox_to_anchor=(1.0, 0.99), frameon=False, ncols=3)
+        # Beside the title where both fit, else inside.
+        written = len(axes.get_title(loc="left")) + sum(len(legend) + LINE for legend, _ in series)
+        if written < width * CHARACTERS:
+            axes.legend(fontsize=7, loc="lower right", bbox_to_anchor=(1.0, 0.99), frameon=False, ncols=3)
+        else:
+            axes.legend(fontsize=7, loc="center right", frameon=False)
 
 
 def _filled_in(expression: str) -> str:
@@ -189,6 +206,17 @@ def watched_system(folder: Path) -> Iterator[tuple[System, Prometheus]]:
             exporter.stop()
 
 
+def wait_for_ended(system: System, run_ids: Sequence[str], number: int) -> None:
+    """Wait until so many of some runs have ended."""
+
+    def enough() -> bool:
+        with system.instance() as instance:
+            runs = instance.get_runs(dg.RunsFilter(run_ids=list(run_ids)))
+        return sum(run.is_finished for run in runs) >= number
+
+    wait_until(f"{number} of {len(run_ids)} runs have ended", enough, seconds=1800, every=0.5)
+
+
 def main() -> int:
     """Take the pictures; returns the exit code."""
     parser = ArgumentParser(prog="python -m scripts.pictures", description=__doc__)
@@ -200,23 +228,31 @@ def main() -> int:
             console.print(f"{program} is not installed; install Debian's package {program}.")
             return 1
     PICTURES.mkdir(exist_ok=True)
+    console.print("Comparing fifo and fair (two minutes).")
+    results = [share(sharing, RUNS, 4, console) for sharing in ("fifo", "fair")]
+    write_picture(chart_of(results), PICTURES / "fair.png")
     console.print("Starting the system, the exporter and Prometheus ...")
     with (
         tempfile.TemporaryDirectory(prefix="dagster-pictures-") as name,
         watched_system(folder := Path(name)) as (system, prometheus),
     ):
-        start = time.time()
-        console.print(f"Flooding the queue with runs of {A}, then of {B} (three minutes).")
-        system.graphql.launch_several(flood(A, 40, 4))
-        time.sleep(25)
-        system.graphql.launch_several(flood(B, 20, 4))
-        time.sleep(15)
-        picture_of_terminal("dagster-clt status", answer_of(system, "status"), PICTURES / "status.png", folder)
+        console.print("A few runs of each code location (half a minute).")
+        few = system.graphql.launch_several([launch_of(name, 8) for _ in range(5) for name in (A, B)])
+        wait_for_ended(system, few, 4)
         screenshot(f"{system.url}/runs", PICTURES / "runs.png", 1500, 900)
-        time.sleep(20)
+        wait_for_ended(system, few, len(few))
+        console.print(f"Flooding the queue with runs of {A}, then of {B} (three minutes).")
+        start = time.time()
+        of_a = system.graphql.launch_several([launch_of(A, 4)] * 40)
+        wait_for_ended(system, of_a, 10)
+        of_b = system.graphql.launch_several([launch_of(B, 4)] * 20)
+        wait_for_ended(system, of_b, 3)
+        picture_of_terminal("dagster-clt status", answer_of(system, "status"), PICTURES / "status.png", folder)
+        wait_for_ended(system, of_b, 9)
         answer_of(system, "pause", A, "--for", "30s", "--reason", "deploy of the shop")
         picture_of_terminal("dagster-clt status", answer_of(system, "status"), PICTURES / "paused.png", folder)
-        time.sleep(60)
+        wait_for_ended(system, of_b, 20)
+        wait_for_ended(system, of_a, 34)
         draw_dashboard(prometheus, start - 5, time.time(), PICTURES / "dashboard.png")
     console.print(f"The pictures are in {PICTURES.relative_to(ROOT)}.")
     return 0
