@@ -12,7 +12,7 @@ from scripts.location_name import LocationError
 
 ROOT = Path(__file__).parents[2]
 REGISTRY = "registry.acme.example/data"
-LOCATIONS = ["billing-of-acme", "shop-of-acme"]
+LOCATIONS = ["billing-of-acme"]
 
 
 def run(repository: Path, program: str, *arguments: str) -> str:

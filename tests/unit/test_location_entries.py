@@ -54,8 +54,9 @@ def test_a_deployment_has_what_the_others_have() -> None:
 
 def test_what_all_deployments_share_outlives_the_one_that_holds_it() -> None:
     """The deployment with the anchor can be removed; the next one has the same content as before."""
-    first, second, *_ = yaml.safe_load(VALUES)["dagster-user-deployments"]["deployments"]
-    left = yaml.safe_load(without_deployment(VALUES, first["name"]))["dagster-user-deployments"]["deployments"]
+    text = with_deployment(VALUES, "tried-billing")
+    first, second, *_ = yaml.safe_load(text)["dagster-user-deployments"]["deployments"]
+    left = yaml.safe_load(without_deployment(text, first["name"]))["dagster-user-deployments"]["deployments"]
     assert left[0] == second
 
 
