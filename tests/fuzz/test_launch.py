@@ -1,6 +1,6 @@
 """Launches with any tags and any run config through the webserver: answered, and the daemon's loop goes on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from harness.system import System, trial_config
 from harness.waiting import wait_until
 from tests.fuzz.strategies import json_values
 from tests.fuzz.tried import TRIED
+from tests.postgresql import PostgreSQL
 
 A = "code-location-a"
 HELD = {"held": "yes"}
@@ -31,10 +32,10 @@ run_configs = st.dictionaries(
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory, new_database: Callable[[], str]) -> Iterator[System]:
+def system(tmp_path_factory: pytest.TempPathFactory, postgresql: PostgreSQL, template: str) -> Iterator[System]:
     """Launched runs stay in the queue, where each tick of the daemon reads their tags."""
     config = trial_config(tag_concurrency_limits=[{"key": "held", "limit": 0}])
-    config["storage"] = {"postgres": {"postgres_url": new_database()}}
+    config["storage"] = {"postgres": {"postgres_url": postgresql.url(postgresql.clone(template))}}
     home: Path = tmp_path_factory.mktemp("fuzz") / "home"
     with System(home, config) as running:
         yield running
