@@ -51,7 +51,7 @@ def install_dagster(session: nox.Session, version: str) -> None:
         session: The session whose environment takes it.
         version: The version, without its patch.
     """
-    session.install(*packages(version), *TESTS)
+    session.install("--compile-bytecode", *packages(version), *TESTS)
     session.install("--no-deps", "--editable", "coordinator")
     session.run("dagster", "--version")
 
@@ -95,6 +95,6 @@ def migration(session: nox.Session) -> None:
     oldest = Path(session.create_tmp()).resolve() / "oldest"
     python = str(oldest / "bin" / "python")
     session.run("uv", "venv", "--quiet", "--clear", str(oldest))
-    session.run("uv", "pip", "install", "--quiet", "--python", python, *packages(OLDEST))
+    session.run("uv", "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *packages(OLDEST))
     session.run("uv", "pip", "install", "--quiet", "--python", python, "--no-deps", "--editable", "coordinator")
     session.run(*PYTEST, "tests/migration", *session.posargs, env={"DAGSTER_OLDEST_PYTHON": python})

@@ -4,8 +4,11 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from hypothesis import HealthCheck, settings
 
 from tests.fuzz.tried import TRIED
@@ -18,6 +21,22 @@ calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("repeatable", calm, derandomize=True)
 settings.register_profile("random", calm)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrations_are_read_once() -> Iterator[None]:
+    """Dagster reads all of its migrations for each new instance; that is most of what an instance costs."""
+    read = ScriptDirectory.from_config
+    known: dict[str | None, ScriptDirectory] = {}
+
+    def from_config(config: Config) -> ScriptDirectory:
+        folder = config.get_main_option("script_location")
+        if folder not in known:
+            known[folder] = read(config)
+        return known[folder]
+
+    with mock.patch.object(ScriptDirectory, "from_config", from_config):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -112,10 +112,9 @@ def _on_postgresql(connection: db.Connection, code_location: str, has_room: HasR
         yield has_room(connection, 0)
 
 
-_SETTINGS = (
-    f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'; SET LOCAL idle_in_transaction_session_timeout = 0"
-)
-"""Of the transaction; sent with its first statement, to save a round trip."""
+def _settings() -> str:
+    """Settings of the transaction; sent with its first statement, to save a round trip."""
+    return f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'; SET LOCAL idle_in_transaction_session_timeout = 0"
 
 
 def _take_one(connection: db.Connection, code_location: str) -> None:
@@ -123,13 +122,13 @@ def _take_one(connection: db.Connection, code_location: str) -> None:
     numbers = _numbers(code_location)
     random.shuffle(numbers)
     free = f"SELECT number FROM unnest(ARRAY{numbers}) AS number WHERE pg_try_advisory_xact_lock(number) LIMIT 1"  # noqa: S608 - numbers of our own
-    if connection.exec_driver_sql(f"{_SETTINGS}; {free}").scalar() is None:
+    if connection.exec_driver_sql(f"{_settings()}; {free}").scalar() is None:
         _wait(connection, code_location, numbers[:1])
 
 
 def _take_all(connection: db.Connection, code_location: str) -> None:
     """Take all locks, in the same order in every submit."""
-    connection.exec_driver_sql(_SETTINGS)
+    connection.exec_driver_sql(_settings())
     _wait(connection, code_location, _numbers(code_location))
 
 
