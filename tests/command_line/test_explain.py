@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from clt_queued_run_coordinator.explain.run_facts import QUEUE_DAEMON
+from clt_queued_run_coordinator._dagster import QUEUE_DAEMON
 from dagster import DagsterRunStatus
 from dagster._daemon.types import DaemonHeartbeat
 

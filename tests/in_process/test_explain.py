@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from clt_queued_run_coordinator import live
-from clt_queued_run_coordinator.explain.explanation import Explanation, explain, what_it_is
-from clt_queued_run_coordinator.explain.run_facts import QUEUE_DAEMON, find_runs
+from clt_queued_run_coordinator._dagster import QUEUE_DAEMON, find_runs
+from clt_queued_run_coordinator.explain.explanation import Explanation, describe_unqueued, explain
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.storage.runs.schema import KeyValueStoreTable, RunsTable, RunTagsTable
@@ -236,7 +236,7 @@ def test_others_that_are_below_their_share(run_queue: MakeRunQueue) -> None:
     (blocker,) = explanation.held_by
     assert (blocker.kind, explanation.share) == ("share", 1)
     assert blocker.what == (
-        f"1 slot free in all, and it is the turn of others: {A} has 1 in progress of its share of 1;"
+        f"1 slot free in all, and it is the turn of other code locations: {A} has 1 in progress of its share of 1;"
         f" next are {B} 1"
     )
     held_by(queue, run_id, "share")
@@ -329,9 +329,9 @@ def test_the_daemon_that_is_not_heard_of(run_queue: MakeRunQueue) -> None:
         assert blocker.kind == "daemon"
         return blocker.what
 
-    assert what() == "the queue is not being read: the daemon was never heard of"
+    assert what() == "the daemon is not reading the run queue: it was never seen"
     beat(queue.instance, ago=185)
-    assert what() == "the queue is not being read: the daemon was last heard of 3m 5s ago"
+    assert what() == "the daemon is not reading the run queue: it was last seen 3m 5s ago"
     let_go(queue, run_id)
 
 
@@ -386,9 +386,9 @@ def test_a_run_that_is_not_queued(run_queue: MakeRunQueue) -> None:
     def what(status: DagsterRunStatus) -> str:
         (run_id,) = queue.put(A, status)
         (stored,) = find_runs(queue.instance, run_id)
-        return what_it_is(stored, now).removeprefix(f"Run {run_id} is not queued: ")
+        return describe_unqueued(stored, now).removeprefix(f"Run {run_id} is not queued: ")
 
-    assert what(DagsterRunStatus.NOT_STARTED) == "it was created, and not submitted"
+    assert what(DagsterRunStatus.NOT_STARTED) == "it was created but never submitted"
     assert what(DagsterRunStatus.STARTED).startswith("it is in progress (STARTED)")
     assert what(DagsterRunStatus.SUCCESS).startswith("it has succeeded")
     assert what(DagsterRunStatus.CANCELED).startswith("it was canceled")

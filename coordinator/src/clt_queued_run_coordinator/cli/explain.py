@@ -7,8 +7,8 @@ import click
 
 from clt_queued_run_coordinator._dagster import DagsterRunStatus
 from clt_queued_run_coordinator.cli.instance import open_instance, output_option
+from clt_queued_run_coordinator.explain.explanation import describe_unqueued
 from clt_queued_run_coordinator.explain.explanation import explain as explained
-from clt_queued_run_coordinator.explain.explanation import what_it_is
 from clt_queued_run_coordinator.explain.run_facts import StoredRun, find_runs
 from clt_queued_run_coordinator.explain.text import as_text
 
@@ -30,7 +30,7 @@ def explain(run_id: str, output: str) -> None:
         now = datetime.now(timezone.utc)
         stored = _only_one(run_id, find_runs(instance, run_id))
         if stored.run.status is not DagsterRunStatus.QUEUED:
-            what = what_it_is(stored, now)
+            what = describe_unqueued(stored, now)
             data = {"run_id": stored.run.run_id, "status": stored.run.status.value, "what": what}
             click.echo(json.dumps(data, indent=2) if output == "json" else what)
             raise SystemExit(1)

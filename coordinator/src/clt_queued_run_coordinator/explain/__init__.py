@@ -1,1 +1,1 @@
-"""Why one run is still queued: what `dagster-clt explain` answers."""
+"""What `dagster-clt explain` answers: why one run is still queued."""

@@ -1,6 +1,6 @@
-"""What holds a queued run now: one pure function for each thing that can, from what was read of the run.
+"""What blocks a queued run now: one pure function for each possible cause, from the facts about the run.
 
-Each says what it is, who uses it up, and what would let the run go. Each alone is enough to hold the run.
+A blocker says what it is, which runs use it up, and what would let the run start. Each one alone blocks the run.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from typing import Any
 
 from clt_queued_run_coordinator._dagster import DagsterRun, RunRecord
 from clt_queued_run_coordinator.daemon.next_tick import NextTick
-from clt_queued_run_coordinator.explain.run_facts import FullPool, RunFacts, moment
+from clt_queued_run_coordinator.explain.run_facts import FullPool, RunFacts, utc_time
 from clt_queued_run_coordinator.limits.configuration import CodeLocationEntry
 from clt_queued_run_coordinator.limits.in_force import LimitInForce, Source, is_per_unique_value, limits_of
 from clt_queued_run_coordinator.live import Change
@@ -20,22 +20,22 @@ from clt_queued_run_coordinator.queue.queued_run import NO_CODE_LOCATION, JobAnd
 from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
 from clt_queued_run_coordinator.text.formats import duration, run_count
 
-HEARD_OF = timedelta(seconds=90)
-"""How long ago the daemon may have been heard of; it says that it is alive every 30 seconds."""
+SILENCE = timedelta(seconds=90)
+"""After this long without a sign of life the daemon counts as down. It sends a heartbeat every 30 seconds."""
 
-SHOWN = 5
-"""How many runs that use something up are named."""
+NAMED = 5
+"""At most this many of the runs that use something up are named."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """A run that uses up what a queued run waits for.
+    """A run that uses up what a queued run is waiting for.
 
     Attributes:
         run_id: Its id.
-        job: Its job; None where the run is gone.
-        code_location: Its code location; None where it tells none.
-        since: Since when it is in progress, as ISO 8601 in UTC; None where that isn't known.
+        job: Its job; None if the run is no longer in progress.
+        code_location: Its code location; None if unknown.
+        since: When it started, as ISO 8601 in UTC; None if unknown.
         step: The step that holds a pool's slot; None for a whole run.
     """
 
@@ -47,8 +47,8 @@ class Holder:
 
 
 @dataclass(frozen=True)
-class FullBesideOthers:
-    """What the runs that start before a run leave nothing of.
+class UsedUpByRunsAhead:
+    """What the runs that start first use up.
 
     Attributes:
         tag_limits: Dagster's own tag limits.
@@ -61,14 +61,14 @@ class FullBesideOthers:
 
 @dataclass(frozen=True)
 class Blocker:
-    """One thing that holds a queued run.
+    """One cause that blocks a queued run.
 
     Attributes:
-        kind: What kind of thing; `explain --output json` has it.
-        what: What it is, as one line.
-        cure: What would let the run go, as one line.
-        holders: The runs that use it up, the first ones of them.
-        held_by: How many those are in all.
+        kind: The kind of cause, for `explain --output json`.
+        what: The cause, in one line.
+        cure: What would let the run start, in one line.
+        holders: The first of the runs that use it up.
+        held_by: How many runs use it up in all.
     """
 
     kind: str
@@ -79,27 +79,27 @@ class Blocker:
 
 
 def queue_not_read(facts: RunFacts) -> Blocker | None:
-    """The daemon that reads the queue gives no sign of life, by its own clock."""
+    """The daemon that reads the queue has shown no sign of life, by its own clock."""
     cure = "start dagster-daemon, or see its log and Deployment > Daemons in the UI"
     signs = [sign for sign in (facts.heartbeat, facts.last_tick) if sign]
     if not signs:
-        return Blocker("daemon", "the queue is not being read: the daemon was never heard of", cure)
+        return Blocker("daemon", "the daemon is not reading the run queue: it was never seen", cure)
     silence = facts.now - max(signs)
-    if silence <= HEARD_OF:
+    if silence <= SILENCE:
         return None
     ago = duration(silence.total_seconds())
-    return Blocker("daemon", f"the queue is not being read: the daemon was last heard of {ago} ago", cure)
+    return Blocker("daemon", f"the daemon is not reading the run queue: it was last seen {ago} ago", cure)
 
 
 def daemon_failing(facts: RunFacts) -> Blocker | None:
-    """The daemon is alive, and its ticks fail."""
+    """The daemon is alive, but its ticks fail."""
     if not facts.daemon_errors:
         return None
     error = " ".join(facts.daemon_errors[0].split())
     return Blocker(
         "daemon_error",
         f"the daemon's ticks fail: {error[:200]}",
-        "see the daemon's log; nothing starts at a tick that fails",
+        "see the daemon's log; no run starts in a tick that fails",
     )
 
 
@@ -116,12 +116,12 @@ def paused(facts: RunFacts) -> Blocker | None:
 
 
 def breaker_open(facts: RunFacts) -> Blocker | None:
-    """Too many of its code location's runs have failed, which has opened its circuit breaker."""
+    """The circuit breaker of its code location is open, because too many runs failed."""
     opened = facts.tick.live.breaker(facts.code_location)
     if opened is None or facts.code_location == NO_CODE_LOCATION:
         return None
     if facts.code_location in facts.tick.manual_only and is_manual(JobAndBackfill.of(facts.run)):
-        return None  # it lets manual launches pass
+        return None  # the breaker lets manual launches through
     return Blocker(
         "breaker",
         f"the circuit breaker of {facts.code_location} is open{_by(opened)}",
@@ -167,11 +167,11 @@ def group_at_its_limit(facts: RunFacts) -> Blocker | None:
 
 
 def job_at_its_limit(facts: RunFacts, starting: Sequence[DagsterRun] = ()) -> Blocker | None:
-    """As many runs of its job are in progress as `max_per_job` of its code location allows.
+    """As many runs of its job are in progress as its code location's `max_per_job` allows.
 
     Args:
-        facts: Of the run.
-        starting: Runs that start before it.
+        facts: The facts about the run.
+        starting: The runs that start before it.
     """
     job = facts.run.job_name
     most = _entry(facts).max_per_job.of(job)
@@ -181,11 +181,11 @@ def job_at_its_limit(facts: RunFacts, starting: Sequence[DagsterRun] = ()) -> Bl
 
 
 def backfill_at_its_limit(facts: RunFacts, starting: Sequence[DagsterRun] = ()) -> Blocker | None:
-    """As many runs of its backfill are in progress as `max_per_backfill` of its code location allows.
+    """As many runs of its backfill are in progress as its code location's `max_per_backfill` allows.
 
     Args:
-        facts: Of the run.
-        starting: Runs that start before it.
+        facts: The facts about the run.
+        starting: The runs that start before it.
     """
     of_run = JobAndBackfill.of(facts.run).backfill
     if of_run is None:
@@ -202,7 +202,7 @@ def backfill_at_its_limit(facts: RunFacts, starting: Sequence[DagsterRun] = ()) 
 
 
 def behind_others(facts: RunFacts) -> Blocker | None:
-    """There is room within the limit of its code location, and the runs that go first take it."""
+    """The limit of its code location has room, but the runs that go first take all of it."""
     in_force = limit_without_pause(facts)
     if in_force is None or in_force.limit is None:
         return None
@@ -235,17 +235,17 @@ def no_free_slot(facts: RunFacts) -> Blocker | None:
 
 
 def full_tag_limits(facts: RunFacts) -> list[Blocker]:
-    """Dagster's own tag limits that are used up."""
+    """Dagster's own tag limits that have no room for it."""
     return [_tag_limit(facts, limit) for limit in facts.full_tag_limits]
 
 
 def full_pools(facts: RunFacts) -> list[Blocker]:
-    """The pools that its ops need and that are full."""
+    """The full pools that its ops need."""
     return [_pool(facts, pool) for pool in facts.full_pools]
 
 
 def code_server_down(facts: RunFacts) -> Blocker | None:
-    """Its code server did not answer the daemon's last attempt, and nothing of it has started since."""
+    """Its code server did not answer the last attempt, and no run of the code location has started since."""
     attempt = facts.unreached
     if attempt is None:
         return None
@@ -266,14 +266,14 @@ def code_server_down(facts: RunFacts) -> Blocker | None:
 
 
 def limit_without_pause(facts: RunFacts) -> LimitInForce | None:
-    """The limit of the run's code location that a pause stands before; None for a run of no code location."""
+    """The limit that would apply to the run's code location without a pause; None if that is unknown."""
     if facts.code_location == NO_CODE_LOCATION:
         return None
     live = replace(facts.tick.live, pauses={}, pauses_until={}, breakers={})
     return limits_of([facts.code_location], facts.tick.settings, live)[facts.code_location]
 
 
-STANDING: Sequence[Callable[[RunFacts], Blocker | None]] = (
+_INDEPENDENT_CHECKS: Sequence[Callable[[RunFacts], Blocker | None]] = (
     paused,
     breaker_open,
     at_its_limit,
@@ -282,22 +282,22 @@ STANDING: Sequence[Callable[[RunFacts], Blocker | None]] = (
     backfill_at_its_limit,
     no_free_slot,
 )
-"""What holds a run whatever the other queued runs do, each at most once."""
+"""The causes that block a run regardless of the other queued runs."""
 
 
-def standing(facts: RunFacts) -> list[Blocker]:
-    """All that holds a run whatever the other queued runs do, but for the daemon and its code server."""
-    found = [blocker for blocker in (of(facts) for of in STANDING) if blocker]
+def independent_blockers(facts: RunFacts) -> list[Blocker]:
+    """The blockers that don't depend on the other queued runs, except the daemon and the code server."""
+    found = [blocker for blocker in (of(facts) for of in _INDEPENDENT_CHECKS) if blocker]
     return [*found, *full_tag_limits(facts), *full_pools(facts)]
 
 
-def in_turn(facts: RunFacts, coming: NextTick, full: FullBesideOthers) -> list[Blocker]:
-    """What holds a run that could start, if it were not for the queued runs that start before it.
+def blockers_by_runs_ahead(facts: RunFacts, coming: NextTick, full: UsedUpByRunsAhead) -> list[Blocker]:
+    """What blocks a run that could start if the queued runs ahead of it did not start first.
 
     Args:
-        facts: Of the run.
+        facts: The facts about the run.
         coming: What the next tick starts instead.
-        full: What those runs leave nothing of.
+        full: What those runs use up.
     """
     own = coming.by_code_location.get(facts.code_location, 0)
     found = []
@@ -315,13 +315,13 @@ def in_turn(facts: RunFacts, coming: NextTick, full: FullBesideOthers) -> list[B
             "looked_at",
             f"{run_count(facts.before)} of {facts.code_location} go first and are held; a tick looks past some of"
             " them, and the next one goes on from there",
-            f"wait some ticks, or raise its priority: {_prioritize(facts)}",
+            f"wait a few ticks, or raise its priority: {_prioritize(facts)}",
         )
     ]
 
 
 def _turn_within(facts: RunFacts, coming: NextTick) -> Blocker | None:
-    """The runs of backfills and the others of its code location take turns, and it is that of the other kind."""
+    """Its code location's backfill runs and other runs take turns, and it is the turn of the other kind."""
     share = _entry(facts).backfill_share
     of_backfill = JobAndBackfill.of(facts.run).backfill is not None
     starting = [run for run in coming.runs if code_location_of(run) == facts.code_location]
@@ -360,15 +360,15 @@ def _turn_of_others(facts: RunFacts, coming: NextTick) -> Blocker:
     )
     return Blocker(
         "share",
-        f"{slots} slot{_s(slots)} free in all, and it is the turn of others: {has}"
+        f"{slots} slot{_s(slots)} free in all, and it is the turn of other code locations: {has}"
         + (f"; next are {by_whom}" if by_whom else f"; {before}" if before else ""),
         "wait for its turn; a larger weight makes the share larger",
     )
 
 
 def _by_whom(counts: Counter[str]) -> str:
-    most = [f"{name or 'without a code location'} {runs}" for name, runs in counts.most_common(SHOWN)]
-    return ", ".join([*most, *([f"{len(counts) - SHOWN} more"] if len(counts) > SHOWN else [])])
+    most = [f"{name or 'without a code location'} {runs}" for name, runs in counts.most_common(NAMED)]
+    return ", ".join([*most, *([f"{len(counts) - NAMED} more"] if len(counts) > NAMED else [])])
 
 
 def _prioritize(facts: RunFacts) -> str:
@@ -428,7 +428,7 @@ def _pool(facts: RunFacts, pool: FullPool, *, by_others: bool = False) -> Blocke
     cure = f"wait for a slot, or give it more: dagster instance concurrency set {quote(pool.name)} N"
     if ended:
         cure = (
-            f"free the slots of runs that are no longer in progress ({', '.join(ended[:SHOWN])}) in"
+            f"free the slots of runs that are no longer in progress ({', '.join(ended[:NAMED])}) in"
             " Deployment > Concurrency in the UI"
         )
     rest = " once the runs that go first have started" if by_others else ""
@@ -439,12 +439,12 @@ def _pool(facts: RunFacts, pool: FullPool, *, by_others: bool = False) -> Blocke
 
 def _with_holders(blocker: Blocker, holders: Iterable[Holder]) -> Blocker:
     all_of_them = list(holders)
-    return replace(blocker, holders=all_of_them[:SHOWN], held_by=len(all_of_them))
+    return replace(blocker, holders=all_of_them[:NAMED], held_by=len(all_of_them))
 
 
 def _holder(record: RunRecord) -> Holder:
     run: DagsterRun = record.dagster_run
-    since = moment(record.start_time) or record.update_timestamp.replace(tzinfo=timezone.utc)
+    since = utc_time(record.start_time) or record.update_timestamp.replace(tzinfo=timezone.utc)
     return Holder(run.run_id, run.job_name, code_location_of(run), since.isoformat(timespec="seconds"))
 
 
@@ -470,7 +470,7 @@ def _at(at: datetime) -> str:
 
 
 def _higher_limit(facts: RunFacts, in_force: LimitInForce, running: int) -> str:
-    """The command that lets the run start together with those before it."""
+    """What lets the run start, together with those before it."""
     enough = running + facts.before + 1
     with_those = f", with the {facts.before} before it" if facts.before else ""
     if in_force.source is Source.TAG_LIMIT:

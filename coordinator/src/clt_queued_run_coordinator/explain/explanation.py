@@ -1,4 +1,4 @@
-"""Why a run is queued: its place, what holds it now, and what would let it go."""
+"""Why a run is still queued: its place in the queue, what blocks it, and what would let it start."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ from clt_queued_run_coordinator.check.instance import TAG_LIMITS, shadowed_by_ta
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.daemon.next_tick import NextTick, next_tick
 from clt_queued_run_coordinator.explain import blockers
-from clt_queued_run_coordinator.explain.blockers import Blocker, FullBesideOthers
+from clt_queued_run_coordinator.explain.blockers import Blocker, UsedUpByRunsAhead
 from clt_queued_run_coordinator.explain.run_facts import RunFacts, StoredRun, full_pool, read
 from clt_queued_run_coordinator.limits.tag_limits import other_tag_limits
 from clt_queued_run_coordinator.queue.queued_run import NO_CODE_LOCATION
@@ -19,22 +19,22 @@ from clt_queued_run_coordinator.text.formats import duration
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a run is queued.
+    """Why a run is still queued.
 
     Attributes:
         run_id: Its id.
         status: `QUEUED`.
-        code_location: Its code location; None where it tells none.
+        code_location: Its code location; None if unknown.
         job: Its job.
         priority: Its priority.
         place: Its place among the queued runs of its code location, in the order in which they are tried.
-        of: How many those are.
+        of: How many queued runs its code location has.
         queued_seconds: How long ago it was created.
-        share: The slots that are its code location's own where sharing is fair; None where nothing is shared.
-        used_slot_seconds: What its code location has used of the slots lately; None where nothing is shared.
-        starts_within_seconds: Where nothing holds it, the longest time to the next tick; else None.
-        held_by: Each thing that holds it now.
-        notes: What else is to be known.
+        share: Its code location's share of the slots; None if slots are not shared.
+        used_slot_seconds: The slot-seconds that its code location used lately; None if slots are not shared.
+        starts_within_seconds: If nothing blocks it, the longest time until the next tick; otherwise None.
+        held_by: Everything that blocks it now.
+        notes: Anything else worth knowing.
     """
 
     run_id: str
@@ -52,25 +52,25 @@ class Explanation:
     notes: Sequence[str]
 
     def as_data(self) -> dict[str, Any]:
-        """The same as plain data, for JSON; the attributes are the fields."""
+        """The explanation as plain data for JSON, with the attributes as fields."""
         return asdict(self)
 
 
 def explain(
     instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator, stored: StoredRun, now: datetime
 ) -> Explanation:
-    """Explain why a run is queued. Nothing is written.
+    """Explain why a run is still queued. Writes nothing.
 
     Args:
-        instance: Whose queue.
-        coordinator: The instance's.
+        instance: The instance.
+        coordinator: Its coordinator.
         stored: The run, which is queued.
-        now: The moment, in UTC.
+        now: The current time, in UTC.
     """
     facts = read(instance, coordinator, stored, now)
-    holding = blockers.standing(facts)
+    holding = blockers.independent_blockers(facts)
     if not holding:
-        holding = _held_in_turn(instance, facts)
+        holding = _blocked_by_runs_ahead(instance, facts)
     elif behind := blockers.behind_others(facts):
         holding.append(behind)
     around = (blockers.queue_not_read, blockers.daemon_failing, blockers.code_server_down)
@@ -92,15 +92,15 @@ def explain(
     )
 
 
-def what_it_is(stored: StoredRun, now: datetime) -> str:
-    """What a run is that isn't queued, as one line."""
+def describe_unqueued(stored: StoredRun, now: datetime) -> str:
+    """What became of a run that isn't queued, in one line."""
     run_id, status = stored.run.run_id, stored.run.status
     if status in _ENDED:
         ended = stored.ended
         when = f" at {ended:%Y-%m-%d %H:%M:%S} UTC, {duration((now - ended).total_seconds())} ago" if ended else ""
         return f"Run {run_id} is not queued: it {_ENDED[status]}{when}"
     if status in (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.MANAGED):
-        return f"Run {run_id} is not queued: it was created, and not submitted"
+        return f"Run {run_id} is not queued: it was created but never submitted"
     since = stored.started
     when = f" since {since:%Y-%m-%d %H:%M:%S} UTC, {duration((now - since).total_seconds())}" if since else ""
     return f"Run {run_id} is not queued: it is in progress ({status.value}){when}"
@@ -113,9 +113,9 @@ _ENDED = {
 }
 
 
-def _held_in_turn(instance: DagsterInstance, facts: RunFacts) -> list[Blocker]:
-    """What the queued runs that go first leave nothing of; empty where the run starts at the next tick."""
-    if not _has_rivals(facts):
+def _blocked_by_runs_ahead(instance: DagsterInstance, facts: RunFacts) -> list[Blocker]:
+    """The blockers that the runs ahead cause; empty if the run starts at the next tick."""
+    if not _competes(facts):
         return []
     room = facts.tick.claims(facts.daemon.usage).room(facts.code_location)
     unlimited = facts.tick.slots is None and room is None
@@ -123,11 +123,11 @@ def _held_in_turn(instance: DagsterInstance, facts: RunFacts) -> list[Blocker]:
     coming = next_tick(instance, facts.tick, facts.front, facts.daemon, at_least)
     if facts.queued.id in coming.starts:
         return []
-    return blockers.in_turn(facts, coming, _full_beside(instance, facts, coming))
+    return blockers.blockers_by_runs_ahead(facts, coming, _used_up_by_runs_ahead(instance, facts, coming))
 
 
-def _has_rivals(facts: RunFacts) -> bool:
-    """Whether other queued runs could take what this one needs; if not, it needn't be worked out who does."""
+def _competes(facts: RunFacts) -> bool:
+    """Whether other queued runs could take what this one needs. If not, the next tick need not be worked out."""
     slots = facts.tick.slots
     keys = {limit["key"] for limit in other_tag_limits(facts.tick.settings.tag_concurrency_limits)}
     if keys & facts.run.tags.keys() or facts.run.run_op_concurrency:
@@ -142,12 +142,12 @@ def _has_rivals(facts: RunFacts) -> bool:
     return room is not None and (room <= facts.before or group is not None)
 
 
-def _full_beside(instance: DagsterInstance, facts: RunFacts, coming: NextTick) -> FullBesideOthers:
+def _used_up_by_runs_ahead(instance: DagsterInstance, facts: RunFacts, coming: NextTick) -> UsedUpByRunsAhead:
     if coming.checks is None:
-        return FullBesideOthers()
+        return UsedUpByRunsAhead()
     coming.checks.load_pools([facts.run])
     pools = [full_pool(instance, name, facts.in_progress) for name in coming.checks.full_pools(facts.run)]
-    return FullBesideOthers(coming.checks.full_tag_limits(facts.run), pools)
+    return UsedUpByRunsAhead(coming.checks.full_tag_limits(facts.run), pools)
 
 
 def _notes(instance: DagsterInstance, facts: RunFacts) -> list[str]:
@@ -157,8 +157,10 @@ def _notes(instance: DagsterInstance, facts: RunFacts) -> list[str]:
     if facts.daemon.narrowed is False:
         notes.append(
             "the daemon reads its whole queue: within a page, runs that wait for a pool use up limits as well, so"
-            " a run can wait longer than is said here"
+            " a run can wait longer than shown here"
         )
     if facts.code_location == NO_CODE_LOCATION:
-        notes.append("it tells no code location, so no limit of one holds for it; the total does")
+        notes.append(
+            "its code location is unknown, so of the limits only max_concurrent_runs and tag limits apply to it"
+        )
     return notes

@@ -1,4 +1,4 @@
-"""What is known of a queued run and of what may hold it, read from the instance. Nothing is written."""
+"""Reads the facts about a queued run, and about all that may block it, from the instance. Writes nothing."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import sqlalchemy as db
 from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator._dagster import (
     IN_PROGRESS_STATUSES,
+    QUEUE_DAEMON,
     DagsterEventType,
     DagsterInstance,
     DagsterRun,
@@ -40,23 +41,20 @@ from clt_queued_run_coordinator.shares.job_and_backfill_limits import lane_key
 from clt_queued_run_coordinator.status.queue_state import QueueState
 from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
 
-QUEUE_DAEMON = "QUEUED_RUN_COORDINATOR"
-"""How Dagster names the daemon that reads the queue."""
-
 UNREACHED = "Run dequeue failed to reach the user code server"
-"""How the daemon's message in a run's event log begins, when its code server did not answer."""
+"""The daemon logs a message that begins like this to a run whose code server did not answer."""
 
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run as it is stored.
+    """A run from the run storage.
 
     Attributes:
-        number: The storage's number of it.
-        run: The run, with its true status.
+        number: Its number in the storage.
+        run: The run, with its current status.
         created: When it was created, in UTC.
-        started: When it started, in UTC; None where it hasn't.
-        ended: When it ended, in UTC; None where it hasn't.
+        started: When it started, in UTC; None if it hasn't.
+        ended: When it ended, in UTC; None if it hasn't.
     """
 
     number: int
@@ -68,13 +66,13 @@ class StoredRun:
 
 @dataclass(frozen=True)
 class FullPool:
-    """A pool that has no slot for the run.
+    """A pool that has no free slot for the run.
 
     Attributes:
         name: Its name.
-        slots: How many it has.
-        steps: The run and the step that hold or have been given a slot.
-        runs: The runs in progress that need the pool and may not have taken their slots yet.
+        slots: How many slots it has.
+        steps: The run id and step of each claimed or assigned slot.
+        runs: The runs in progress that need the pool, whether or not they have claimed their slots yet.
     """
 
     name: str
@@ -85,12 +83,12 @@ class FullPool:
 
 @dataclass(frozen=True)
 class Unreached:
-    """The daemon's last attempt to start a run of the code location, whose code server did not answer.
+    """The daemon's last failed attempt to reach the code server.
 
     Attributes:
         at: When, in UTC.
-        run_id: The run.
-        attempts: How many of that run have failed so far.
+        run_id: The run that it tried to start.
+        attempts: How many attempts with that run have failed so far.
     """
 
     at: datetime
@@ -100,28 +98,28 @@ class Unreached:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What may hold a queued run.
+    """All that may block a queued run.
 
     Attributes:
-        now: The moment, in UTC.
+        now: The current time, in UTC.
         stored: The run.
-        code_location: Its code location; `NO_CODE_LOCATION` where it tells none.
-        queued: Its place in the order.
-        before: How many queued runs of its code location go before it.
-        of: How many queued runs of its code location there are, itself included.
+        code_location: Its code location; `NO_CODE_LOCATION` if unknown.
+        queued: Its place in the order of the queue.
+        before: How many queued runs of its code location go first.
+        of: How many queued runs its code location has, including this one.
         queued_in_all: How many runs of all code locations are queued.
-        tick: What a tick would work with now, with the runs in progress. Of queued runs it may know only those of
-            the run's code location.
-        daemon: What the daemon has left of its last ticks.
-        front: The front of the queue, where it had to be read.
-        share: The slots that are its code location's own; None where nothing is shared.
-        used: The slot-seconds that its code location has used lately; None where nothing is shared.
-        full_tag_limits: Dagster's own tag limits that hold it.
-        full_pools: The pools that hold it.
-        heartbeat: When the daemon that reads the queue was last heard of, in UTC; None for never.
-        last_tick: When it last read the queue as far as it has stored that, in UTC; None for never.
-        daemon_errors: What went wrong in its last ticks.
-        unreached: The daemon's last attempt, where the code server did not answer it.
+        tick: What a tick would work with now, with the runs in progress. It may count only the queued runs of this
+            run's code location.
+        daemon: What the daemon stored in its last ticks.
+        front: The front of the queue, if it had to be read.
+        share: Its code location's share of the slots; None if slots are not shared.
+        used: The slot-seconds that its code location used lately; None if slots are not shared.
+        full_tag_limits: Dagster's own tag limits that block it.
+        full_pools: The pools that block it.
+        heartbeat: The last heartbeat of the daemon that reads the queue, in UTC; None if there was none.
+        last_tick: When that daemon last stored that it had read the queue, in UTC; None if it never did.
+        daemon_errors: The errors of its last ticks.
+        unreached: The daemon's last attempt to reach the code server, if it failed.
         interval: `dequeue_interval_seconds`.
         retries: `max_user_code_failure_retries`.
         retry_delay: `user_code_failure_retry_delay`, in seconds.
@@ -165,18 +163,18 @@ class RunFacts:
 
 
 def find_runs(instance: DagsterInstance, run_id: str) -> list[StoredRun]:
-    """The run with an id, or those whose ids begin with it; three of them at most.
+    """The run with this id or, if there is none, up to three runs whose ids begin with it.
 
     Args:
-        instance: Whose runs.
-        run_id: The id, or the beginning of it.
+        instance: The instance.
+        run_id: The id, or its first characters.
     """
     columns = (
         *(RunsTable.c.id, RunsTable.c.run_id, RunsTable.c.run_body, RunsTable.c.status),
         *(RunsTable.c.create_timestamp, RunsTable.c.start_time, RunsTable.c.end_time),
     )
     the_one = db.select(*columns).where(RunsTable.c.run_id == run_id)
-    # By the index whatever the collation: what begins so lies between, and a few others may.
+    # The range lets the database use its index with any collation; the prefix then drops the few others in it.
     between = db.and_(RunsTable.c.run_id >= run_id, RunsTable.c.run_id <= run_id + "z" * 36)
     beginning = RunsTable.c.run_id.startswith(run_id, autoescape=True)
     several = db.select(*columns).where(between, beginning).order_by(RunsTable.c.run_id).limit(3)
@@ -187,8 +185,8 @@ def find_runs(instance: DagsterInstance, run_id: str) -> list[StoredRun]:
             number=number,
             run=deserialize_value(body, DagsterRun).with_status(DagsterRunStatus(status)),
             created=created.replace(tzinfo=timezone.utc),
-            started=moment(started),
-            ended=moment(ended),
+            started=utc_time(started),
+            ended=utc_time(ended),
         )
         for number, _, body, status, created, started, ended in rows
     ]
@@ -197,13 +195,13 @@ def find_runs(instance: DagsterInstance, run_id: str) -> list[StoredRun]:
 def read(
     instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator, stored: StoredRun, now: datetime
 ) -> RunFacts:
-    """What may hold a queued run.
+    """Read all that may block a queued run.
 
     Args:
-        instance: Whose queue.
-        coordinator: The instance's.
+        instance: The instance.
+        coordinator: Its coordinator.
         stored: The run.
-        now: The moment, in UTC.
+        now: The current time, in UTC.
     """
     settings = coordinator.settings.as_replaced_by(instance_concurrency_settings(instance))
     code_location = code_location_of(stored.run) or NO_CODE_LOCATION
@@ -241,8 +239,8 @@ def read(
         used=used.of(code_location) if (used := state.used(now)) else None,
         full_tag_limits=checks.full_tag_limits(stored.run),
         full_pools=[full_pool(instance, name, in_progress) for name in checks.full_pools(stored.run)],
-        heartbeat=moment(heartbeat.timestamp) if heartbeat else None,
-        last_tick=moment(read_at.at) if read_at else None,
+        heartbeat=utc_time(heartbeat.timestamp) if heartbeat else None,
+        last_tick=utc_time(read_at.at) if read_at else None,
         daemon_errors=[error.message.strip() for error in (heartbeat.errors or ())] if heartbeat else [],
         unreached=_unreached(instance, {stored.run.run_id, first_id}) if retries else None,
         interval=coordinator.dequeue_interval_seconds,
@@ -252,7 +250,7 @@ def read(
 
 
 def _state(tick: Tick, daemon: DaemonState) -> QueueState:
-    """The queue as its shares are worked out from it."""
+    """The queue, for working out the shares."""
     of_each = {name: Count(queued=queued) for name, queued in tick.queued.items() if name != NO_CODE_LOCATION}
     for name, runs in tick.in_progress_of.items():
         if name != NO_CODE_LOCATION:
@@ -263,18 +261,18 @@ def _state(tick: Tick, daemon: DaemonState) -> QueueState:
 
 
 def dagster_checks(instance: DagsterInstance, tick: Tick) -> DagsterChecks:
-    """Dagster's own checks beside the runs in progress, which write nothing."""
+    """Dagster's own checks against the runs in progress, without their writes."""
     limits = other_tag_limits(tick.settings.tag_concurrency_limits)
     return DagsterChecks(with_read_only_pools(instance), limits, tick.in_progress or ())
 
 
-def moment(timestamp: float | None) -> datetime | None:
-    """A moment in UTC, from seconds of the epoch."""
+def utc_time(timestamp: float | None) -> datetime | None:
+    """A time in UTC, from seconds since the epoch."""
     return None if timestamp is None else datetime.fromtimestamp(timestamp, timezone.utc)
 
 
 def full_pool(instance: DagsterInstance, name: str, in_progress: Sequence[RunRecord]) -> FullPool:
-    """What holds the slots of a pool."""
+    """A full pool and what holds its slots."""
     info = instance.event_log_storage.get_concurrency_info(name)
     claimed = [(slot.run_id, slot.step_key) for slot in info.claimed_slots]
     given = [(step.run_id, step.step_key) for step in info.pending_steps if step.assigned_timestamp is not None]
@@ -287,7 +285,7 @@ def full_pool(instance: DagsterInstance, name: str, in_progress: Sequence[RunRec
 
 
 def _unreached(instance: DagsterInstance, run_ids: Collection[str]) -> Unreached | None:
-    """The last failed attempt at one of some queued runs, as their event logs tell of it."""
+    """The last failed attempt to start one of these runs, from their event logs."""
     attempts = []
     for run_id in run_ids:
         events = instance.get_records_for_run(run_id, of_type=DagsterEventType.ENGINE_EVENT).records

@@ -9,7 +9,7 @@ from clt_queued_run_coordinator.text.formats import duration, ordinal
 
 
 def as_text(explanation: Explanation) -> str:
-    """An explanation, in lines."""
+    """The explanation as lines of text."""
     return "\n".join(_lines(explanation))
 
 
