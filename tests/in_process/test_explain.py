@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from clt_queued_run_coordinator import live
-from clt_queued_run_coordinator._dagster import QUEUE_DAEMON, find_runs
+from clt_queued_run_coordinator._dagster import QUEUE_DAEMON
 from clt_queued_run_coordinator.explain.explanation import Explanation, describe_unqueued, explain
+from clt_queued_run_coordinator.explain.run_facts import find_runs
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.storage.runs.schema import KeyValueStoreTable, RunsTable, RunTagsTable

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from clt_queued_run_coordinator import live
-from clt_queued_run_coordinator._dagster import QUEUE_DAEMON, find_runs
+from clt_queued_run_coordinator._dagster import QUEUE_DAEMON
 from clt_queued_run_coordinator.explain.explanation import explain
+from clt_queued_run_coordinator.explain.run_facts import find_runs
 from dagster._daemon.types import DaemonHeartbeat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
