@@ -237,5 +237,4 @@ e2e: setup ## Test the images and a deployment on a cluster (KUBECONFIG, CHART, 
 .PHONY: clean
 clean: ## Remove the environment, the trial's state and the tools' caches
 	find code_locations -maxdepth 2 -name .venv -type l -delete
-	rm -rf $(VENV) "$(STATE)" .cache artifacts dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .nox
-	$(COMPILE) --group pyproject.toml:docs --constraint requirements/dev.txt --output-file requirements/docs.txt
+	rm -rf $(VENV) "$(STATE)" .cache artifacts dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .nox
