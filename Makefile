@@ -133,8 +133,9 @@ lint-workflows: setup ## Check the GitHub workflows with actionlint too (needs G
 	PATH="$(CURDIR)/$(RUN):$$PATH" go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 .PHONY: test
+# In the order of the folders: the longest files begin before the many short ones in tests/unit.
 test: setup ## Run every test that needs no cluster
-	$(RUN)/pytest --numprocesses 2 --dist loadfile --ignore tests/e2e --ignore tests/faults --ignore tests/dagsters_own --ignore tests/migration --ignore tests/images
+	$(RUN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore tests/e2e --ignore tests/faults --ignore tests/dagsters_own --ignore tests/migration --ignore tests/images
 
 .PHONY: test-coordinator
 test-coordinator: setup ## Run the coordinator's tests with Dagster's own daemon steps; `make test` runs them too

@@ -3,11 +3,20 @@
 import pytest
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from dagster import DagsterInstance
+from dagster._core.launcher import RunLauncher
 from dagster_tests.daemon_tests import test_queued_run_coordinator_daemon as dagsters
 
 
 class TestDaemonWithCLTQueuedRunCoordinator(dagsters.TestQueuedRunCoordinatorDaemon):  # type: ignore[misc]
     """With our coordinator in the place of theirs."""
+
+    @pytest.fixture(autouse=True)
+    def loaded_run_launcher(self, instance: DagsterInstance) -> RunLauncher:
+        """The run launcher that these tests look into.
+
+        Dagster loads it at its first use, without a lock: two threads that dequeue the first runs would make two.
+        """
+        return instance.run_launcher
 
     def test_our_coordinator_is_in_place(
         self, instance: DagsterInstance, coordinator_class: type[CLTQueuedRunCoordinator]
