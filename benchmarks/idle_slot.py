@@ -5,14 +5,12 @@ from collections.abc import Callable, Iterator
 from statistics import mean
 from typing import Any
 
-import dagster as dg
-
 from benchmarks.measure import OURS, PLAIN, Bench, Goal, Row
 from harness.concurrency import InProgress
 from harness.event_log import runs_in_progress
-from harness.graphql import Launch
+from harness.launches import JOBS, launch_of
 from harness.system import System, trial_config, with_dagsters_own_coordinator
-from harness.waiting import wait_until
+from harness.waiting import count_ended, wait_until
 
 LIMIT = 1
 """The limit of each code location. A higher one would measure a small machine that is busy with starting runs."""
@@ -67,21 +65,13 @@ def _plain_config(interval: int) -> dict[str, Any]:
 
 
 def _mean_idle_seconds(bench: Bench, home: str, config: dict[str, Any]) -> float:
-    launches = [
-        Launch(name, job, {"ops": {op: {"config": {"seconds": SECONDS[name]}}}})
-        for _ in range(3 if bench.quick else RUNS)
-        for name, job, op in (
-            ("code-location-a", "refresh_search_index", "collect"),
-            ("code-location-b", "close_books", "balance"),
-        )
-    ]
+    launches = [launch_of(name, SECONDS[name]) for _ in range(3 if bench.quick else RUNS) for name in JOBS]
     with System(bench.folder / home, config) as system, system.instance() as instance:
         run_ids = system.graphql.launch_several(launches)
 
-        def ended() -> bool:
-            return all(run.is_finished for run in instance.get_runs(dg.RunsFilter(run_ids=run_ids)))
-
-        wait_until("every run has ended", ended, seconds=900, every=1)
+        wait_until(
+            "every run has ended", lambda: count_ended(instance, run_ids) == len(run_ids), seconds=900, every=1
+        )
         runs = runs_in_progress(instance, run_ids)
     return mean(
         seconds

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.live import Live
 
 from demo.chart import Chart, Panel
-from demo.launches import A, B, launch_of
 from demo.table import Watch
 from demo.terminal import TerminalChart
 from harness.concurrency import InProgress, peak, peak_by_code_location, violations
 from harness.event_log import runs_in_progress
 from harness.graphql import Launch
+from harness.launches import A, B, launch_of
 from harness.process import stop_on_signals
 from harness.system import System, trial_config
 from harness.timeline import in_progress_over_time

@@ -13,15 +13,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from demo.chart import Chart, Panel, Wait
-from demo.launches import A, B, launch_of
 from demo.picture import PictureError, ensure_can_be_written, write_picture
 from demo.terminal import TerminalChart
 from harness.concurrency import InProgress, Queued, starts_before
 from harness.event_log import runs_in_progress, runs_queued
+from harness.launches import A, B, launch_of
 from harness.process import stop_on_signals
 from harness.system import System, trial_config
 from harness.timeline import in_progress_over_time
-from harness.waiting import wait_until
+from harness.waiting import count_ended, wait_until
 
 MAX_CONCURRENT_RUNS = 4
 FLOODING, LATE = A, B
@@ -94,8 +94,7 @@ def _wait_for_end(instance: dg.DagsterInstance, run_ids: Sequence[str], sharing:
         task = progress.add_task(f"{sharing}: runs that have ended", total=len(run_ids))
 
         def all_ended() -> bool:
-            runs = instance.get_runs(dg.RunsFilter(run_ids=list(run_ids)))
-            ended = sum(run.is_finished for run in runs)
+            ended = count_ended(instance, run_ids)
             progress.update(task, completed=ended)
             return ended == len(run_ids)
 

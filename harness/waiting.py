@@ -1,8 +1,9 @@
 """Waiting for a condition rather than for a fixed time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+import dagster as dg
 from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 T = TypeVar("T")
@@ -31,3 +32,8 @@ def wait_until(what: str, condition: Callable[[], T], seconds: float = 180, ever
         wait=wait_fixed(every),
         retry_error_callback=give_up,
     )(condition)
+
+
+def count_ended(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> int:
+    """The number of runs among these that have ended, whichever way."""
+    return sum(run.is_finished for run in instance.get_runs(dg.RunsFilter(run_ids=list(run_ids))))

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,6 +27,7 @@ from scripts.adopted_texts import (
 from scripts.location_name import FOLDER, LocationError, check_name
 from scripts.new_location import add_location
 from scripts.remove_location import remove_location
+from scripts.repository import copy_files, files_of, git
 
 REMOVED = (
     # what shows and measures the coordinator, and what only its own authors need
@@ -136,11 +137,11 @@ def adopt(root: Path, org: str, registry: str, locations: Sequence[str]) -> None
 
 
 def _edit_texts(root: Path, org: str, registry: str, locations: Sequence[str]) -> None:
-    def gone(path: str) -> bool:
-        return not (root / path).exists()
-
     def is_there(path: str) -> bool:
         return (root / path).exists()
+
+    def gone(path: str) -> bool:
+        return not is_there(path)
 
     def makefile(text: str) -> str:
         text = re.sub(r"# The sensor of code-location-b.*\n", "", text).replace(" NEW_ORDERS=on", "")
@@ -218,19 +219,6 @@ def check_arguments(root: Path, org: str, registry: str, locations: Sequence[str
             raise LocationError(f"LOCATIONS names {location!r} twice; write each name once")
 
 
-def files_of(root: Path) -> Iterator[str]:
-    """The files of the repository, without those that git ignores."""
-    yield from filter(None, _git(root, "ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0"))
-
-
-def copy_files(root: Path, folder: Path) -> None:
-    """Copy the files of a repository, as they are now."""
-    for file in files_of(root):
-        if (root / file).is_file():
-            (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(root / file, folder / file)
-
-
 def replace_files(root: Path, adopted: Path) -> None:
     """Make the repository what the adopted copy is; if that fails, git brings back what was there."""
     before = set(files_of(root))
@@ -245,7 +233,7 @@ def replace_files(root: Path, adopted: Path) -> None:
     except BaseException:
         for file in made:
             (root / file).unlink(missing_ok=True)
-        _git(root, "checkout", "--force", "--", ".")
+        git(root, "checkout", "--force", "--", ".")
         raise
     for folder in {parent for file in before - after for parent in Path(file).parents}:
         if not (adopted / folder).exists():
@@ -254,15 +242,11 @@ def replace_files(root: Path, adopted: Path) -> None:
 
 def _refuse_a_dirty_tree(root: Path) -> None:
     try:
-        changed = _git(root, "status", "--porcelain")
+        changed = git(root, "status", "--porcelain")
     except (OSError, subprocess.CalledProcessError) as error:
         raise LocationError("this is no git repository; clone the template with git clone first") from error
     if changed:
         raise LocationError("the repository has changes that are not committed; commit or stash them first")
-
-
-def _git(root: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """What `make adopt` changes in files that people write: text in, text out."""
 
+import posixpath
 import re
 from collections.abc import Callable, Collection, Sequence
-from pathlib import PurePosixPath
 
 import tomlkit
 
@@ -39,21 +39,11 @@ def without_dead_links(text: str, page: str, exists: Callable[[str], bool]) -> s
     """
 
     def replace(link: re.Match[str]) -> str:
-        if exists(_joined(page, link["path"])):
+        if exists(posixpath.normpath(posixpath.join(posixpath.dirname(page), link["path"]))):
             return link.group()
         return "" if link.group().startswith("!") else link["text"]
 
     return _LINK.sub(replace, text)
-
-
-def _joined(page: str, path: str) -> str:
-    parts: list[str] = []
-    for part in (*PurePosixPath(page).parent.parts, *PurePosixPath(path).parts):
-        if part == "..":
-            parts = parts[:-1]
-        elif part != ".":
-            parts.append(part)
-    return "/".join(parts)
 
 
 def with_names(text: str, locations: Sequence[str]) -> str:

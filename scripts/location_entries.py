@@ -5,9 +5,9 @@ line, comments included, stays as it was written.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from textwrap import dedent, indent
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -76,6 +76,26 @@ def without_deployment(text: str, name: str) -> str:
     if before and not shared.search(after):
         after = re.sub(rf"^ *<<: \*{_SHARED}\n", lambda _: before.group(), after, count=1, flags=re.MULTILINE)
     return after
+
+
+class Entry(NamedTuple):
+    """What a file has for each code location.
+
+    Attributes:
+        add: The file's text with the entry of one more code location.
+        remove: The text without the entry of a code location.
+    """
+
+    add: Callable[[str, str], str]
+    remove: Callable[[str, str], str]
+
+
+ENTRIES: Mapping[str, Entry] = {
+    "workspace.yaml": Entry(with_workspace_entry, without_workspace_entry),
+    "dg.toml": Entry(with_project, without_project),
+    "deploy/values.yaml": Entry(with_deployment, without_deployment),
+}
+"""The files that name each code location."""
 
 
 def without_limit(text: str, path: Sequence[str], name: str) -> str:

@@ -13,16 +13,10 @@ from tempfile import TemporaryDirectory
 import copier
 
 from scripts.all_or_nothing import write_all
-from scripts.location_entries import with_deployment, with_project, with_workspace_entry
+from scripts.location_entries import ENTRIES
 from scripts.location_name import FOLDER, LocationError, check_name
 
 TEMPLATE = Path("templates") / "location"
-ENTRIES = {
-    "workspace.yaml": with_workspace_entry,
-    "dg.toml": with_project,
-    "deploy/values.yaml": with_deployment,
-}
-"""The files that name each code location, and what adds an entry to their text."""
 
 
 def add_location(root: Path, name: str) -> None:
@@ -36,7 +30,7 @@ def add_location(root: Path, name: str) -> None:
         LocationError: It can't be added; the message says why.
     """
     check_name(root, name)
-    texts = {root / file: add((root / file).read_text(), name) for file, add in ENTRIES.items()}
+    texts = {root / file: entry.add((root / file).read_text(), name) for file, entry in ENTRIES.items()}
     with TemporaryDirectory() as folder:
         project = _render(root, name, Path(folder) / FOLDER / name)
         _lock(root, name, Path(folder))

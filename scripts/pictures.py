@@ -21,7 +21,6 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-import dagster as dg
 from matplotlib import dates, pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -29,12 +28,12 @@ from rich.console import Console
 from rich.text import Text
 
 from demo.fair import RUNS, chart_of, share
-from demo.launches import A, B, launch_of
 from demo.picture import write_picture
+from harness.launches import A, B, launch_of
 from harness.process import free_port, stop_on_signals
 from harness.prometheus import Prometheus
 from harness.system import ROOT, System, trial_config
-from harness.waiting import wait_until
+from harness.waiting import count_ended, wait_until
 
 PICTURES = ROOT / "docs" / "pictures"
 DASHBOARD = ROOT / "deploy" / "monitoring" / "dashboard.json"
@@ -208,13 +207,13 @@ def watched_system(folder: Path) -> Iterator[tuple[System, Prometheus]]:
 
 def wait_for_ended(system: System, run_ids: Sequence[str], number: int) -> None:
     """Wait until so many of some runs have ended."""
-
-    def enough() -> bool:
-        with system.instance() as instance:
-            runs = instance.get_runs(dg.RunsFilter(run_ids=list(run_ids)))
-        return sum(run.is_finished for run in runs) >= number
-
-    wait_until(f"{number} of {len(run_ids)} runs have ended", enough, seconds=1800, every=0.5)
+    with system.instance() as instance:
+        wait_until(
+            f"{number} of {len(run_ids)} runs have ended",
+            lambda: count_ended(instance, run_ids) >= number,
+            seconds=1800,
+            every=0.5,
+        )
 
 
 def main() -> int:

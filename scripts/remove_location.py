@@ -9,14 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from scripts.all_or_nothing import write_all
-from scripts.location_entries import without_deployment, without_limit, without_project, without_workspace_entry
+from scripts.location_entries import ENTRIES, without_limit
 from scripts.location_name import FOLDER, LocationError
 
-ENTRIES = {
-    "workspace.yaml": without_workspace_entry,
-    "dg.toml": without_project,
-    "deploy/values.yaml": without_deployment,
-}
 _OPTION = ("code_location_limits", "locations")
 _VALUES = ("dagsterDaemon", "runCoordinator", "config", "customRunCoordinator", "config", *_OPTION)
 LIMITS = {
@@ -41,8 +36,8 @@ def remove_location(root: Path, name: str) -> None:
     if not name or not (folder / "pyproject.toml").exists():
         raise LocationError(f"{FOLDER} has no code location {name!r}")
     texts = {root / file: (root / file).read_text() for file in ENTRIES.keys() | LIMITS.keys()}
-    for file, remove in ENTRIES.items():
-        texts[root / file] = remove(texts[root / file], name)
+    for file, entry in ENTRIES.items():
+        texts[root / file] = entry.remove(texts[root / file], name)
     for file, path in LIMITS.items():
         texts[root / file] = without_limit(texts[root / file], path, name)
     with TemporaryDirectory(dir=root / FOLDER, prefix=".") as removed:

@@ -7,13 +7,13 @@ from typing import Any
 
 from harness.concurrency import InProgress, violations
 from harness.graphql import Launch
+from harness.launches import launch_of
 from harness.waiting import wait_until
 from tests.e2e.webserver import Webserver
 
 log = logging.getLogger(__name__)
 TAG = "code_location"
 ENDS = {"RUN_SUCCESS": "SUCCESS", "RUN_FAILURE": "FAILURE", "RUN_CANCELED": "CANCELED"}
-_JOBS = {"code-location-a": ("refresh_search_index", "collect"), "code-location-b": ("close_books", "balance")}
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,7 @@ def history(run_id: str, code_location: str, events: Iterable[tuple[str, float]]
 
 def burst(location: str, count: int, seconds: float = 2) -> list[Launch]:
     """Some runs of a sample code location, each of which works some seconds."""
-    job, op = _JOBS[location]
-    return [Launch(location, job, {"ops": {op: {"config": {"seconds": seconds}}}})] * count
+    return [launch_of(location, seconds)] * count
 
 
 def wait_for_end(webserver: Webserver, run_ids: Sequence[str], seconds: float = 300) -> list[dict[str, Any]]:

@@ -4,10 +4,12 @@ It prints the id of each run whose launch was acknowledged, and the reason of ea
 as many as asked for were acknowledged.
 """
 
+import itertools
 import sys
 import time
 
 from harness.graphql import GraphQL, Launch
+from harness.launches import JOBS, launch_of
 
 ACKNOWLEDGED, REFUSED = "acknowledged", "refused"
 _PAUSE_SECONDS = 2.0  # between two launches, so that submitting goes on while something breaks
@@ -15,10 +17,8 @@ _PAUSE_SECONDS = 2.0  # between two launches, so that submitting goes on while s
 
 def launches(number: int, seconds: float) -> list[Launch]:
     """Runs of both code locations in turns; each works for some seconds."""
-    work = {"config": {"seconds": seconds}}
-    index = Launch("code-location-a", "refresh_search_index", {"ops": {"collect": work}})
-    books = Launch("code-location-b", "close_books", {"ops": {"balance": work}})
-    return [(index, books)[turn % 2] for turn in range(number)]
+    turns = itertools.cycle(launch_of(name, seconds) for name in JOBS)
+    return list(itertools.islice(turns, number))
 
 
 def main(url: str, number: str, seconds: str) -> None:

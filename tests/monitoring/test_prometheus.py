@@ -14,6 +14,7 @@ from clt_queued_run_coordinator import live
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from harness.graphql import GraphQLError, Launch
+from harness.launches import launch_of
 from harness.process import Process, free_port, listens
 from harness.prometheus import Prometheus
 from harness.system import System, trial_config
@@ -28,8 +29,7 @@ VARIABLES = {"$code_location": ".*", "$__rate_interval": "30s", "$__range": "1h"
 
 
 def _launch(code_location: str) -> Launch:
-    job, op = {A: ("refresh_search_index", "collect"), B: ("close_books", "balance")}[code_location]
-    return Launch(code_location, job, {"ops": {op: {"config": {"seconds": 0.1}}}})
+    return launch_of(code_location, 0.1)
 
 
 @contextmanager

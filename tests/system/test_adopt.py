@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.adopt import REMOVED, adopt, check_arguments, copy_files, replace_files
+from scripts.adopt import REMOVED, adopt, check_arguments, replace_files
 from scripts.location_name import LocationError
+from scripts.repository import copy_files
 
 ROOT = Path(__file__).parents[2]
 REGISTRY = "registry.acme.example/data"

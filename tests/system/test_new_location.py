@@ -4,37 +4,22 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from shutil import copy2
 from typing import Any
 
 import pytest
 import yaml
 
+from scripts.location_entries import ENTRIES
 from scripts.location_name import FOLDER, LocationError, package_of
-from scripts.new_location import ENTRIES, add_location
+from scripts.new_location import add_location
 from scripts.remove_location import remove_location
+from scripts.repository import copy_files
 
 ROOT = Path(__file__).parents[2]
 
 NAME = "billing-of-a-test"
 PACKAGE = package_of(NAME)
 PROJECT = f"{FOLDER}/{NAME}"
-
-
-def copy_of_the_repository(folder: Path) -> Path:
-    """The files of the repository, without those that git ignores."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    for file in filter(None, listed.stdout.split("\0")):
-        if (ROOT / file).is_file():
-            (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            copy2(ROOT / file, folder / file)
-    return folder
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
@@ -45,7 +30,8 @@ def files_in(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the repository with the new code location."""
-    folder = copy_of_the_repository(tmp_path_factory.mktemp("repository"))
+    folder = tmp_path_factory.mktemp("repository")
+    copy_files(ROOT, folder)
     add_location(folder, NAME)
     for project in (folder / FOLDER).iterdir():  # as `make setup` does
         (project / ".venv").symlink_to(sys.prefix)
@@ -104,7 +90,7 @@ def test_dg_checks_the_workspace_and_lists_the_project(repository: Path) -> None
 
 def test_a_failure_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the packages can't be locked, or a file can't be written, the repository is as it was."""
-    copy_of_the_repository(tmp_path)
+    copy_files(ROOT, tmp_path)
     before = files_in(tmp_path)
 
     (tmp_path / "requirements" / "dev.txt").write_text("no requirement\n")
@@ -129,7 +115,7 @@ def test_a_failure_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_removing_every_sample_leaves_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A company's own code locations can take the place of the samples."""
-    copy_of_the_repository(tmp_path)
+    copy_files(ROOT, tmp_path)
     monkeypatch.setattr("scripts.new_location._lock", lambda *_: None)
     samples = [file.parent.name for file in (tmp_path / FOLDER).glob("*/pyproject.toml")]
     add_location(tmp_path, NAME)
