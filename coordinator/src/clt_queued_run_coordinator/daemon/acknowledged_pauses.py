@@ -12,7 +12,8 @@ from typing import Any
 
 import sqlalchemy as db
 
-from clt_queued_run_coordinator._dagster import DagsterInstance, KeyValueStoreTable
+from clt_queued_run_coordinator._dagster import DagsterInstance
+from clt_queued_run_coordinator.key_value_store import stored_value
 
 KEY = "clt_queued_run_coordinator.pauses_seen"
 
@@ -33,8 +34,7 @@ def read(connection: db.Connection) -> set[str]:
     Args:
         connection: To the instance's run database.
     """
-    query = db.select(KeyValueStoreTable.c.value).where(KeyValueStoreTable.c.key == KEY)
-    text = connection.execute(query).scalar()
+    text = stored_value(connection, KEY)
     try:
         pauses: Any = json.loads(text) if text else []
     except (ValueError, RecursionError):

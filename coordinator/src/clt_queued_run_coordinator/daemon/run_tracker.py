@@ -23,7 +23,6 @@ bypasses the coordinator and ends within one tick.
 import time
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 
 import sqlalchemy as db
@@ -41,8 +40,9 @@ from clt_queued_run_coordinator.daemon import stored_totals
 from clt_queued_run_coordinator.daemon.outcomes import EndedRun, SinceLastTick, StartedRun
 from clt_queued_run_coordinator.daemon.stored_totals import KEY, TrackedRun
 from clt_queued_run_coordinator.daemon.totals import Outcome, Totals
+from clt_queued_run_coordinator.key_value_store import stored_value
 from clt_queued_run_coordinator.queue.queued_run import NO_CODE_LOCATION
-from clt_queued_run_coordinator.queue.rows import in_chunks
+from clt_queued_run_coordinator.queue.rows import in_chunks, utc
 from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
 
 CODE_LOCATIONS_KEPT = 1000
@@ -91,7 +91,7 @@ class RunTracker:
         """
         if self._is_read:
             return
-        self._stored = connection.execute(stored_totals.SELECT).scalar()
+        self._stored = stored_value(connection, KEY)
         stored = stored_totals.parse(self._stored)
         self.breakers = stored_totals.parse_breakers(self._stored)
         self._is_first_tick = stored is None
@@ -241,7 +241,7 @@ def _look_up(instance: DagsterInstance, numbers: Sequence[int]) -> dict[int, _Ro
                 RunsTable.c.end_time,
             ).where(RunsTable.c.id.in_(chunk))
             for number, run_id, status, created, started, ended in connection.execute(query).all():
-                rows[number] = _Row(run_id, status, _seconds(created), started, ended)
+                rows[number] = _Row(run_id, status, utc(created).timestamp(), started, ended)
     return rows
 
 
@@ -256,11 +256,6 @@ def _start_of(record: RunRecord, known: TrackedRun | None, now: float) -> Starte
         record.storage_id,
         run.run_id,
         known.code_location if known else code_location_of(run) or NO_CODE_LOCATION,
-        _seconds(record.create_timestamp),
+        utc(record.create_timestamp).timestamp(),
         (known.offered if known else record.start_time) or now,
     )
-
-
-def _seconds(stored: datetime) -> float:
-    """A moment in seconds since 1970. The storages keep UTC, but without a time zone."""
-    return (stored.replace(tzinfo=timezone.utc) if stored.tzinfo is None else stored).timestamp()

@@ -11,7 +11,8 @@ from typing import Any
 
 import sqlalchemy as db
 
-from clt_queued_run_coordinator._dagster import DagsterInstance, KeyValueStoreTable
+from clt_queued_run_coordinator._dagster import DagsterInstance
+from clt_queued_run_coordinator.key_value_store import stored_value
 from clt_queued_run_coordinator.shares.usage import Usage
 
 KEY = "clt_queued_run_coordinator.daemon"
@@ -36,8 +37,7 @@ def read(connection: db.Connection) -> DaemonState:
     Args:
         connection: To the instance's run database.
     """
-    query = db.select(KeyValueStoreTable.c.value).where(KeyValueStoreTable.c.key == KEY)
-    text = connection.execute(query).scalar()
+    text = stored_value(connection, KEY)
     try:
         data: Any = json.loads(text) if text else {}
     except (ValueError, RecursionError):

@@ -11,13 +11,10 @@ from typing import Any
 
 import sqlalchemy as db
 
-from clt_queued_run_coordinator._dagster import KeyValueStoreTable
 from clt_queued_run_coordinator.daemon.totals import Totals
+from clt_queued_run_coordinator.key_value_store import stored_value
 
 KEY = "clt_queued_run_coordinator.totals"
-
-SELECT = db.select(KeyValueStoreTable.c.value).where(KeyValueStoreTable.c.key == KEY)
-"""Reads the document."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ def read_totals(connection: db.Connection) -> dict[str, Totals]:
     Args:
         connection: To the instance's run database.
     """
-    stored = parse(connection.execute(SELECT).scalar())
+    stored = parse(stored_value(connection, KEY))
     return stored.totals if stored else {}
 
 

@@ -36,7 +36,7 @@ from clt_queued_run_coordinator.queue.counts import Count, Counts
 from clt_queued_run_coordinator.queue.dagster_checks import DagsterChecks, pools_of
 from clt_queued_run_coordinator.queue.front import FrontOfQueue, priority_in
 from clt_queued_run_coordinator.queue.queued_run import NO_CODE_LOCATION, QueuedRun
-from clt_queued_run_coordinator.queue.rows import run_ids
+from clt_queued_run_coordinator.queue.rows import run_ids, utc
 from clt_queued_run_coordinator.shares.job_and_backfill_limits import lane_key
 from clt_queued_run_coordinator.status.queue_state import QueueState
 from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
@@ -184,7 +184,7 @@ def find_runs(instance: DagsterInstance, run_id: str) -> list[StoredRun]:
         StoredRun(
             number=number,
             run=deserialize_value(body, DagsterRun).with_status(DagsterRunStatus(status)),
-            created=created.replace(tzinfo=timezone.utc),
+            created=utc(created),
             started=utc_time(started),
             ended=utc_time(ended),
         )

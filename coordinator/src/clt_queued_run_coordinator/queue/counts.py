@@ -6,7 +6,7 @@ The daemon's tick doesn't use this; see `queued_runs`.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 
 import sqlalchemy as db
 
@@ -21,6 +21,7 @@ from clt_queued_run_coordinator._dagster import (
     deserialize_value,
     run_database,
 )
+from clt_queued_run_coordinator.queue.rows import utc
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, code_location_of
 
 
@@ -163,7 +164,9 @@ def _add(counts: Counts, code_location: str | None, row: db.RowMapping) -> None:
     else:
         count = counts.of(code_location)
         count.queued += runs
-        count.oldest = min(filter(None, (count.oldest, _utc(row["oldest"]))), default=None)
+        oldest = row["oldest"]
+        created = utc(oldest) if isinstance(oldest, datetime) else None
+        count.oldest = min(filter(None, (count.oldest, created)), default=None)
 
 
 def known_code_locations(instance: DagsterInstance) -> set[str]:
@@ -184,10 +187,3 @@ def _known() -> db.Select[tuple[str]]:
     step = db.select(following.scalar_subquery()).select_from(known).where(known.c.name.is_not(None))
     names = known.union_all(step)
     return db.select(names.c.name).where(names.c.name.is_not(None))
-
-
-def _utc(stored: object) -> datetime | None:
-    """A stored moment in UTC. The storages keep UTC, but without a time zone."""
-    if not isinstance(stored, datetime):
-        return None
-    return stored.replace(tzinfo=timezone.utc) if stored.tzinfo is None else stored

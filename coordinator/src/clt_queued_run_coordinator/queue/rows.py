@@ -1,6 +1,7 @@
-"""Reads runs from the run database by the storage's ids, in statements of a bounded size."""
+"""Reads runs from the run database by the storage's ids, in statements of a bounded size, and their times."""
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime, timezone
 from itertools import islice
 from typing import TypeVar
 
@@ -43,3 +44,8 @@ def load_runs(connection: db.Connection, run_ids: Iterable[int]) -> dict[int, Da
             # The status column is authoritative; the body may hold an older status.
             runs[run_id] = deserialize_value(body, DagsterRun).with_status(DagsterRunStatus.QUEUED)
     return runs
+
+
+def utc(stored: datetime) -> datetime:
+    """A stored time in UTC. The storages keep UTC, but without a time zone."""
+    return stored.replace(tzinfo=timezone.utc) if stored.tzinfo is None else stored

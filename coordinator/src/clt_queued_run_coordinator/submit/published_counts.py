@@ -14,7 +14,8 @@ from typing import Any
 
 import sqlalchemy as db
 
-from clt_queued_run_coordinator._dagster import DagsterInstance, KeyValueStoreTable
+from clt_queued_run_coordinator._dagster import DagsterInstance
+from clt_queued_run_coordinator.key_value_store import stored_value
 
 KEY = "clt_queued_run_coordinator.queued"
 
@@ -44,8 +45,7 @@ def read(connection: db.Connection) -> PublishedCounts | None:
     Args:
         connection: To the instance's run database.
     """
-    query = db.select(KeyValueStoreTable.c.value).where(KeyValueStoreTable.c.key == KEY)
-    text = connection.execute(query).scalar()
+    text = stored_value(connection, KEY)
     try:
         data: Any = json.loads(text) if text else None
         newest = datetime.fromisoformat(data["newest"])
