@@ -1,6 +1,6 @@
 """`dagster-clt` with any arguments, and on any dagster.yaml."""
 
-import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -87,9 +87,12 @@ arguments = st.builds(
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A DAGSTER_HOME on SQLite."""
-    return tmp_path_factory.mktemp("home")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A DAGSTER_HOME on SQLite, in the current folder, where no workspace is."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield folder
 
 
 def run(home: Path, *given: str) -> str:
@@ -110,7 +113,6 @@ def test_any_arguments(home: Path, given: list[str]) -> None:
     """They are taken, refused (1) or wrong usage (2); never a traceback."""
     TRIED["arguments of the command line"] += 1
     (home / "dagster.yaml").write_text(yaml.safe_dump(COORDINATOR))
-    os.chdir(home)
     run(home, *given)
 
 
