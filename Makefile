@@ -123,7 +123,9 @@ lint: setup ## Check style, types, Helm values and workflows
 	$(RUN)/mypy
 	for location in $(LOCATIONS); do MYPYPATH=code_locations/$$location/src $(RUN)/mypy code_locations/$$location; done
 	$(RUN)/dagster-clt check --values deploy/values.yaml
-	$(RUN)/dagster-clt check --values deploy/values.yaml --values deploy/test-cluster.yaml
+	for overlay in deploy/test-cluster.yaml $(wildcard deploy/overlays/*/values.yaml); do \
+		$(RUN)/dagster-clt check --values deploy/values.yaml --values $$overlay || exit 1; \
+	done
 	$(RUN)/shellcheck .ci/*
 	$(RUN)/zizmor --quiet --offline .github
 
@@ -135,7 +137,7 @@ lint-workflows: setup ## Check the GitHub workflows with actionlint too (needs G
 .PHONY: test
 # In the order of the folders: the longest files begin before the many short ones in tests/unit.
 test: setup ## Run every test that needs no cluster
-	$(RUN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore tests/e2e --ignore tests/faults --ignore tests/dagsters_own --ignore tests/migration --ignore tests/images
+	$(RUN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore-glob 'tests/e2e*' --ignore tests/overlays --ignore tests/faults --ignore tests/dagsters_own --ignore tests/migration --ignore tests/images
 
 .PHONY: test-coordinator
 test-coordinator: setup ## Run the coordinator's tests with Dagster's own daemon steps; `make test` runs them too
@@ -193,12 +195,22 @@ CHART ?= dagster/dagster
 RELEASE ?= dagster
 NAMESPACE ?= dagster
 VALUES ?= deploy/values.yaml
+# Folders of deploy/overlays: Helm values that go after VALUES, and manifests that must be there before the release.
+OVERLAYS ?=
+DEPLOYED_VALUES = $(addprefix --values ,$(VALUES) $(wildcard $(OVERLAYS:%=deploy/overlays/%/values.yaml)))
 
 .PHONY: deploy
-deploy: setup ## Check the values, then install or upgrade the release (CHART, VALUES, NAMESPACE, RELEASE, HELM_OPTIONS)
-	$(RUN)/dagster-clt check $(addprefix --values ,$(VALUES)) $(if $(wildcard $(CHART)),--chart $(CHART))
-	helm upgrade --install $(RELEASE) $(CHART) --namespace $(NAMESPACE) --create-namespace \
-		$(addprefix --values ,$(VALUES)) --wait --timeout 10m $(HELM_OPTIONS)
+deploy: setup ## Check the values, then install or upgrade the release (CHART, VALUES, OVERLAYS, NAMESPACE, RELEASE, HELM_OPTIONS)
+	@for overlay in $(OVERLAYS); do \
+		test -d deploy/overlays/$$overlay || { echo "there is no overlay $$overlay: see deploy/overlays/README.md" >&2; exit 1; }; \
+	done
+	$(RUN)/dagster-clt check $(DEPLOYED_VALUES) $(if $(wildcard $(CHART)),--chart $(CHART))
+	kubectl get namespace $(NAMESPACE) --output name >/dev/null 2>&1 || kubectl create namespace $(NAMESPACE)
+	for manifests in $(wildcard $(OVERLAYS:%=deploy/overlays/%/manifests)); do \
+		kubectl --namespace $(NAMESPACE) apply --filename $$manifests; \
+	done
+	helm upgrade --install $(RELEASE) $(CHART) --namespace $(NAMESPACE) \
+		$(DEPLOYED_VALUES) --wait --timeout 10m $(HELM_OPTIONS)
 
 .PHONY: release-values
 release-values: setup ## Write the values with the images of REGISTRY and VERSION to dist/values.yaml
@@ -233,7 +245,16 @@ e2e: export VERSION := $(VERSION)
 e2e: export BUILDER := $(BUILDER)
 e2e: export BASE := $(BASE)
 e2e: setup ## Test the images and a deployment on a cluster (KUBECONFIG, CHART, REGISTRY, VERSION)
-	$(RUN)/pytest tests/images tests/e2e --exitfirst --timeout 900 --log-cli-level INFO
+	$(RUN)/pytest tests/images tests/overlays tests/e2e --exitfirst --timeout 900 --log-cli-level INFO
+
+# Each part takes longer than a change should wait for; docs/ has what they showed.
+.PHONY: e2e-overlays
+e2e-overlays: export REGISTRY := $(REGISTRY)
+e2e-overlays: export VERSION := $(VERSION)
+e2e-overlays: export BUILDER := $(BUILDER)
+e2e-overlays: export BASE := $(BASE)
+e2e-overlays: setup ## Try the overlays of deploy/overlays on a cluster (takes what `make e2e` takes)
+	$(RUN)/pytest tests/e2e_overlays --timeout 900 --log-cli-level INFO
 
 .PHONY: clean
 clean: ## Remove the environment, the trial's state and the tools' caches

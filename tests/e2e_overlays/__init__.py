@@ -1,0 +1,1 @@
+"""The overlays of deploy/overlays on a live cluster."""

@@ -1,0 +1,1 @@
+"""What the overlays of deploy/overlays bring to the rendered chart; nothing is installed."""
