@@ -157,6 +157,16 @@ bench-cluster: export VERSION := $(VERSION)
 bench-cluster: setup ## Measure idle slots on a live cluster; takes what `make e2e` takes; ARGS="--rounds 3"
 	@$(RUN)/python -m benchmarks.cluster $(ARGS)
 
+.PHONY: bench-sizing
+bench-sizing: setup ## Measure what each program of a deployment takes, idle and per launch, start and run; ARGS="--seconds 20"
+	@$(RUN)/python -m benchmarks.sizing $(ARGS)
+
+.PHONY: bench-sizing-cluster
+bench-sizing-cluster: export REGISTRY := $(REGISTRY)
+bench-sizing-cluster: export VERSION := $(VERSION)
+bench-sizing-cluster: setup ## Measure launches and starts on a live cluster; takes what `make e2e` takes; ARGS="--cpu 500m 250m"
+	@$(RUN)/python -m benchmarks.cluster_sizing $(ARGS)
+
 # Each needs the machine to itself.
 .PHONY: faults
 faults: setup ## Break one thing at a time under a flood of runs (15 minutes); SEED=N repeats a failure

@@ -66,6 +66,11 @@ class PostgreSQL:
         self.stop(mode)
         self.start()
 
+    @property
+    def pid(self) -> int:
+        """The process id of the running server, the parent of all of its processes."""
+        return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+
     def url(self, database: str) -> str:
         """How SQLAlchemy and Dagster name a database of this server."""
         return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
@@ -76,6 +81,12 @@ class PostgreSQL:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute(statement)
+
+    def size(self, database: str) -> int:
+        """What a database takes on the disk, in bytes."""
+        with closing(psycopg2.connect(self.url("postgres"))) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT pg_database_size(%s)", [database])
+            return int(cursor.fetchone()[0])  # type: ignore[index]
 
     def clone(self, template: str) -> str:
         """Make a database like another one, which nobody is connected to; returns its name."""

@@ -1,0 +1,78 @@
+"""`make deploy`, with stand-ins for the programs that it calls."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STAND_IN = '#!/bin/sh\necho "$(basename "$0") $*" >> "$CALLS"\n'
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A folder with the Makefile, two overlays and programs that only note how they are called."""
+    shutil.copyfile(ROOT / "Makefile", tmp_path / "Makefile")
+    for file in (
+        "requirements/build.txt",
+        "requirements/dev.txt",
+        "coordinator/pyproject.toml",
+        "deploy/overlays/logs/values.yaml",
+        "deploy/overlays/priority/values.yaml",
+        "deploy/overlays/priority/manifests/classes.yaml",
+    ):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    for program in (".venv/bin/dagster-clt", "bin/helm", "bin/kubectl"):
+        (tmp_path / program).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / program).write_text(STAND_IN)
+        (tmp_path / program).chmod(0o755)
+    (tmp_path / ".venv/.made").touch()
+    return tmp_path
+
+
+def deploy(clone: Path, *variables: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """Run it; its answer and the calls that it made."""
+    calls = clone / "calls"
+    answer = subprocess.run(
+        ["make", "deploy", *variables],
+        cwd=clone,
+        env={**os.environ, "PATH": f"{clone}/bin:{os.environ['PATH']}", "CALLS": str(calls), "MAKEFLAGS": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return answer, calls.read_text().splitlines() if calls.exists() else []
+
+
+def test_overlays_are_checked_then_applied_then_installed(clone: Path) -> None:
+    """Their values go after the deployment's, in the order in which they are named; their manifests go first."""
+    answer, calls = deploy(clone, "OVERLAYS=priority logs", "NAMESPACE=here", "CHART=./chart")
+    assert answer.returncode == 0, answer.stderr
+    values = (
+        "--values deploy/values.yaml --values deploy/overlays/priority/values.yaml"
+        " --values deploy/overlays/logs/values.yaml"
+    )
+    assert calls == [
+        f"dagster-clt check {values}",
+        "kubectl get namespace here --output name",
+        "kubectl --namespace here apply --filename deploy/overlays/priority/manifests",
+        f"helm upgrade --install dagster ./chart --namespace here {values} --wait --timeout 10m",
+    ]
+
+
+def test_an_unknown_overlay_changes_nothing(clone: Path) -> None:
+    """Make skips a file that isn't there, so a misspelt overlay would go unnoticed."""
+    answer, calls = deploy(clone, "OVERLAYS=priority log")
+    assert answer.returncode != 0
+    assert "there is no overlay log: see deploy/overlays/README.md" in answer.stderr
+    assert calls == []
+
+
+def test_the_namespace_is_made_where_it_is_missing(clone: Path) -> None:
+    """The manifests need it before Helm would make it."""
+    (clone / "bin/kubectl").write_text(STAND_IN + 'test "$1" != get\n')
+    _, calls = deploy(clone, "NAMESPACE=here")
+    assert "kubectl create namespace here" in calls
