@@ -143,8 +143,8 @@ class Deployment:
             check=False,
         )
 
-    def install(self) -> None:
-        """Make the namespace and the Secret, install the release and wait for its pods."""
+    def prepare(self) -> None:
+        """Make the namespace, and the Secret with the password of the database."""
         self.cluster.kubectl("create", "namespace", self.cluster.namespace)
         self.cluster.kubectl(
             "create",
@@ -153,6 +153,10 @@ class Deployment:
             "dagster-postgresql-secret",
             f"--from-literal=postgresql-password={secrets.token_hex(16)}",
         )
+
+    def install(self) -> None:
+        """Prepare, install the release and wait for its pods."""
+        self.prepare()
         answer = self.upgrade()
         assert answer.returncode == 0, answer.stderr
 

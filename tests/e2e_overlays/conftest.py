@@ -1,0 +1,5 @@
+"""The cluster of the overlays' tests; each file installs a release of its own."""
+
+from tests.e2e.conftest import cluster
+
+__all__ = ["cluster"]

@@ -1,0 +1,7 @@
+# An image of the deployment with dagster-aws, at the version that fits its Dagster.
+ARG IMAGE
+FROM ${IMAGE}
+USER 0:0
+RUN pip --python /opt/venv/bin/python install --no-cache-dir \
+    "dagster-aws==$(/opt/venv/bin/python -c 'from importlib.metadata import version; print(version("dagster-k8s"))')"
+USER 1000:1000
