@@ -257,6 +257,17 @@ e2e: export BASE := $(BASE)
 e2e: setup ## Test the images and a deployment on a cluster (KUBECONFIG, CHART, REGISTRY, VERSION)
 	$(RUN)/pytest tests/images tests/overlays tests/e2e --exitfirst --timeout 900 --log-cli-level INFO
 
+.PHONY: e2e-overlays-images
+e2e-overlays-images: images ## Build the images, and those that `make e2e-overlays` needs besides
+	for image in pgbouncer s3; do \
+		$(BUILDER) build --quiet --file tests/e2e_overlays/$$image.Dockerfile --build-arg BASE=$(BASE) $(BUILD_OPTIONS) \
+			--tag $(REGISTRY)/$$image:$(VERSION) tests/e2e_overlays; \
+	done
+	for image in system $(LOCATIONS); do \
+		$(BUILDER) build --quiet --file tests/e2e_overlays/run-logs.Dockerfile --build-arg IMAGE=$(REGISTRY)/$$image:$(VERSION) \
+			$(BUILD_OPTIONS) --tag $(REGISTRY)/$$image-run-logs:$(VERSION) tests/e2e_overlays; \
+	done
+
 # Each part takes longer than a change should wait for; docs/ has what they showed.
 .PHONY: e2e-overlays
 e2e-overlays: export REGISTRY := $(REGISTRY)

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from benchmarks import (
     burst,
     cold_start,
+    connections,
     explain,
     first_tick,
     history,
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "explain": explain.run,
     "cold_start": cold_start.run,
     "page_size": page_size.run,
+    "connections": connections.run,
 }
 
 

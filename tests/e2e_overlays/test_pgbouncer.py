@@ -1,0 +1,164 @@
+"""A release on a PostgreSQL of its own behind two PgBouncers, and what happens when their pool is too small."""
+
+import logging
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.waiting import wait_until
+from tests.e2e.cluster import Cluster
+from tests.e2e.conftest import ARTIFACTS
+from tests.e2e.deployment import ROOT, Deployment, limits, location_names
+from tests.e2e.runs import burst, held, histories, reached, succeeded, wait_for_end
+from tests.e2e.webserver import Webserver
+
+log = logging.getLogger(__name__)
+OVERLAY = ROOT / "deploy" / "overlays" / "pgbouncer"
+HERE = Path(__file__).parent
+A, B = "code-location-a", "code-location-b"
+WAIT_SECONDS = 5
+
+
+@pytest.fixture(scope="module")
+def deployment(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """The database, the overlay's manifests and the release with its values."""
+    installed = Deployment(cluster, os.environ["CHART"])
+    try:
+        installed.prepare()
+        cluster.kubectl("apply", "--filename", str(HERE / "postgres.yaml"))
+        apply_manifests(installed, tmp_path_factory.mktemp("manifests"))
+        cluster.wait_for_rollouts()
+        answer = installed.upgrade(values_files=[OVERLAY / "values.yaml"])
+        assert answer.returncode == 0, answer.stderr
+        yield installed
+    finally:
+        cluster.keep_logs(ARTIFACTS / "pgbouncer")
+        installed.remove()
+
+
+@pytest.fixture(scope="module")
+def webserver(deployment: Deployment) -> Iterator[Webserver]:
+    """The release's webserver."""
+    client = Webserver(deployment.cluster)
+    yield client
+    client.close()
+
+
+def apply_manifests(deployment: Deployment, folder: Path) -> None:
+    """The overlay's manifests, with the database and the image of the tests."""
+    for file in sorted((OVERLAY / "manifests").glob("*.yaml")):
+        text = file.read_text().replace("db.example.com", "external-db")
+        text = text.replace(
+            "registry.example.com/dagster/pgbouncer:1.0.0", ":".join(deployment.image("pgbouncer"))
+        )
+        (folder / file.name).write_text(text)
+    deployment.cluster.kubectl("apply", "--filename", str(folder))
+
+
+def command(cluster: Cluster, *arguments: str) -> str:
+    """`dagster-clt` in the daemon's pod."""
+    return cluster.kubectl(
+        "exec", "deployment/dagster-daemon", "--container=dagster", "--", "dagster-clt", *arguments
+    )
+
+
+def psql(host: str, statement: str) -> list[str]:
+    """A command of kubectl that asks a PgBouncer or the database itself."""
+    database = "pgbouncer" if statement.startswith("SHOW POOLS") else "dagster"
+    port = 5432 if host == "external-db" else 6432
+    script = f'PGPASSWORD=$POSTGRES_PASSWORD psql -qAt -h {host} -p {port} -U dagster {database} -c "{statement}"'
+    return ["exec", "deployment/external-db", "--", "sh", "-c", script]
+
+
+def pgbouncers(cluster: Cluster) -> list[str]:
+    """The addresses of the PgBouncers."""
+    pods = cluster.items("pods", "app.kubernetes.io/name=pgbouncer")
+    return [pod["status"]["podIP"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+
+
+def test_every_connection_comes_through_the_pool(deployment: Deployment, webserver: Webserver) -> None:
+    """Runs of both code locations succeed within their limits; the database sees PgBouncer alone."""
+    cluster = deployment.cluster
+    run_ids = webserver.launch([launch for name in location_names() for launch in burst(name, 4, seconds=3)])
+    clients = "SELECT DISTINCT host(client_addr) FROM pg_stat_activity WHERE client_addr IS NOT NULL"
+    asking = cluster.kubectl(*psql("external-db", "SELECT host(inet_client_addr())")).strip()
+    seen: set[str] = set()
+
+    def ended() -> bool:
+        seen.update(cluster.kubectl(*psql("external-db", clients)).split())
+        return len(webserver.runs(run_ids, statuses=["SUCCESS"])) == len(run_ids)
+
+    wait_until("the runs have ended", ended, seconds=400, every=1)
+    assert seen <= {asking, *pgbouncers(cluster)}
+    runs = webserver.runs(run_ids)
+    succeeded(runs)
+    found = histories(webserver, runs)
+    held(found, limits(), total=5)
+    reached(found, limits())
+    for address in pgbouncers(cluster):
+        log.info("SHOW POOLS of %s: %s", address, cluster.kubectl(*psql(address, "SHOW POOLS")))
+
+
+def test_a_setting_of_one_client_doesnt_reach_the_next(deployment: Deployment) -> None:
+    """Each webserver sets a statement_timeout on its connections, which the daemon's must not get."""
+    cluster = deployment.cluster
+    for address in pgbouncers(cluster):
+        for _ in range(5):
+            cluster.kubectl(*psql(address, "SET statement_timeout = 15000"))
+            assert cluster.kubectl(*psql(address, "SHOW statement_timeout")).strip() == "0"
+
+
+def test_a_limit_is_changed_live(deployment: Deployment, webserver: Webserver) -> None:
+    """The command line writes and reads through the pool, and `check` finds nothing wrong."""
+    cluster = deployment.cluster
+    command(cluster, "set-limit", B, "1", "--reason", "a test")
+    try:
+        run_ids = webserver.launch(burst(B, 3, seconds=2))
+        runs = wait_for_end(webserver, run_ids)
+        succeeded(runs)
+        held(histories(webserver, runs), {B: 1}, total=5)
+        command(cluster, "check")
+    finally:
+        command(cluster, "clear-limit", B)
+
+
+def test_a_full_pool_gives_errors_and_the_queue_goes_on_after_it(
+    deployment: Deployment, webserver: Webserver, tmp_path: Path
+) -> None:
+    """With its one connection taken, PgBouncer ends the daemon's wait; the daemon lives on and recovers."""
+    cluster = deployment.cluster
+    leave_one_connection(deployment, tmp_path)
+    (daemon,) = cluster.pods("dagster-daemon")
+    run_ids = webserver.launch(burst(A, 2, seconds=1))
+    (address,) = pgbouncers(cluster)
+    taken = subprocess.Popen(
+        ["kubectl", "--namespace", cluster.namespace, *psql(address, "BEGIN; SELECT pg_sleep(60)")]
+    )
+    try:
+        wait_until(
+            "PgBouncer ends a wait",
+            lambda: "query_wait_timeout" in cluster.kubectl("logs", "deployment/pgbouncer", "--tail=-1"),
+            every=1,
+        )
+    finally:
+        taken.wait(120)
+    succeeded(wait_for_end(webserver, run_ids))
+    assert [pod["metadata"]["uid"] for pod in cluster.pods("dagster-daemon")] == [daemon["metadata"]["uid"]]
+
+
+def leave_one_connection(deployment: Deployment, folder: Path) -> None:
+    """One PgBouncer with one connection to the database, for which a client waits a few seconds."""
+    cluster = deployment.cluster
+    apply_manifests(deployment, folder)
+    config = (folder / "config.yaml").read_text()
+    config = config.replace("default_pool_size = 20", "default_pool_size = 1")
+    config = config.replace("query_wait_timeout = 30", f"query_wait_timeout = {WAIT_SECONDS}")
+    (folder / "config.yaml").write_text(config)
+    cluster.kubectl("apply", "--filename", str(folder / "config.yaml"))
+    cluster.kubectl("scale", "deployment/pgbouncer", "--replicas=1")
+    cluster.kubectl("rollout", "restart", "deployment/pgbouncer")
+    cluster.kubectl("rollout", "status", "deployment/pgbouncer", "--timeout=240s")
+    wait_until("one PgBouncer is left", lambda: len(pgbouncers(cluster)) == 1, every=1)
