@@ -169,7 +169,7 @@ def _of_programs(bench: Bench, recorder: Recorder) -> Iterator[Row]:
         yield from recorder.rows(f"webserver, {seconds} s idle", "webserver", wait)
         for pages in (1, 16):
             yield from recorder.rows(
-                f"webserver, {pages} pages for {seconds} s",
+                f"webserver, {pages} page{'s' if pages > 1 else ''} for {seconds} s",
                 "webserver",
                 lambda pages=pages: _poll(system, pages, seconds),  # type: ignore[misc]
             )

@@ -125,6 +125,15 @@ def test_a_limit_is_changed_live(deployment: Deployment, webserver: Webserver) -
         command(cluster, "clear-limit", B)
 
 
+def test_pgbouncer_is_replaced_under_runs(deployment: Deployment, webserver: Webserver) -> None:
+    """A rollout of PgBouncer cuts off no run and no tick."""
+    run_ids = webserver.launch([launch for name in location_names() for launch in burst(name, 4, seconds=4)])
+    wait_until("a run is in progress", lambda: webserver.runs(run_ids, statuses=["STARTED"]), every=1)
+    deployment.cluster.kubectl("rollout", "restart", "deployment/pgbouncer")
+    deployment.cluster.kubectl("rollout", "status", "deployment/pgbouncer", "--timeout=240s")
+    succeeded(wait_for_end(webserver, run_ids))
+
+
 def test_a_full_pool_gives_errors_and_the_queue_goes_on_after_it(
     deployment: Deployment, webserver: Webserver, tmp_path: Path
 ) -> None:
@@ -155,7 +164,7 @@ def leave_one_connection(deployment: Deployment, folder: Path) -> None:
     apply_manifests(deployment, folder)
     config = (folder / "config.yaml").read_text()
     config = config.replace("default_pool_size = 20", "default_pool_size = 1")
-    config = config.replace("query_wait_timeout = 30", f"query_wait_timeout = {WAIT_SECONDS}")
+    config = config.replace("query_wait_timeout = 60", f"query_wait_timeout = {WAIT_SECONDS}")
     (folder / "config.yaml").write_text(config)
     cluster.kubectl("apply", "--filename", str(folder / "config.yaml"))
     cluster.kubectl("scale", "deployment/pgbouncer", "--replicas=1")
