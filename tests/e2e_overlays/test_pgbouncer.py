@@ -75,8 +75,7 @@ def psql(host: str, statement: str) -> list[str]:
 
 def pgbouncers(cluster: Cluster) -> list[str]:
     """The addresses of the PgBouncers."""
-    pods = cluster.items("pods", "app.kubernetes.io/name=pgbouncer")
-    return [pod["status"]["podIP"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    return [pod["status"]["podIP"] for pod in cluster.items("pods", "app.kubernetes.io/name=pgbouncer")]
 
 
 def test_every_connection_comes_through_the_pool(deployment: Deployment, webserver: Webserver) -> None:
@@ -126,11 +125,13 @@ def test_a_limit_is_changed_live(deployment: Deployment, webserver: Webserver) -
 
 
 def test_pgbouncer_is_replaced_under_runs(deployment: Deployment, webserver: Webserver) -> None:
-    """A rollout of PgBouncer cuts off no run and no tick."""
+    """A rollout of PgBouncer cuts off no run, no tick, and no launch after it."""
     run_ids = webserver.launch([launch for name in location_names() for launch in burst(name, 4, seconds=4)])
     wait_until("a run is in progress", lambda: webserver.runs(run_ids, statuses=["STARTED"]), every=1)
     deployment.cluster.kubectl("rollout", "restart", "deployment/pgbouncer")
     deployment.cluster.kubectl("rollout", "status", "deployment/pgbouncer", "--timeout=240s")
+    wait_until("the replaced ones are gone", lambda: len(pgbouncers(deployment.cluster)) == 2, every=1)
+    run_ids += webserver.launch(burst(A, 1, seconds=1))
     succeeded(wait_for_end(webserver, run_ids))
 
 
@@ -164,7 +165,7 @@ def leave_one_connection(deployment: Deployment, folder: Path) -> None:
     apply_manifests(deployment, folder)
     config = (folder / "config.yaml").read_text()
     config = config.replace("default_pool_size = 20", "default_pool_size = 1")
-    config = config.replace("query_wait_timeout = 60", f"query_wait_timeout = {WAIT_SECONDS}")
+    config = config.replace("query_wait_timeout = 120", f"query_wait_timeout = {WAIT_SECONDS}")
     (folder / "config.yaml").write_text(config)
     cluster.kubectl("apply", "--filename", str(folder / "config.yaml"))
     cluster.kubectl("scale", "deployment/pgbouncer", "--replicas=1")

@@ -2,9 +2,9 @@
 
 import logging
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -27,6 +27,14 @@ query($id: ID!) {
   logsForRun(runId: $id) {
     ... on Error { message }
     ... on EventConnection { events { ... on LogsCapturedEvent { fileKey } } }
+  }
+}
+"""
+MESSAGES = """
+query($id: ID!) {
+  logsForRun(runId: $id) {
+    ... on Error { message }
+    ... on EventConnection { events { ... on MessageEvent { message } } }
   }
 }
 """
@@ -68,17 +76,14 @@ def webserver(deployment: Deployment) -> Iterator[Webserver]:
     client.close()
 
 
-def upgrade(deployment: Deployment, endpoint: str = "http://s3:9000") -> Any:
+def upgrade(deployment: Deployment) -> subprocess.CompletedProcess[str]:
     """The release with the overlay, and with a job that prints in B."""
     names = {"daemon": "system", "webserver": "system"} | {name: name for name in location_names()}
+    arguments = "dagster-user-deployments.deployments[1].dagsterApiGrpcArgs"
     return deployment.upgrade(
         images={component: f"{image}-run-logs" for component, image in names.items()},
         values_files=[OVERLAY / "values.yaml"],
-        settings={
-            ENDPOINT: endpoint,
-            "dagster-user-deployments.deployments[1].dagsterApiGrpcArgs[1]": "printing",
-            "dagster-user-deployments.deployments[1].dagsterApiGrpcArgs[0]": "--module-name",
-        },
+        settings={ENDPOINT: "http://s3:9000", f"{arguments}[0]": "--module-name", f"{arguments}[1]": "printing"},
     )
 
 
@@ -125,7 +130,19 @@ def test_it_is_shown_while_the_run_goes_on(webserver: Webserver) -> None:
 
 
 def test_a_bucket_that_is_away_fails_no_run(deployment: Deployment, webserver: Webserver) -> None:
-    """The run succeeds, its event log says that the logs were lost, and the next run's are kept again."""
+    """The run succeeds and its event log says that the logs were lost; the next run's are kept again."""
     deployment.cluster.kubectl("scale", "deployment/s3", "--replicas=0")
+    wait_until("the server is gone", lambda: not deployment.cluster.items("pods", "app=s3"), every=1)
     run_ids = webserver.launch([announcement(), *burst(A, 1, seconds=1)])
     succeeded(wait_for_end(webserver, run_ids, seconds=600))
+    for run_id in run_ids:
+        events = webserver.ask(MESSAGES, id=run_id)["events"]
+        assert any(
+            "Exception while cleaning up compute log capture" in event.get("message", "") for event in events
+        )
+    deployment.cluster.kubectl("scale", "deployment/s3", "--replicas=1")
+    deployment.cluster.wait_for_rollouts()
+    s3(deployment, f"create_bucket(Bucket='{BUCKET}')")
+    (run_id,) = webserver.launch([announcement()])
+    succeeded(wait_for_end(webserver, [run_id]))
+    assert "this came last" in captured(webserver, run_id)["stdout"]
