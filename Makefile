@@ -277,6 +277,31 @@ e2e-overlays: export BASE := $(BASE)
 e2e-overlays: setup ## Try the overlays of deploy/overlays on a cluster (takes what `make e2e` takes)
 	$(RUN)/pytest tests/e2e_overlays --timeout 900 --log-cli-level INFO
 
+# The images with an older Dagster, tagged VERSION-dagster-DAGSTER, that `make e2e-upgrade` begins with.
+DAGSTER ?= 1.12.19
+
+.PHONY: e2e-upgrade-images
+e2e-upgrade-images: export DAGSTER := $(DAGSTER)
+e2e-upgrade-images: export REGISTRY := $(REGISTRY)
+e2e-upgrade-images: export VERSION := $(VERSION)
+e2e-upgrade-images: export BUILDER := $(BUILDER)
+e2e-upgrade-images: export BASE := $(BASE)
+e2e-upgrade-images: setup ## Build the images with another Dagster too, for `make e2e-upgrade`: DAGSTER=1.12.19
+	tests/e2e_upgrade/build-images
+
+.PHONY: e2e-upgrade
+e2e-upgrade: export DAGSTER := $(DAGSTER)
+e2e-upgrade: export REGISTRY := $(REGISTRY)
+e2e-upgrade: export VERSION := $(VERSION)
+e2e-upgrade: setup ## Upgrade a release from DAGSTER=1.12.19 to the locked one and back, under load
+	$(RUN)/pytest tests/e2e_upgrade --timeout 1200 --log-cli-level INFO
+
+.PHONY: e2e-restore
+e2e-restore: export REGISTRY := $(REGISTRY)
+e2e-restore: export VERSION := $(VERSION)
+e2e-restore: setup ## Back up a deployment's database under load and restore it (takes what `make e2e` takes)
+	$(RUN)/pytest tests/e2e_restore --timeout 1200 --log-cli-level INFO
+
 .PHONY: clean
 clean: ## Remove the environment, the trial's state and the tools' caches
 	find code_locations -maxdepth 2 -name .venv -type l -delete

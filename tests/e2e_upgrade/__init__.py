@@ -1,0 +1,1 @@
+"""Upgrades of Dagster and of this package, under load on a live cluster."""
