@@ -302,6 +302,23 @@ e2e-restore: export VERSION := $(VERSION)
 e2e-restore: setup ## Back up a deployment's database under load and restore it (takes what `make e2e` takes)
 	$(RUN)/pytest tests/e2e_restore --timeout 1200 --log-cli-level INFO
 
+# The same images under a second tag, to which a rollout upgrades.
+.PHONY: e2e-rollout-images
+e2e-rollout-images: images ## Build the images, and give them a second tag VERSION-next for a rollout
+	for image in $(IMAGES); do $(BUILDER) tag $(REGISTRY)/$$image:$(VERSION) $(REGISTRY)/$$image:$(VERSION)-next; done
+
+.PHONY: e2e-rollout
+e2e-rollout: export REGISTRY := $(REGISTRY)
+e2e-rollout: export VERSION := $(VERSION)
+e2e-rollout: setup ## Upgrade a release under load on a cluster (takes what `make e2e` takes, and NEXT_VERSION)
+	$(RUN)/pytest tests/e2e_rollout --timeout 900 --log-cli-level INFO
+
+.PHONY: bench-rollout
+bench-rollout: export REGISTRY := $(REGISTRY)
+bench-rollout: export VERSION := $(VERSION)
+bench-rollout: setup ## Measure an upgrade on a live cluster second by second; ARGS="--output rollout.json"
+	@$(RUN)/python -m benchmarks.rollout $(ARGS)
+
 .PHONY: clean
 clean: ## Remove the environment, the trial's state and the tools' caches
 	find code_locations -maxdepth 2 -name .venv -type l -delete

@@ -64,7 +64,6 @@ def install(deployment: Deployment, name: str, values: Mapping[str, Any]) -> Non
         file.write_text(yaml.safe_dump(dict(values)))
         answer = deployment.upgrade(stock_coordinator=name != OURS, values_files=[file])
     assert answer.returncode == 0, answer.stderr
-    deployment.restart_webserver()
 
 
 def mean_idle_seconds(webserver: Webserver) -> float:

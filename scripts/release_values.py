@@ -22,12 +22,12 @@ USER_DEPLOYMENTS = "dagster-user-deployments"
 def with_images(values: Values, registry: str, tag: str) -> Values:
     """Values whose images are those of one registry and tag; their names and everything else stay."""
     values = copy.deepcopy(values)
-    daemon = values["dagsterDaemon"]
-    images = [daemon["image"], values["dagsterWebserver"]["image"]]
+    daemon, webserver = values["dagsterDaemon"], values["dagsterWebserver"]
+    images = [daemon["image"], webserver["image"]]
     images += [deployment["image"] for deployment in values[USER_DEPLOYMENTS]["deployments"]]
     for image in images:
         image.update(repository=f"{registry}/{_name(image['repository'])}", tag=tag)
-    for container in daemon.get("extraContainers", []):
+    for container in [*daemon.get("extraContainers", []), *webserver.get("extraContainers", [])]:
         if _name(container["image"]) == _name(daemon["image"]["repository"]):
             container["image"] = f"{daemon['image']['repository']}:{tag}"
     return values

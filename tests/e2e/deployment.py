@@ -106,6 +106,7 @@ class Deployment:
             repository, tag = self.image(images.get(component, "system"))
             key = f"dagster{component.capitalize()}.image"
             values |= {f"{key}.repository": repository, f"{key}.tag": tag}
+        values["dagsterWebserver.extraContainers[0].image"] = ":".join(self.image("system"))
         if not stock_coordinator:
             values["dagsterDaemon.extraContainers[0].image"] = ":".join(self.image("system"))
         values |= settings or {}
@@ -123,16 +124,6 @@ class Deployment:
             f"--timeout={timeout}s",
             *(["--wait"] if wait else []),
         )
-
-    def restart_webserver(self) -> None:
-        """Let the webserver load its code locations anew.
-
-        One that started while a code server was being replaced may have read the image of the old one, and
-        begins to watch for changes only after it has loaded: it would launch runs with that image for ever.
-        """
-        name = f"deployment/{RELEASE}-dagster-webserver"
-        self.cluster.kubectl("rollout", "restart", name)
-        self.cluster.kubectl("rollout", "status", name, "--timeout=240s")
 
     def helm(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Helm in the namespace."""

@@ -43,7 +43,7 @@ def test_two_steps_from_the_stock_coordinator(deployment: Deployment, webserver:
     log.info("first step: images that hold the package, the stock coordinator as before")
     answer = deployment.upgrade(stock_coordinator=True)
     assert answer.returncode == 0, answer.stderr
-    deployment.restart_webserver()
+    webserver.wait_for_images({name: ":".join(deployment.image(name)) for name in location_names()})
     log.info("letting the runs that were queued with the old images drain")
     succeeded(wait_for_end(webserver, old))
 

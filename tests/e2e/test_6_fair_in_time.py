@@ -36,7 +36,6 @@ def late_code_location(deployment: Deployment, tmp_path: Path) -> None:
     log.info("deploying a third code location, with %d slots for all three", SLOTS)
     answer = deployment.upgrade(values_files=[file])
     assert answer.returncode == 0, answer.stderr
-    deployment.restart_webserver()
 
 
 @pytest.mark.usefixtures("late_code_location")

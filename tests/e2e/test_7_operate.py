@@ -30,7 +30,6 @@ def as_first_installed(deployment: Deployment, webserver: Webserver) -> None:
     """The values as they are, whatever the tests before have left; nothing queued."""
     answer = deployment.upgrade()
     assert answer.returncode == 0, answer.stderr
-    deployment.restart_webserver()
     wait_until("nothing is queued or in progress", lambda: not unfinished(webserver), seconds=300, every=3)
 
 

@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import requests
@@ -21,6 +21,14 @@ query($id: ID!, $after: String) {
   logsForRun(runId: $id, afterCursor: $after) {
     ... on Error { message }
     ... on EventConnection { cursor hasMore events { ... on MessageEvent { timestamp eventType } } }
+  }
+}
+"""
+_IMAGES = """
+{
+  workspaceOrError {
+    ... on Error { message }
+    ... on Workspace { locationEntries { name displayMetadata { key value } } }
   }
 }
 """
@@ -109,6 +117,21 @@ class Webserver:
     def load_statuses(self) -> dict[str, str]:
         """How far each code location is loaded; see `GraphQL.load_statuses`."""
         return self._graphql().load_statuses()
+
+    def wait_for_images(self, images: Mapping[str, str]) -> None:
+        """Wait until the webserver gives these images to the runs that it launches, by code location."""
+
+        def given() -> bool:
+            entries = self.ask(_IMAGES)["locationEntries"]
+            found = {
+                entry["name"]: pair["value"]
+                for entry in entries
+                for pair in entry["displayMetadata"]
+                if pair["key"] == "image"
+            }
+            return found == images
+
+        wait_until(f"runs get the images {', '.join(images.values())}", given, every=1)
 
     def runs(self, run_ids: Sequence[str] | None = None, **run_filter: Any) -> list[dict[str, Any]]:
         """The runs that a filter finds, the newest first, with their tags as a dict."""

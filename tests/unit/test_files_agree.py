@@ -82,12 +82,12 @@ def test_the_total_is_in_one_place() -> None:
 
 
 def test_every_image_has_the_same_registry_and_tag() -> None:
-    """Daemon, webserver, metrics and code servers are built together."""
-    daemon = values()["dagsterDaemon"]
-    system = daemon["image"]
-    assert system == values()["dagsterWebserver"]["image"]
-    assert [container["image"] for container in daemon["extraContainers"]] == [
-        f"{system['repository']}:{system['tag']}"
-    ]
+    """Daemon, webserver, the containers beside them and the code servers are built together."""
+    system = values()["dagsterDaemon"]["image"]
+    for component in (values()["dagsterDaemon"], values()["dagsterWebserver"]):
+        assert component["image"] == system
+        assert [container["image"] for container in component["extraContainers"]] == [
+            f"{system['repository']}:{system['tag']}"
+        ]
     for image in [deployment["image"] for deployment in deployments()]:
         assert image["repository"].rsplit("/", 1)[0] == system["repository"].rsplit("/", 1)[0]

@@ -20,6 +20,7 @@ COMMANDS = {
     "pause": ("pause", "Stop dequeuing runs of LOCATION; runs in progress go on."),
     "prioritize": ("prioritize", "Set the priority of queued runs; higher priorities are dequeued first."),
     "probe": ("probe", "Check that the instance's run coordinator can be loaded; for startup probes."),
+    "reload": ("reload", "Have the webserver read its code locations anew, as Reload does in the UI."),
     "resume": ("pause", "Resume LOCATION: end its pause and close its circuit breaker."),
     "set-limit": ("limit", "Let at most LIMIT runs of LOCATION be in progress at once; 0 starts none."),
     "status": ("status", "Show each code location's runs and limit, and what it is waiting for."),

@@ -1,0 +1,1 @@
+"""A `helm upgrade` under load, second by second."""
