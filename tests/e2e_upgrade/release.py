@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import datetime
 from typing import Any
 
@@ -104,7 +105,7 @@ def upgrade(deployment: Deployment, tag: str, settings: Mapping[str, str] | None
     log.info(
         "upgraded to %s; %.0f s without a ready daemon", tag, without_daemon(deployment.cluster, before, after)
     )
-    deployment.restart_webserver()
+    wait_for_images(deployment)
 
 
 def roll_back(deployment: Deployment, revision: int) -> None:
@@ -114,7 +115,19 @@ def roll_back(deployment: Deployment, revision: int) -> None:
     assert answer.returncode == 0, answer.stderr
     after = daemon(deployment.cluster)
     log.info("rolled back; %.0f s without a ready daemon", without_daemon(deployment.cluster, before, after))
-    deployment.restart_webserver()
+    wait_for_images(deployment)
+
+
+def wait_for_images(deployment: Deployment) -> None:
+    """Wait until the webserver gives new runs the images that the code servers have now."""
+    images = {
+        name: pod["spec"]["containers"][0]["image"]
+        for name in (A, B)
+        for pod in deployment.cluster.pods(name)
+        if is_ready(pod)
+    }
+    with closing(Webserver(deployment.cluster)) as webserver:
+        webserver.wait_for_images(images)
 
 
 def revision(deployment: Deployment) -> int:
