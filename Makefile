@@ -137,7 +137,7 @@ lint-workflows: setup ## Check the GitHub workflows with actionlint too (needs G
 .PHONY: test
 # In the order of the folders: the longest files begin before the many short ones in tests/unit.
 test: setup ## Run every test that needs no cluster
-	$(RUN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore-glob 'tests/e2e*' --ignore tests/overlays --ignore tests/faults --ignore tests/dagsters_own --ignore tests/migration --ignore tests/images
+	$(RUN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore-glob 'tests/e2e*' --ignore tests/overlays --ignore tests/compose --ignore tests/faults --ignore tests/dagsters_own --ignore tests/migration --ignore tests/images
 
 .PHONY: test-coordinator
 test-coordinator: setup ## Run the coordinator's tests with Dagster's own daemon steps; `make test` runs them too
@@ -199,6 +199,29 @@ images: ## Build the images (IMAGES, VERSION, REGISTRY, BASE, BUILDER, BUILD_OPT
 .PHONY: push
 push: ## Push the images to REGISTRY (IMAGES, VERSION)
 	for image in $(IMAGES); do $(BUILDER) push $(REGISTRY)/$$image:$(VERSION); done
+
+# Podman or docker, whichever builds the images. .env holds the secret and the images' names, and is not in git.
+COMPOSE ?= $(if $(findstring podman,$(BUILDER)),$(CURDIR)/$(RUN)/podman-compose,docker compose)
+
+.PHONY: compose-up
+compose-up: setup images ## Run Dagster on this machine in containers, without Kubernetes (REGISTRY, VERSION, COMPOSE)
+	@touch .env && chmod 600 .env
+	@grep -q '^POSTGRES_PASSWORD=.' .env || echo "POSTGRES_PASSWORD=$$(od -An -N16 -tx1 /dev/urandom | tr -d ' ')" >> .env
+	@sed -i.before -e '/^REGISTRY=/d' -e '/^VERSION=/d' .env && rm .env.before
+	@printf 'REGISTRY=%s\nVERSION=%s\n' '$(REGISTRY)' '$(VERSION)' >> .env
+	$(COMPOSE) up --detach
+	@echo "Dagster will be at http://127.0.0.1:$$(sed -n 's/^PORT=//p' .env | grep . || echo 3000) in about half a minute."
+
+.PHONY: compose-down
+compose-down: setup ## Stop what `make compose-up` started; the database and the results stay
+	$(COMPOSE) down
+
+.PHONY: compose-test
+compose-test: export REGISTRY := $(REGISTRY)
+compose-test: export VERSION := $(VERSION)
+compose-test: export COMPOSE := $(COMPOSE)
+compose-test: setup images ## Test compose.yaml with podman or docker
+	$(RUN)/pytest tests/compose --exitfirst --timeout 900 --log-cli-level INFO
 
 # CHART is a folder, a .tgz archive, or a name such as dagster/dagster from a repository added to Helm.
 CHART ?= dagster/dagster

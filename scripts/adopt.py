@@ -49,6 +49,7 @@ REMOVED = (
     "tests/README.md",
     "tests/artifacts.py",
     "tests/benchmarks",
+    "tests/compose",
     "tests/e2e*",
     "tests/faults",
     "tests/fuzz/strategies.py",
@@ -75,6 +76,9 @@ TARGETS = (
     "adopt",
     "bench",
     "bench-cluster",
+    "bench-sizing",
+    "bench-sizing-cluster",
+    "compose-test",
     "demo",
     "demo-fair",
     "e2e",
@@ -99,7 +103,7 @@ COORDINATORS_TESTS = "tests/in_process"
 """They take minutes, so `make test-coordinator` and `make versions` run them, and `make test` doesn't."""
 
 RENDERED = {"README.md": "README.md.jinja", "docs/index.md": "index.md.jinja"}
-EXAMPLES = ("deploy/*.yaml", "dagster.yaml", ".github/workflows/*.yml")
+EXAMPLES = ("deploy/*.yaml", "deploy/compose/*.yaml", "compose.yaml", "dagster.yaml", ".github/workflows/*.yml")
 """Files whose comments name the sample code locations."""
 
 

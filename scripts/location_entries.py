@@ -78,6 +78,37 @@ def without_deployment(text: str, name: str) -> str:
     return after
 
 
+def with_code_server(text: str, name: str) -> str:
+    """compose.yaml with one more code server."""
+    image = f"${{REGISTRY:-localhost}}/{name}:${{VERSION:?run make compose-up}}"
+    arguments = (
+        f'[dagster, api, grpc, --host, 0.0.0.0, --port, "3030", --module-name, {package_of(name)}.definitions]'
+    )
+    entry = f"""\
+        {name}:
+          <<: *{_SHARED}
+          image: {image}
+          command: {arguments}
+        """
+    return _with_entry(text, ("services",), dedent(entry))
+
+
+def without_code_server(text: str, name: str) -> str:
+    """compose.yaml without a code server."""
+    return _without_entry(text, ("services",), name.__eq__)
+
+
+def with_grpc_server(text: str, name: str) -> str:
+    """deploy/compose/workspace.yaml with one more code location."""
+    entry = f"""\
+        - grpc_server:
+            location_name: {name}
+            host: {name}
+            port: 3030
+        """
+    return _with_entry(text, ("load_from",), dedent(entry))
+
+
 class Entry(NamedTuple):
     """What a file has for each code location.
 
@@ -94,6 +125,8 @@ ENTRIES: Mapping[str, Entry] = {
     "workspace.yaml": Entry(with_workspace_entry, without_workspace_entry),
     "dg.toml": Entry(with_project, without_project),
     "deploy/values.yaml": Entry(with_deployment, without_deployment),
+    "deploy/compose/workspace.yaml": Entry(with_grpc_server, without_workspace_entry),
+    "compose.yaml": Entry(with_code_server, without_code_server),
 }
 """The files that name each code location."""
 

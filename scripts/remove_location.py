@@ -16,6 +16,7 @@ _OPTION = ("code_location_limits", "locations")
 _VALUES = ("dagsterDaemon", "runCoordinator", "config", "customRunCoordinator", "config", *_OPTION)
 LIMITS = {
     "dagster.yaml": ("run_coordinator", "config", *_OPTION),
+    "deploy/compose/dagster.yaml": ("run_coordinator", "config", *_OPTION),
     "deploy/values.yaml": _VALUES,
     "deploy/test-cluster.yaml": _VALUES,
 }

@@ -1,0 +1,1 @@
+"""compose.yaml in real containers, with podman or docker."""
