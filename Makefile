@@ -230,6 +230,8 @@ NAMESPACE ?= dagster
 VALUES ?= deploy/values.yaml
 # Folders of deploy/overlays: Helm values that go after VALUES, and manifests that must be there before the release.
 OVERLAYS ?=
+# A program that Helm pipes the release through; Helm takes one.
+POST_RENDERER = $(firstword $(wildcard $(OVERLAYS:%=deploy/overlays/%/post-renderer)))
 DEPLOYED_VALUES = $(addprefix --values ,$(VALUES) $(wildcard $(OVERLAYS:%=deploy/overlays/%/values.yaml)))
 
 .PHONY: deploy
@@ -243,7 +245,7 @@ deploy: setup ## Check the values, then install or upgrade the release (CHART, V
 		kubectl --namespace $(NAMESPACE) apply --filename $$manifests; \
 	done
 	helm upgrade --install $(RELEASE) $(CHART) --namespace $(NAMESPACE) \
-		$(DEPLOYED_VALUES) --wait --timeout 10m $(HELM_OPTIONS)
+		$(DEPLOYED_VALUES) $(addprefix --post-renderer ./,$(POST_RENDERER)) --wait --timeout 10m $(HELM_OPTIONS)
 
 .PHONY: release-values
 release-values: setup ## Write the values with the images of REGISTRY and VERSION to dist/values.yaml

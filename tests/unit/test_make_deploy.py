@@ -22,6 +22,7 @@ def clone(tmp_path: Path) -> Path:
         "deploy/overlays/logs/values.yaml",
         "deploy/overlays/priority/values.yaml",
         "deploy/overlays/priority/manifests/classes.yaml",
+        "deploy/overlays/system-priority/post-renderer",
     ):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
@@ -69,6 +70,12 @@ def test_an_unknown_overlay_changes_nothing(clone: Path) -> None:
     assert answer.returncode != 0
     assert "there is no overlay log: see deploy/overlays/README.md" in answer.stderr
     assert calls == []
+
+
+def test_a_post_renderer_is_handed_to_helm(clone: Path) -> None:
+    """By its path from here; Helm looks a bare name up in the PATH."""
+    _, calls = deploy(clone, "OVERLAYS=priority system-priority")
+    assert "--post-renderer ./deploy/overlays/system-priority/post-renderer --wait" in calls[-1]
 
 
 def test_the_namespace_is_made_where_it_is_missing(clone: Path) -> None:
