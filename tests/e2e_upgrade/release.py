@@ -46,10 +46,10 @@ def new_tag() -> str:
 
 def schema(cluster: Cluster) -> str:
     """The schema's revision, as the database has it."""
-    query = "SELECT version_num FROM alembic_version"
-    return cluster.kubectl(
-        "exec", "dagster-postgresql-0", "--", "psql", "--username=dagster", "-tAc", query
-    ).strip()
+    query = (
+        'PGPASSWORD=$POSTGRES_PASSWORD psql -h localhost -U dagster -tAc "SELECT version_num FROM alembic_version"'
+    )
+    return cluster.kubectl("exec", "dagster-postgresql-0", "--", "sh", "-c", query).strip()
 
 
 def newest_schema(cluster: Cluster) -> str:

@@ -1,0 +1,1 @@
+"""A backup of a deployment's database, restored in another place."""
