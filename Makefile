@@ -126,7 +126,7 @@ lint: setup ## Check style, types, Helm values and workflows
 	for overlay in deploy/test-cluster.yaml $(wildcard deploy/overlays/*/values.yaml); do \
 		$(RUN)/dagster-clt check --values deploy/values.yaml --values $$overlay || exit 1; \
 	done
-	$(RUN)/shellcheck .ci/*
+	$(RUN)/shellcheck .ci/* $(wildcard deploy/overlays/*/post-renderer deploy/overlays/*/after-helm)
 	$(RUN)/zizmor --quiet --offline .github
 
 # actionlint is a Go program; Go's module proxy has its checksum.
@@ -246,6 +246,7 @@ deploy: setup ## Check the values, then install or upgrade the release (CHART, V
 	done
 	helm upgrade --install $(RELEASE) $(CHART) --namespace $(NAMESPACE) \
 		$(DEPLOYED_VALUES) $(addprefix --post-renderer ./,$(POST_RENDERER)) --wait --timeout 10m $(HELM_OPTIONS)
+	for program in $(wildcard $(OVERLAYS:%=deploy/overlays/%/after-helm)); do $$program $(NAMESPACE); done
 
 .PHONY: release-values
 release-values: setup ## Write the values with the images of REGISTRY and VERSION to dist/values.yaml

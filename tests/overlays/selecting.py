@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dagster_k8s.job import get_common_labels
+from dagster_k8s.utils import get_common_labels
 
-RUN: dict[str, str] = {**get_common_labels(), "app.kubernetes.io/component": "run_worker"}
+RUN: dict[str, str] = {
+    **get_common_labels(),  # type: ignore[no-untyped-call]
+    "app.kubernetes.io/component": "run_worker",
+}
 """The labels that Dagster gives to the pod of a run, whatever the release is called."""
 
 

@@ -54,7 +54,7 @@ def test_the_replicas_have_the_service_and_the_budget_in_common() -> None:
 def test_a_webserver_uses_no_connection_that_a_rollout_has_cut() -> None:
     """It replaces those that are older than the time between the last new client and the cut."""
     webserver = one(rendered(OVERLAY), "Deployment", "dagster-dagster-webserver")
-    (container,) = webserver["spec"]["template"]["spec"]["containers"]
+    container, *_ = webserver["spec"]["template"]["spec"]["containers"]
     command = " ".join(container["command"])
     assert "--db-pool-recycle 3" in command
     deployment = one(manifests_of(OVERLAY), "Deployment", "pgbouncer")["spec"]

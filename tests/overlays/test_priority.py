@@ -29,9 +29,7 @@ def test_runs_have_the_class() -> None:
     instance = yaml.safe_load(one(rendered("priority"), "ConfigMap", "dagster-instance")["data"]["dagster.yaml"])
     pod = instance["run_launcher"]["config"]["run_k8s_config"]["pod_spec_config"]
     assert pod["priorityClassName"] in classes()
-    assert (
-        pod["securityContext"]["runAsNonRoot"] is True
-    )  # what deploy/values.yaml has beside it is still there
+    assert pod["securityContext"]["runAsNonRoot"] is True  # what deploy/values.yaml has beside it is still there
 
 
 def test_runs_are_below_pods_without_a_class_and_worth_a_node() -> None:

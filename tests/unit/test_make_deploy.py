@@ -26,7 +26,7 @@ def clone(tmp_path: Path) -> Path:
     ):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
-    for program in (".venv/bin/dagster-clt", "bin/helm", "bin/kubectl"):
+    for program in (".venv/bin/dagster-clt", "bin/helm", "bin/kubectl", "deploy/overlays/teams/after-helm"):
         (tmp_path / program).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / program).write_text(STAND_IN)
         (tmp_path / program).chmod(0o755)
@@ -76,6 +76,13 @@ def test_a_post_renderer_is_handed_to_helm(clone: Path) -> None:
     """By its path from here; Helm looks a bare name up in the PATH."""
     _, calls = deploy(clone, "OVERLAYS=priority system-priority")
     assert "--post-renderer ./deploy/overlays/system-priority/post-renderer --wait" in calls[-1]
+
+
+def test_what_follows_the_release_is_told_the_namespace(clone: Path) -> None:
+    """An overlay may have a program that is to run when Helm is done."""
+    _, calls = deploy(clone, "OVERLAYS=teams", "NAMESPACE=here")
+    assert calls[-2].startswith("helm upgrade")
+    assert calls[-1] == "after-helm here"
 
 
 def test_the_namespace_is_made_where_it_is_missing(clone: Path) -> None:
