@@ -312,8 +312,10 @@ e2e-upgrade-images: export REGISTRY := $(REGISTRY)
 e2e-upgrade-images: export VERSION := $(VERSION)
 e2e-upgrade-images: export BUILDER := $(BUILDER)
 e2e-upgrade-images: export BASE := $(BASE)
-e2e-upgrade-images: setup ## Build the images with another Dagster too, for `make e2e-upgrade`: DAGSTER=1.12.19
+e2e-upgrade-images: export IMAGES := $(IMAGES)
+e2e-upgrade-images: images ## Build the images, also with another Dagster and an older package, for `make e2e-upgrade`
 	tests/e2e_upgrade/build-images
+	tests/e2e_upgrade/build-package-images
 
 .PHONY: e2e-upgrade
 e2e-upgrade: export DAGSTER := $(DAGSTER)
