@@ -244,6 +244,7 @@ deploy: setup ## Check the values, then install or upgrade the release (CHART, V
 	for manifests in $(wildcard $(OVERLAYS:%=deploy/overlays/%/manifests)); do \
 		kubectl --namespace $(NAMESPACE) apply --filename $$manifests; \
 	done
+	for manifests in $(wildcard $(OVERLAYS:%=deploy/overlays/%/namespaces)); do kubectl apply --filename $$manifests; done
 	helm upgrade --install $(RELEASE) $(CHART) --namespace $(NAMESPACE) \
 		$(DEPLOYED_VALUES) $(addprefix --post-renderer ./,$(POST_RENDERER)) --wait --timeout 10m $(HELM_OPTIONS)
 	for program in $(wildcard $(OVERLAYS:%=deploy/overlays/%/after-helm)); do $$program $(NAMESPACE); done

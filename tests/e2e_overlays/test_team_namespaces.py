@@ -51,19 +51,18 @@ def deployment(
 ) -> Iterator[Deployment]:
     """The release with both overlays, in namespaces of the tests."""
     installed = Deployment(cluster, os.environ["CHART"])
-    folder = tmp_path_factory.mktemp("manifests")
-    for overlay in ("least-rights", "team-namespaces"):
-        for file in (OVERLAYS / overlay / "manifests").glob("*.yaml"):
-            text = file.read_text().replace("dagster-team-", f"{cluster.namespace}-team-")
-            text = text.replace("namespace: dagster\n", f"namespace: {cluster.namespace}\n")
-            (folder / f"{overlay}-{file.name}").write_text(text)
+    folder = tmp_path_factory.mktemp("namespaces")
+    for file in (OVERLAYS / "team-namespaces" / "namespaces").glob("*.yaml"):
+        text = file.read_text().replace("dagster-team-", f"{cluster.namespace}-team-")
+        (folder / file.name).write_text(text.replace("namespace: dagster\n", f"namespace: {cluster.namespace}\n"))
     settings = {
         f"dagster-user-deployments.deployments[{number}].deploymentNamespace": teams[name].namespace
         for number, name in enumerate(location_names())
     }
     try:
         installed.prepare()
-        cluster.kubectl("apply", "--filename", str(folder))
+        cluster.kubectl("apply", "--filename", str(OVERLAYS / "least-rights" / "manifests"))
+        subprocess.run(["kubectl", "apply", "--filename", str(folder)], check=True)
         answer = installed.upgrade(settings=settings, values_files=[OVERLAYS / "least-rights" / "values.yaml"])
         assert answer.returncode == 0, answer.stderr
         subprocess.run([str(OVERLAYS / "team-namespaces" / "after-helm"), cluster.namespace], check=True)

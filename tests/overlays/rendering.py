@@ -21,7 +21,11 @@ def values_of(overlay: str) -> list[Path]:
 
 def manifests_of(overlay: str) -> list[dict[str, Any]]:
     """The Kubernetes objects that an overlay adds beside the release."""
-    files = sorted((OVERLAYS / overlay / "manifests").glob("*.yaml"))
+    files = [
+        file
+        for folder in ("manifests", "namespaces")
+        for file in sorted((OVERLAYS / overlay / folder).glob("*.yaml"))
+    ]
     return [found for file in files for found in yaml.safe_load_all(file.read_text()) if found]
 
 

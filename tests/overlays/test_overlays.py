@@ -18,10 +18,11 @@ def test_it_renders_with_the_deployments_values(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", FOLDERS)
 def test_its_manifests_leave_the_namespace_to_the_command(overlay: str) -> None:
-    """`make deploy NAMESPACE=...` says where they go, unless they are for a namespace of their own making."""
+    """`make deploy NAMESPACE=...` says where they go; those of the folder `namespaces` have one of their own."""
     made = {each["metadata"]["name"] for each in manifests_of(overlay) if each["kind"] == "Namespace"}
     named = {each["metadata"].get("namespace") for each in manifests_of(overlay)} - {None}
-    assert named <= made
+    assert named == made
+    assert (OVERLAYS / overlay / "namespaces").is_dir() == bool(made)
 
 
 @pytest.mark.parametrize("overlay", FOLDERS)

@@ -23,6 +23,7 @@ def clone(tmp_path: Path) -> Path:
         "deploy/overlays/priority/values.yaml",
         "deploy/overlays/priority/manifests/classes.yaml",
         "deploy/overlays/system-priority/post-renderer",
+        "deploy/overlays/teams/namespaces/billing.yaml",
     ):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
@@ -76,6 +77,12 @@ def test_a_post_renderer_is_handed_to_helm(clone: Path) -> None:
     """By its path from here; Helm looks a bare name up in the PATH."""
     _, calls = deploy(clone, "OVERLAYS=priority system-priority")
     assert "--post-renderer ./deploy/overlays/system-priority/post-renderer --wait" in calls[-1]
+
+
+def test_namespaces_of_their_own_making_are_not_renamed(clone: Path) -> None:
+    """Kubectl refuses --namespace for an object that names another one."""
+    _, calls = deploy(clone, "OVERLAYS=teams")
+    assert "kubectl apply --filename deploy/overlays/teams/namespaces" in calls
 
 
 def test_what_follows_the_release_is_told_the_namespace(clone: Path) -> None:
