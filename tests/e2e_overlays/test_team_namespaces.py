@@ -54,7 +54,8 @@ def deployment(
     folder = tmp_path_factory.mktemp("namespaces")
     for file in (OVERLAYS / "team-namespaces" / "namespaces").glob("*.yaml"):
         text = file.read_text().replace("dagster-team-", f"{cluster.namespace}-team-")
-        (folder / file.name).write_text(text.replace("namespace: dagster\n", f"namespace: {cluster.namespace}\n"))
+        text = text.replace("namespace: dagster\n", f"namespace: {cluster.namespace}\n")
+        (folder / file.name).write_text(text.replace(".dagster.svc", f".{cluster.namespace}.svc"))
     settings = {
         f"dagster-user-deployments.deployments[{number}].deploymentNamespace": teams[name].namespace
         for number, name in enumerate(location_names())
