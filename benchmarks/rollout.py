@@ -276,7 +276,7 @@ def component(labels: Mapping[str, str]) -> str:
 
 def _pods(pods: Pods, component: str) -> str:
     """The ready pods of a component: old and new."""
-    found = ["old"] * pods.old[component] + ["new"] * pods.new[component]
+    found = ["old"] * pods.old.get(component, 0) + ["new"] * pods.new.get(component, 0)
     return " + ".join(found) or "none"
 
 
