@@ -233,7 +233,7 @@ def _watching(cluster: Cluster, old: set[str]) -> Iterator[list[Pods]]:
             ready = [pod["metadata"] for pod in cluster.items("pods") if is_ready(pod)]
             serving = [pod for pod in ready if "deletionTimestamp" not in pod]
             counts = [
-                Counter(component(pod["labels"]) for pod in serving if (pod["name"] in old) is is_old)
+                dict(Counter(component(pod["labels"]) for pod in serving if (pod["name"] in old) is is_old))
                 for is_old in (True, False)
             ]
             seen.append(Pods(time.time(), *counts))
