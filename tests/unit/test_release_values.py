@@ -34,7 +34,7 @@ def test_a_location_is_deployed_alone(values: dict[str, Any]) -> None:
     section["enableSubchart"] = False
     deployment = section["deployments"][-1]
     alone = of_location(values, deployment["name"])
-    assert alone == {"global": values["global"], "deployments": [deployment]}
+    assert alone == {"global": values["global"], "rbacEnabled": False, "deployments": [deployment]}
 
 
 def test_a_location_deployed_with_the_platform_is_refused(values: dict[str, Any]) -> None:
