@@ -296,6 +296,16 @@ def summary(rollout: Rollout) -> dict[str, Any]:
     }
 
 
+def report(rollout: Rollout) -> str:
+    """The upgrade as text: its steps, its numbers, and why launches failed."""
+    console = Console(width=140)
+    with console.capture() as capture:
+        console.print(timeline(rollout))
+    numbers = [f"{name}: {value}" for name, value in summary(rollout).items()]
+    failures = [f"{submit.sent - rollout.began:.1f}: {submit.error}" for submit in rollout.failed]
+    return "\n".join([capture.get(), *numbers, *failures])
+
+
 def main() -> None:
     """Install the release, upgrade it under load, remove it."""
     parser = ArgumentParser(prog="python -m benchmarks.rollout", description=__doc__)
@@ -315,11 +325,7 @@ def main() -> None:
     finally:
         webserver.close()
         deployment.remove()
-    console.print(timeline(rollout))
-    for name, value in summary(rollout).items():
-        console.print(f"{name}: {value}")
-    for submit in rollout.failed:
-        console.print(f"{submit.sent - rollout.began:.1f}: {submit.error}")
+    console.print(report(rollout), highlight=False)
     if options.output:
         options.output.write_text(json.dumps(dataclasses.asdict(rollout), indent=2) + "\n")
 

@@ -1,16 +1,22 @@
 """A `helm upgrade` of daemon, webserver and both code servers under load, with nobody who lends a hand."""
 
+import logging
+
 import pytest
 
-from benchmarks.rollout import Rollout, measure, next_version
+from benchmarks.rollout import Rollout, measure, next_version, report
 from tests.e2e.deployment import Deployment
 from tests.e2e.webserver import Webserver
+
+log = logging.getLogger(__name__)
 
 
 @pytest.fixture(scope="module")
 def rollout(deployment: Deployment, webserver: Webserver) -> Rollout:
     """An upgrade with a launch each second."""
-    return measure(deployment, webserver)
+    found = measure(deployment, webserver)
+    log.info("%s", report(found))
+    return found
 
 
 def test_no_launched_run_is_lost(rollout: Rollout) -> None:
