@@ -115,3 +115,9 @@ def test_a_queue_goes_on_after_the_migration(queue: RunQueue, written: dict[str,
         queue.tick()
         assert max(queue.in_progress(A), queue.in_progress(B)) <= 2
     assert not queue.instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.QUEUED]))
+
+
+def test_the_oldest_dagster_goes_on_with_the_migrated_database(home: Path, written: dict[str, Any]) -> None:
+    """The way back after a migration: the queue, the limits and the live changes are as they were."""
+    went_on = json.loads(_run(str(OLDEST_PYTHON), "-m", "tests.migration.go_on", str(home), home=home))
+    assert went_on == {"version": written["version"], "first": {A: 1}, "second": {B: 2}}
