@@ -1,6 +1,8 @@
 """The overlay `backup`: it reaches the database of the release."""
 
-from tests.overlays.rendering import manifests_of, one, rendered
+import json
+
+from tests.overlays.rendering import NAMESPACE, manifests_of, one, rendered
 
 OVERLAY = "backup"
 
@@ -17,3 +19,12 @@ def test_it_reaches_the_releases_own_database() -> None:
     assert used["PGPASSWORD"]["valueFrom"] == served["POSTGRES_PASSWORD"]["valueFrom"]
     assert one(rendered(), "Service", used["PGHOST"]["value"])
     assert backup["image"].endswith("/" + database["image"].removeprefix("docker.io/"))
+
+
+def test_a_runs_namespace_is_that_of_the_release() -> None:
+    """The chart gives it to each run, so a restored queue needs a namespace of the same name: docs/backup.md."""
+    name = "dagster-dagster-user-deployments-code-location-a"
+    server = one(rendered(), "Deployment", name)["spec"]["template"]["spec"]["containers"][0]
+    env = {each["name"]: each.get("value") for each in server["env"]}
+    context = json.loads(env["DAGSTER_CLI_API_GRPC_CONTAINER_CONTEXT"])
+    assert context["k8s"]["namespace"] == NAMESPACE
