@@ -151,7 +151,7 @@ def test_the_launcher_has_no_more_rights_than_it_needs(teams: dict[str, Cluster]
 
 def test_a_full_quota_delays_a_run(teams: dict[str, Cluster], webserver: Webserver) -> None:
     """Its Job waits for room, which Kubernetes looks for again and again; here there is room for one pod."""
-    quota = '--patch={"spec": {"hard": {"count/pods": "1", "pods": "1"}}}'
+    quota = '--patch={"spec": {"hard": {"pods": "1"}}}'
     teams[B].kubectl("delete", "jobs", "--all", "--wait=true")
     wait_until("no pod is left", lambda: not teams[B].items("pods"), every=1)
     teams[B].kubectl("patch", "resourcequota", "runs", "--type=merge", quota)
