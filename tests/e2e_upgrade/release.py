@@ -139,7 +139,7 @@ def revision(deployment: Deployment) -> int:
 def fill(cluster: Cluster, webserver: Webserver) -> list[str]:
     """Runs queued and in progress of both code locations, with a live limit of A, and B paused under way."""
     cluster.kubectl(*command("set-limit", A, str(LIVE_LIMIT), "--reason", "the index is slow"))
-    run_ids = webserver.launch([*burst(A, 3, seconds=5), *burst(B, 5, seconds=5)])
+    run_ids = webserver.launch([*burst(A, 3, seconds=5), *burst(B, 5, seconds=20)])
     wait_until(
         "a run of B has started, while others of it wait",
         lambda: any(run["tags"]["code_location"] == B for run in webserver.runs(run_ids, statuses=["STARTED"])),
