@@ -121,6 +121,7 @@ def test_a_run_may_not_be_evicted_until_it_has_ended(cluster: Cluster, webserver
     assert pod["spec"]["priorityClassName"] == "dagster-runs"
     assert pod["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"] == "true"
     succeeded(wait_for_end(webserver, [run_id]))
+    wait_until("its pod has ended", lambda: run_id not in run_pods(cluster), every=1)
     assert "violate" not in evict(cluster, pod["metadata"]["name"])
 
 
