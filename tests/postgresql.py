@@ -94,11 +94,23 @@ class PostgreSQL:
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         return name
 
+    def dump(self, url: str, file: Path) -> None:
+        """Dump a database to a file as docs/backup.md does."""
+        self._client("pg_dump", "--format=custom", f"--file={file}", url)
+
+    def restore(self, file: Path, url: str) -> None:
+        """Restore a dump over what a database holds, as docs/backup.md does."""
+        options = ("--clean", "--if-exists", "--no-owner", "--single-transaction")
+        self._client("pg_restore", *options, f"--dbname={url}", str(file))
+
     def cut_connections(self, database: str) -> None:
         """Cut every connection to a database."""
         self.execute(
             f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"  # noqa: S608
         )
+
+    def _client(self, program: str, *arguments: str) -> None:
+        subprocess.run([str(self._programs / program), *arguments], check=True)
 
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(
