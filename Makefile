@@ -210,7 +210,7 @@ compose-up: setup images ## Run Dagster on this machine in containers, without K
 	@sed -i.before -e '/^REGISTRY=/d' -e '/^VERSION=/d' .env && rm .env.before
 	@printf 'REGISTRY=%s\nVERSION=%s\n' '$(REGISTRY)' '$(VERSION)' >> .env
 	$(COMPOSE) up --detach
-	@echo "Dagster will be at http://127.0.0.1:$$(sed -n 's/^PORT=//p' .env | grep . || echo 3000) in about half a minute."
+	@echo "Dagster will be at http://127.0.0.1:$$(sed -n 's/^PORT=//p' .env | grep . || echo 3000) in a minute or so."
 
 .PHONY: compose-down
 compose-down: setup ## Stop what `make compose-up` started; the database and the results stay
