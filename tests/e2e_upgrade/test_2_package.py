@@ -13,7 +13,7 @@ from tests.e2e.test_7_operate import command, status_of
 from tests.e2e.webserver import Webserver
 from tests.e2e_upgrade.release import drained_in_order, new_tag, queued, upgrade
 
-WEBSERVER = ["exec", "deployment/dagster-dagster-webserver", "--container=dagster-webserver", "--"]
+WEBSERVER = ["exec", "deployment/dagster-dagster-webserver", "--container=dagster", "--"]
 VERSION = "from importlib.metadata import version; print(version('dagster-clt-queued-run-coordinator'))"
 
 
