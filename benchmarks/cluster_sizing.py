@@ -32,7 +32,8 @@ AT_ONCE = 25
 CONTAINERS = {
     "daemon": ("dagster-daemon-", "dagster"),
     "metrics": ("dagster-daemon-", "metrics"),
-    "webserver": ("dagster-dagster-webserver-", ""),
+    "webserver": ("dagster-dagster-webserver-", "dagster"),
+    "reload": ("dagster-dagster-webserver-", "reload"),
     "code server": (f"dagster-dagster-user-deployments-{A}-", ""),
     "PostgreSQL": ("dagster-postgresql-", ""),
 }
