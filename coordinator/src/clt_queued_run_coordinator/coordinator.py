@@ -32,6 +32,7 @@ from clt_queued_run_coordinator.limits.parsing import parse
 from clt_queued_run_coordinator.limits.schema import schema
 from clt_queued_run_coordinator.limits.settings import Settings
 from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
+from clt_queued_run_coordinator.registration import Registration
 from clt_queued_run_coordinator.status import queue_state
 from clt_queued_run_coordinator.submit.max_queued import QueueLimiter
 from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, code_location_of, missing_tag
@@ -72,6 +73,7 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
             tag_concurrency_limits=own.tag_concurrency_limits,
         )
         self.is_limiting = limits is not None
+        self._registration = Registration()
         self._queue_limiter = QueueLimiter(self._log)
         reading = self.settings.code_location_limits.queue_reading
         self._daemon_seam = DaemonSeam(
@@ -98,19 +100,26 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
             ConfigurationError: The instance's own tag limits would silently replace `code_location_limits`, its
                 run storage isn't supported, or the minimums add up to more than `max_concurrent_runs`.
         """
-        try:
-            refuse_unsupported_storage(instance.run_storage)
-            refuse_unfit_limits(self, instance_concurrency_settings(instance))
-        except ConfigurationError:
-            # Dagster stores the coordinator before it registers it. Left there, it would accept the second launch.
-            instance._run_coordinator = None  # type: ignore[assignment]  # noqa: SLF001
-            raise
-        super().register_instance(instance)
+        with self._registration.running():
+            try:
+                refuse_unsupported_storage(instance.run_storage)
+                refuse_unfit_limits(self, instance_concurrency_settings(instance))
+            except ConfigurationError:
+                # Dagster stores the coordinator before it registers it. Left there, the next launch would take it.
+                instance._run_coordinator = None  # type: ignore[assignment]  # noqa: SLF001
+                raise
+            super().register_instance(instance)
+
+    @property
+    def _instance(self) -> DagsterInstance:
+        self._registration.wait()
+        return super()._instance
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
         """Tag the run with its code location, then queue it.
 
         Raises:
+            ConfigurationError: The coordinator has refused the instance.
             RunWithoutCodeLocationError: The run has no code location origin.
             QueueFullError: Its code location has `max_queued` runs queued already.
             SubmitLockError: Other submits to its code location did not finish in time.
