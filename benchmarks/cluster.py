@@ -4,21 +4,18 @@ It needs what `make e2e` needs (KUBECONFIG, CHART, VERSION), and installs a rele
 """
 
 import json
-import os
-import tempfile
 from argparse import ArgumentParser
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import yaml
 from rich.console import Console
 
 from benchmarks.idle_slot import LIMIT, PLAIN_1, PLAIN_5, RUNS, SECONDS, idle_seconds
+from benchmarks.live_cluster import installed_release
 from benchmarks.measure import OURS, Goal, Row
 from benchmarks.report import as_data, table
-from tests.e2e.cluster import Cluster
 from tests.e2e.deployment import Deployment, location_names
 from tests.e2e.runs import burst, histories, succeeded, wait_for_end
 from tests.e2e.webserver import Webserver
@@ -59,11 +56,7 @@ def install(deployment: Deployment, name: str, values: Mapping[str, Any]) -> Non
         name: Which one.
         values: Its values.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "values.yaml"
-        file.write_text(yaml.safe_dump(dict(values)))
-        answer = deployment.upgrade(stock_coordinator=name != OURS, values_files=[file])
-    assert answer.returncode == 0, answer.stderr
+    deployment.upgrade(stock_coordinator=name != OURS, more_values=values)
 
 
 def mean_idle_seconds(webserver: Webserver) -> float:
@@ -88,26 +81,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each (default: %(default)s)")
     parser.add_argument("--output", type=Path, metavar="FILE.json", help="write the results there as well")
     options = parser.parse_args()
-    missing = [name for name in ("KUBECONFIG", "CHART", "VERSION") if not os.environ.get(name)]
-    if missing:
-        parser.error(f"{missing[0]} isn't set; docs/benchmarks.md says what it names")
     console = Console()
-    deployment = Deployment(Cluster(NAMESPACE), os.environ["CHART"])
     compared = {OURS: own_values(), PLAIN_5: plain_values(5), PLAIN_1: plain_values(1)}
     seconds: dict[str, list[float]] = {name: [] for name in compared}
     console.log(f"installing the release into the namespace {NAMESPACE}")
-    webserver = Webserver(deployment.cluster)
-    try:
-        deployment.install()
+    with installed_release(parser, NAMESPACE) as (deployment, webserver):
         for number in range(options.rounds):
             for name in [*compared][number % 3 :] + [*compared][: number % 3]:
                 console.log(f"round {number + 1} of {options.rounds}: {name}")
                 install(deployment, name, compared[name])
                 seconds[name].append(mean_idle_seconds(webserver))
                 console.log(f"{seconds[name][-1]:.2f} s idle on average")
-    finally:
-        webserver.close()
-        deployment.remove()
     what = f"live cluster, interval 1 s, {2 * RUNS} runs a round"
     rows = [
         Row("idle_slot", what, "s", seconds[OURS], seconds[PLAIN_5], PLAIN_5, Goal(most=1.0), by_mean=True),

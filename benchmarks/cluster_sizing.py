@@ -6,22 +6,20 @@ Kubernetes, and no pod of a run takes a share of the machine.
 """
 
 import json
-import os
-import tempfile
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.live_cluster import installed_release
 from harness.launches import A, launch_of
 from harness.waiting import wait_until
 from tests.e2e.cluster import Cluster
+from tests.e2e.command_line import command
 from tests.e2e.deployment import Deployment
 from tests.e2e.webserver import Webserver
 
@@ -100,14 +98,9 @@ def measure(deployment: Deployment, webserver: Webserver, cpu: str | None, runs:
         cpu: The daemon's CPU limit.
         runs: How many.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "values.yaml"
-        file.write_text(yaml.safe_dump(values(cpu)))
-        answer = deployment.upgrade(values_files=[file])
-    assert answer.returncode == 0, answer.stderr
+    deployment.upgrade(more_values=values(cpu))
     cluster = deployment.cluster
-    clt = ("exec", "deployment/dagster-daemon", "--container=dagster", "--", "dagster-clt")
-    cluster.kubectl(*clt, "pause", "--all")
+    cluster.kubectl(*command("pause", "--all"))
     unplaceable = {"container_config": {"resources": {"requests": {"cpu": "1000"}, "limits": {"cpu": "1000"}}}}
     launch = replace(launch_of(A, 1), tags={"dagster-k8s/config": json.dumps(unplaceable)})
     named = cpu or "none"
@@ -117,7 +110,7 @@ def measure(deployment: Deployment, webserver: Webserver, cpu: str | None, runs:
             webserver.launch([launch] * AT_ONCE)
 
     rows = [costs(cluster, f"{named}: launch", runs, launch_all)]
-    cluster.kubectl(*clt, "resume", "--all")
+    cluster.kubectl(*command("resume", "--all"))
     rows.append(
         costs(
             cluster,
@@ -146,24 +139,15 @@ def main() -> None:
         help="CPU limits of the daemon (default: %(default)s)",
     )
     options = parser.parse_args()
-    missing = [name for name in ("KUBECONFIG", "CHART", "VERSION") if not os.environ.get(name)]
-    if missing:
-        parser.error(f"{missing[0]} isn't set; docs/sizing.md says what it names")
     console = Console(width=180)
-    deployment = Deployment(Cluster(NAMESPACE), os.environ["CHART"])
-    webserver = Webserver(deployment.cluster)
     table = Table("daemon's CPU limit", "a second", *CONTAINERS, *(f"{name} MB" for name in CONTAINERS))
     console.log(f"installing the release into the namespace {NAMESPACE}")
-    try:
-        deployment.install()
+    with installed_release(parser, NAMESPACE) as (deployment, webserver):
         for cpu in options.cpu:
             console.log(f"CPU limit {cpu}")
             for row in measure(deployment, webserver, None if cpu == "none" else cpu, options.runs):
                 console.log(" ".join(row))
                 table.add_row(*row)
-    finally:
-        webserver.close()
-        deployment.remove()
     console.print(table)
 
 

@@ -8,7 +8,6 @@ import dataclasses
 import json
 import logging
 import os
-import tempfile
 import threading
 import time
 from argparse import ArgumentParser
@@ -20,11 +19,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import submitter
+from benchmarks.live_cluster import installed_release
 from harness.launches import A, B, launch_of
 from harness.waiting import wait_until
 from tests.e2e.cluster import Cluster, is_ready
@@ -150,32 +149,26 @@ def measure(deployment: Deployment, webserver: Webserver, values_files: Sequence
         webserver: Its webserver.
         values_files: More values, from before the upgrade on.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "rollout.yaml"
-        file.write_text(yaml.safe_dump(VALUES))
-        files = [*values_files, file]
-        answer = deployment.upgrade(values_files=files)
-        assert answer.returncode == 0, answer.stderr
-        old = {pod["metadata"]["name"] for name in COMPONENTS for pod in deployment.cluster.pods(name)}
-        long = webserver.launch([launch_of(B, LONG_SECONDS)] * 2)
-        wait_until(
-            "two runs are at work", lambda: len(webserver.runs(long, statuses=["STARTED"])) == len(long), every=1
-        )
-        with _submitting(deployment), _watching(deployment.cluster, old) as pods:
-            wait_until("a run was launched", lambda: _submits(deployment.cluster), every=1)
-            time.sleep(BEFORE_SECONDS)
-            log.info("upgrading to %s", next_version())
-            deployment.version, before = next_version(), deployment.version
-            began = time.time()
-            try:
-                answer = deployment.upgrade(values_files=files)
-            finally:
-                deployment.version = before
-            ended = time.time()
-            assert answer.returncode == 0, answer.stderr
-            log.info("upgraded in %.0f s", ended - began)
-            time.sleep(AFTER_SECONDS)
-            submits = _submits(deployment.cluster)
+    deployment.upgrade(values_files=values_files, more_values=VALUES)
+    old = {pod["metadata"]["name"] for name in COMPONENTS for pod in deployment.cluster.pods(name)}
+    long = webserver.launch([launch_of(B, LONG_SECONDS)] * 2)
+    wait_until(
+        "two runs are at work", lambda: len(webserver.runs(long, statuses=["STARTED"])) == len(long), every=1
+    )
+    with _submitting(deployment), _watching(deployment.cluster, old) as pods:
+        wait_until("a run was launched", lambda: _submits(deployment.cluster), every=1)
+        time.sleep(BEFORE_SECONDS)
+        log.info("upgrading to %s", next_version())
+        deployment.version, before = next_version(), deployment.version
+        began = time.time()
+        try:
+            deployment.upgrade(values_files=values_files, more_values=VALUES)
+        finally:
+            deployment.version = before
+        ended = time.time()
+        log.info("upgraded in %.0f s", ended - began)
+        time.sleep(AFTER_SECONDS)
+        submits = _submits(deployment.cluster)
     webserver.wait_for_images({name: f"{deployment.registry}/{name}:{next_version()}" for name in (A, B)})
     (after,) = webserver.launch([launch_of(A, 1)])
     (last,) = wait_for_end(webserver, [after])
@@ -312,19 +305,10 @@ def main() -> None:
     parser.add_argument("--values", type=Path, action="append", default=[], help="more values, to compare with")
     parser.add_argument("--output", type=Path, metavar="FILE.json", help="write what was seen there as well")
     options = parser.parse_args()
-    missing = [name for name in ("KUBECONFIG", "CHART", "VERSION") if not os.environ.get(name)]
-    if missing:
-        parser.error(f"{missing[0]} isn't set; docs/rollout.md says what it names")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     console = Console(width=140)
-    deployment = Deployment(Cluster(os.environ.get("E2E_NAMESPACE", NAMESPACE)), os.environ["CHART"])
-    webserver = Webserver(deployment.cluster)
-    try:
-        deployment.install()
+    with installed_release(parser, NAMESPACE) as (deployment, webserver):
         rollout = measure(deployment, webserver, options.values)
-    finally:
-        webserver.close()
-        deployment.remove()
     console.print(report(rollout), highlight=False)
     if options.output:
         options.output.write_text(json.dumps(dataclasses.asdict(rollout), indent=2) + "\n")

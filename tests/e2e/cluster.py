@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,29 @@ class Cluster:
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
 
-    def kubectl(self, *arguments: str, check: bool = True) -> str:
+    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
         """Run kubectl in the namespace; its output, and where it isn't checked its errors too."""
         answer = subprocess.run(
-            ["kubectl", "--namespace", self.namespace, *arguments], capture_output=True, text=True, check=False
+            ["kubectl", "--namespace", self.namespace, *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if check and answer.returncode:
             raise AssertionError(f"kubectl {' '.join(arguments)}: {answer.stderr.strip()}")
         return answer.stdout if check else answer.stdout + answer.stderr
+
+    def apply(self, folder: Path, replaced: Mapping[str, str] | None = None) -> None:
+        """Apply the manifests of a folder, or one file, with texts of them replaced."""
+        text = "\n---\n".join(file.read_text() for file in sorted(folder.glob("*.yaml")) or [folder])
+        for old, new in (replaced or {}).items():
+            text = text.replace(old, new)
+        self.kubectl("apply", "--filename=-", stdin=text)
+
+    def delete_namespace(self) -> None:
+        """Delete the namespace with all that is in it, and wait until it is gone."""
+        self.kubectl("delete", "namespace", self.namespace, "--ignore-not-found", "--timeout=180s")
 
     def items(self, kind: str, selector: str = "") -> list[dict[str, Any]]:
         """The objects of a kind, by a label selector."""

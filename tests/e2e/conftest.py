@@ -4,8 +4,8 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 
@@ -34,34 +34,42 @@ def cluster() -> Cluster:
     return Cluster(os.environ.get("E2E_NAMESPACE", "dagster-e2e"))
 
 
+@contextmanager
+def release(request: pytest.FixtureRequest, cluster: Cluster, name: str) -> Iterator[Deployment]:
+    """A namespace for a release; all of it is removed at the end, with the pods' logs kept where a test failed.
+
+    Args:
+        request: Of the fixture that installs the release.
+        cluster: The namespace.
+        name: What the folder of the logs begins with.
+    """
+    prepared = Deployment(cluster, os.environ["CHART"])
+    failed_before = request.session.testsfailed
+    failed = True
+    log.info("preparing the namespace %s", cluster.namespace)
+    try:
+        prepared.prepare()
+        yield prepared
+        failed = request.session.testsfailed > failed_before
+    finally:
+        if failed:
+            folder = ARTIFACTS / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+            log.info("keeping the pods' logs in %s", folder)
+            cluster.keep_logs(folder)
+        log.info("removing the release and the namespace %s", cluster.namespace)
+        prepared.remove()
+
+
 @pytest.fixture(scope="session")
 def deployment(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Deployment]:
-    """The release; removed at the end, with the pods' logs kept where a test failed."""
-    installed = Deployment(cluster, os.environ["CHART"])
-    folder = ARTIFACTS / f"{datetime.now():%Y%m%d-%H%M%S}"
-    log.info("installing the release into the namespace %s", cluster.namespace)
-    try:
-        installed.install()
-    except BaseException:
-        keep_logs(cluster, folder)
-        installed.remove()
-        raise
-    yield installed
-    if request.session.testsfailed:
-        keep_logs(cluster, folder)
-    log.info("removing the release and the namespace %s", cluster.namespace)
-    installed.remove()
+    """The release."""
+    with release(request, cluster, "release") as prepared:
+        prepared.upgrade()
+        yield prepared
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def webserver(deployment: Deployment) -> Iterator[Webserver]:
-    """The release's webserver."""
-    client = Webserver(deployment.cluster)
-    yield client
-    client.close()
-
-
-def keep_logs(cluster: Cluster, folder: Path) -> None:
-    """Keep what the pods said."""
-    log.info("keeping the pods' logs in %s", folder)
-    cluster.keep_logs(folder)
+    """The release's webserver, through a port-forward, which comes from the node."""
+    with closing(Webserver(deployment.cluster)) as client:
+        yield client

@@ -7,6 +7,7 @@ import secrets
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -83,8 +84,10 @@ class Deployment:
         images: Mapping[str, str] | None = None,
         settings: Mapping[str, str] | None = None,
         values_files: Sequence[Path] = (),
+        more_values: Mapping[str, Any] | None = None,
         timeout: int = 600,
         wait: bool = True,
+        check: bool = True,
     ) -> subprocess.CompletedProcess[str]:
         """Install or upgrade the release, as `make deploy` does.
 
@@ -94,11 +97,13 @@ class Deployment:
                 one that the values name.
             settings: More values, by their path.
             values_files: More values files, after the others.
+            more_values: Values after those.
             timeout: Seconds that Helm waits.
             wait: Whether Helm waits until every pod is ready.
+            check: Whether a failure is an error.
 
         Returns:
-            Helm's answer; it failed where the returncode isn't 0.
+            Helm's answer.
         """
         images = images or {}
         values = self.lists(images, probe=not stock_coordinator)
@@ -117,22 +122,29 @@ class Deployment:
             RELEASE,
             *chart_arguments(self.chart),
             *(f"--values={file}" for file in files),
+            "--values=-",
             *(f"--set-string={key}={value}" for key, value in values.items() if not key.endswith("enabled")),
             *(f"--set={key}={value}" for key, value in values.items() if key.endswith("enabled")),
             # The schema refers to addresses that a cluster without internet doesn't reach.
             "--skip-schema-validation",
             f"--timeout={timeout}s",
             *(["--wait"] if wait else []),
+            stdin=yaml.safe_dump(dict(more_values or {})),
+            check=check,
         )
 
-    def helm(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def helm(self, *arguments: str, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run Helm in the namespace."""
-        return subprocess.run(
+        answer = subprocess.run(
             ["helm", "--namespace", self.cluster.namespace, *arguments],
+            input=stdin,
             capture_output=True,
             text=True,
             check=False,
         )
+        if check and answer.returncode:
+            raise AssertionError(f"helm {arguments[0]}: {answer.stderr.strip()}")
+        return answer
 
     def prepare(self) -> None:
         """Make the namespace, and the Secret with the password of the database."""
@@ -148,10 +160,9 @@ class Deployment:
     def install(self) -> None:
         """Prepare, install the release and wait for its pods."""
         self.prepare()
-        answer = self.upgrade()
-        assert answer.returncode == 0, answer.stderr
+        self.upgrade()
 
     def remove(self) -> None:
         """Remove the release, its runs and the database with its volume claim."""
-        self.helm("uninstall", RELEASE, "--wait", "--timeout=120s")
-        self.cluster.kubectl("delete", "namespace", self.cluster.namespace, "--ignore-not-found", "--timeout=180s")
+        self.helm("uninstall", RELEASE, "--wait", "--timeout=120s", check=False)
+        self.cluster.delete_namespace()

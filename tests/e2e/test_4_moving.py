@@ -32,8 +32,7 @@ def test_back_to_the_stock_coordinator(deployment: Deployment, webserver: Webser
     """Images without the package and Dagster's own coordinator, in one upgrade: the queue goes on."""
     run_ids = launch(webserver, a=5, b=6)
     log.info("upgrading to the stock coordinator and images without the package")
-    answer = deployment.upgrade(stock_coordinator=True, images=STOCK_IMAGES)
-    assert answer.returncode == 0, answer.stderr
+    deployment.upgrade(stock_coordinator=True, images=STOCK_IMAGES)
     succeeded(wait_for_end(webserver, run_ids))
 
 
@@ -41,8 +40,7 @@ def test_two_steps_from_the_stock_coordinator(deployment: Deployment, webserver:
     """First the images, then the coordinator: every run succeeds, and from the switch on the limits hold."""
     old = launch(webserver, a=4, b=4)
     log.info("first step: images that hold the package, the stock coordinator as before")
-    answer = deployment.upgrade(stock_coordinator=True)
-    assert answer.returncode == 0, answer.stderr
+    deployment.upgrade(stock_coordinator=True)
     webserver.wait_for_images({name: ":".join(deployment.image(name)) for name in location_names()})
     log.info("letting the runs that were queued with the old images drain")
     succeeded(wait_for_end(webserver, old))
@@ -56,8 +54,7 @@ def test_two_steps_from_the_stock_coordinator(deployment: Deployment, webserver:
         every=1,
     )
     log.info("second step: the coordinator")
-    answer = deployment.upgrade()
-    assert answer.returncode == 0, answer.stderr
+    deployment.upgrade()
     switched = time.time()
     (daemon,) = deployment.cluster.pods("dagster-daemon")
     log.info("daemon %s is up", daemon["metadata"]["name"])

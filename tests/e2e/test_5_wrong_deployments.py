@@ -22,8 +22,7 @@ def rolled_back(deployment: Deployment) -> Iterator[None]:
     """What a user does then: `helm rollback`."""
     yield
     log.info("rolling back")
-    answer = deployment.helm("rollback", RELEASE, "--wait", "--timeout=600s")
-    assert answer.returncode == 0, answer.stderr
+    deployment.helm("rollback", RELEASE, "--wait", "--timeout=600s")
 
 
 def described(deployment: Deployment, component: str, old: set[str]) -> str:
@@ -49,7 +48,7 @@ def test_an_image_without_the_coordinator(
     name = component if component == LOCATION else f"dagster-{component}"
     old = ready(deployment, name)
     log.info("upgrading %s to %s", component, image)
-    answer = deployment.upgrade(images={component: image}, timeout=SECONDS)
+    answer = deployment.upgrade(images={component: image}, timeout=SECONDS, check=False)
     assert answer.returncode != 0
     assert ready(deployment, name) == old
     wait_until(
@@ -64,7 +63,7 @@ def test_a_misspelt_class(deployment: Deployment, webserver: Webserver) -> None:
     """A coordinator that can't be loaded stops the new webserver; the one before it serves on."""
     old = ready(deployment, "dagster-webserver")
     log.info("upgrading to a class that isn't there")
-    answer = deployment.upgrade(settings={CLASS: "CLTQueuedRunCordinator"}, timeout=SECONDS)
+    answer = deployment.upgrade(settings={CLASS: "CLTQueuedRunCordinator"}, timeout=SECONDS, check=False)
     assert answer.returncode != 0
     assert ready(deployment, "dagster-webserver") == old
     assert webserver.ask("{ version }")

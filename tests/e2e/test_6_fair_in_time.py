@@ -1,7 +1,6 @@
 """A third code location comes late, beside two that flood the queue: on real pods its runs get in all the same."""
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ SLOTS = 2
 
 
 @pytest.fixture
-def late_code_location(deployment: Deployment, tmp_path: Path) -> None:
+def late_code_location(deployment: Deployment) -> None:
     """Deploys the image of `code-location-b` once more under another name, with two slots for all three."""
     deployments = yaml.safe_load(VALUES.read_text())["dagster-user-deployments"]["deployments"]
     repository, tag = deployment.image("code-location-b")
@@ -31,11 +30,8 @@ def late_code_location(deployment: Deployment, tmp_path: Path) -> None:
             "runCoordinator": {"config": {"customRunCoordinator": {"config": {"max_concurrent_runs": SLOTS}}}}
         },
     }
-    file = tmp_path / "late.yaml"
-    file.write_text(yaml.safe_dump(values))
     log.info("deploying a third code location, with %d slots for all three", SLOTS)
-    answer = deployment.upgrade(values_files=[file])
-    assert answer.returncode == 0, answer.stderr
+    deployment.upgrade(more_values=values)
 
 
 @pytest.mark.usefixtures("late_code_location")

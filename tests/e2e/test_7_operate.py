@@ -13,23 +13,23 @@ from typing import Any
 
 import pytest
 
+from harness.launches import A, B
 from harness.prometheus import Prometheus
 from harness.waiting import wait_until
 from tests.e2e.cluster import Cluster
+from tests.e2e.command_line import command, status_of
 from tests.e2e.deployment import Deployment
 from tests.e2e.runs import burst, histories, succeeded, wait_for_end
 from tests.e2e.webserver import Webserver
 
 log = logging.getLogger(__name__)
-A, B = "code-location-a", "code-location-b"
 METRICS_PORT = 9464
 
 
 @pytest.fixture(scope="module", autouse=True)
 def as_first_installed(deployment: Deployment, webserver: Webserver) -> None:
     """The values as they are, whatever the tests before have left; nothing queued."""
-    answer = deployment.upgrade()
-    assert answer.returncode == 0, answer.stderr
+    deployment.upgrade()
     wait_until("nothing is queued or in progress", lambda: not unfinished(webserver), seconds=300, every=3)
 
 
@@ -38,22 +38,10 @@ def unfinished(webserver: Webserver) -> list[dict[str, Any]]:
     return webserver.runs(statuses=["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"])
 
 
-def command(*arguments: str) -> list[str]:
-    """A command of kubectl that runs `dagster-clt` in the daemon's pod."""
-    return ["exec", "deployment/dagster-daemon", "--container=dagster", "--", "dagster-clt", *arguments]
-
-
 def explained(cluster: Cluster, run_id: str) -> dict[str, Any]:
     """What `dagster-clt explain` says of a run."""
     found: dict[str, Any] = json.loads(cluster.kubectl(*command("explain", run_id, "--output", "json")))
     return found
-
-
-def status_of(cluster: Cluster, code_location: str) -> dict[str, Any]:
-    """What `dagster-clt status` says of a code location."""
-    found = json.loads(cluster.kubectl(*command("status", "--output", "json")))
-    lines: list[dict[str, Any]] = found["code_locations"]
-    return next(line for line in lines if line["code_location"] == code_location)
 
 
 def test_a_pause_is_explained_and_ends_by_itself(cluster: Cluster, webserver: Webserver) -> None:
@@ -83,8 +71,7 @@ def test_a_code_location_is_drained_for_its_upgrade(deployment: Deployment, webs
     log.info("upgrading %s with %d of its runs queued", A, len(queued))
     assert queued
     began = time.time()
-    answer = deployment.upgrade(settings={"dagster-user-deployments.deployments[0].annotations.release": "second"})
-    assert answer.returncode == 0, answer.stderr
+    deployment.upgrade(settings={"dagster-user-deployments.deployments[0].annotations.release": "second"})
     assert {run["id"] for run in webserver.runs(drained, statuses=["QUEUED"])} == queued
     assert webserver.runs(others, statuses=["STARTED", "SUCCESS"])
     deployment.cluster.kubectl(*command("resume", A))

@@ -1,43 +1,28 @@
 """A release behind the policies: what must talk does; nobody else gets in, where the cluster enforces policies."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
+from harness.launches import A, B
 from tests.e2e.cluster import Cluster
-from tests.e2e.conftest import ARTIFACTS
+from tests.e2e.conftest import release
 from tests.e2e.deployment import ROOT, Deployment
 from tests.e2e.runs import burst, succeeded, wait_for_end
 from tests.e2e.webserver import Webserver
 
 MANIFESTS = ROOT / "deploy" / "overlays" / "network-policy" / "manifests"
-A, B = "code-location-a", "code-location-b"
 CLOSED = [("dagster-postgresql", 5432), (A, 3030), ("dagster-dagster-webserver", 3000)]
 """Services, and ports, that a pod of another namespace must not reach."""
 
 
 @pytest.fixture(scope="module")
-def deployment(cluster: Cluster) -> Iterator[Deployment]:
+def deployment(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Deployment]:
     """The release behind the policies."""
-    installed = Deployment(cluster, os.environ["CHART"])
-    try:
-        installed.prepare()
-        cluster.kubectl("apply", "--filename", str(MANIFESTS))
-        answer = installed.upgrade()
-        assert answer.returncode == 0, answer.stderr
-        yield installed
-    finally:
-        cluster.keep_logs(ARTIFACTS / "network-policy")
-        installed.remove()
-
-
-@pytest.fixture(scope="module")
-def webserver(deployment: Deployment) -> Iterator[Webserver]:
-    """The release's webserver, through a port-forward, which comes from the node."""
-    client = Webserver(deployment.cluster)
-    yield client
-    client.close()
+    with release(request, cluster, "network-policy") as prepared:
+        cluster.apply(MANIFESTS)
+        prepared.upgrade()
+        yield prepared
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +34,7 @@ def elsewhere(cluster: Cluster, deployment: Deployment) -> Iterator[Cluster]:
     other.kubectl("run", "probe", f"--image={image}", "--", "sleep", "3600")
     other.kubectl("wait", "--for=condition=Ready", "pod/probe", "--timeout=240s")
     yield other
-    other.kubectl("delete", "namespace", other.namespace, "--timeout=180s")
+    other.delete_namespace()
 
 
 def reaches(elsewhere: Cluster, host: str, port: int) -> bool:

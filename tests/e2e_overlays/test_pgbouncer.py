@@ -1,16 +1,17 @@
 """A release on a PostgreSQL of its own behind two PgBouncers, and what happens when their pool is too small."""
 
 import logging
-import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from harness.launches import A, B
 from harness.waiting import wait_until
 from tests.e2e.cluster import Cluster
-from tests.e2e.conftest import ARTIFACTS
+from tests.e2e.command_line import command
+from tests.e2e.conftest import release
 from tests.e2e.deployment import ROOT, Deployment, limits, location_names
 from tests.e2e.runs import burst, held, histories, reached, succeeded, wait_for_end
 from tests.e2e.webserver import Webserver
@@ -18,51 +19,27 @@ from tests.e2e.webserver import Webserver
 log = logging.getLogger(__name__)
 OVERLAY = ROOT / "deploy" / "overlays" / "pgbouncer"
 HERE = Path(__file__).parent
-A, B = "code-location-a", "code-location-b"
 WAIT_SECONDS = 5
 
 
 @pytest.fixture(scope="module")
-def deployment(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def deployment(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Deployment]:
     """The database, the overlay's manifests and the release with its values."""
-    installed = Deployment(cluster, os.environ["CHART"])
-    try:
-        installed.prepare()
-        cluster.kubectl("apply", "--filename", str(HERE / "postgres.yaml"))
-        apply_manifests(installed, tmp_path_factory.mktemp("manifests"))
+    with release(request, cluster, "pgbouncer") as prepared:
+        cluster.apply(HERE / "postgres.yaml")
+        apply_manifests(prepared)
         cluster.wait_for_rollouts()
-        answer = installed.upgrade(values_files=[OVERLAY / "values.yaml"])
-        assert answer.returncode == 0, answer.stderr
-        yield installed
-    finally:
-        cluster.keep_logs(ARTIFACTS / "pgbouncer")
-        installed.remove()
+        prepared.upgrade(values_files=[OVERLAY / "values.yaml"])
+        yield prepared
 
 
-@pytest.fixture(scope="module")
-def webserver(deployment: Deployment) -> Iterator[Webserver]:
-    """The release's webserver."""
-    client = Webserver(deployment.cluster)
-    yield client
-    client.close()
-
-
-def apply_manifests(deployment: Deployment, folder: Path) -> None:
+def apply_manifests(deployment: Deployment, replaced: Mapping[str, str] | None = None) -> None:
     """The overlay's manifests, with the database and the image of the tests."""
-    for file in sorted((OVERLAY / "manifests").glob("*.yaml")):
-        text = file.read_text().replace("db.example.com", "external-db")
-        text = text.replace(
-            "registry.example.com/dagster/pgbouncer:1.0.0", ":".join(deployment.image("pgbouncer"))
-        )
-        (folder / file.name).write_text(text)
-    deployment.cluster.kubectl("apply", "--filename", str(folder))
-
-
-def command(cluster: Cluster, *arguments: str) -> str:
-    """`dagster-clt` in the daemon's pod."""
-    return cluster.kubectl(
-        "exec", "deployment/dagster-daemon", "--container=dagster", "--", "dagster-clt", *arguments
-    )
+    of_the_tests = {
+        "db.example.com": "external-db",
+        "registry.example.com/dagster/pgbouncer:1.0.0": ":".join(deployment.image("pgbouncer")),
+    }
+    deployment.cluster.apply(OVERLAY / "manifests", {**of_the_tests, **(replaced or {})})
 
 
 def psql(host: str, statement: str) -> list[str]:
@@ -113,15 +90,15 @@ def test_a_setting_of_one_client_doesnt_reach_the_next(deployment: Deployment) -
 def test_a_limit_is_changed_live(deployment: Deployment, webserver: Webserver) -> None:
     """The command line writes and reads through the pool, and `check` finds nothing wrong."""
     cluster = deployment.cluster
-    command(cluster, "set-limit", B, "1", "--reason", "a test")
+    cluster.kubectl(*command("set-limit", B, "1", "--reason", "a test"))
     try:
         run_ids = webserver.launch(burst(B, 3, seconds=2))
         runs = wait_for_end(webserver, run_ids)
         succeeded(runs)
         held(histories(webserver, runs), {B: 1}, total=5)
-        command(cluster, "check")
+        cluster.kubectl(*command("check"))
     finally:
-        command(cluster, "clear-limit", B)
+        cluster.kubectl(*command("clear-limit", B))
 
 
 def test_pgbouncer_is_replaced_under_runs(deployment: Deployment, webserver: Webserver) -> None:
@@ -136,11 +113,11 @@ def test_pgbouncer_is_replaced_under_runs(deployment: Deployment, webserver: Web
 
 
 def test_a_full_pool_gives_errors_and_the_queue_goes_on_after_it(
-    deployment: Deployment, webserver: Webserver, tmp_path: Path
+    deployment: Deployment, webserver: Webserver
 ) -> None:
     """With its one connection taken, PgBouncer ends the daemon's wait; the daemon lives on and recovers."""
     cluster = deployment.cluster
-    leave_one_connection(deployment, tmp_path)
+    leave_one_connection(deployment)
     (daemon,) = cluster.pods("dagster-daemon")
     run_ids = webserver.launch(burst(A, 2, seconds=1))
     (address,) = pgbouncers(cluster)
@@ -159,15 +136,16 @@ def test_a_full_pool_gives_errors_and_the_queue_goes_on_after_it(
     assert [pod["metadata"]["uid"] for pod in cluster.pods("dagster-daemon")] == [daemon["metadata"]["uid"]]
 
 
-def leave_one_connection(deployment: Deployment, folder: Path) -> None:
+def leave_one_connection(deployment: Deployment) -> None:
     """One PgBouncer with one connection to the database, for which a client waits a few seconds."""
     cluster = deployment.cluster
-    apply_manifests(deployment, folder)
-    config = (folder / "config.yaml").read_text()
-    config = config.replace("default_pool_size = 20", "default_pool_size = 1")
-    config = config.replace("query_wait_timeout = 120", f"query_wait_timeout = {WAIT_SECONDS}")
-    (folder / "config.yaml").write_text(config)
-    cluster.kubectl("apply", "--filename", str(folder / "config.yaml"))
+    apply_manifests(
+        deployment,
+        {
+            "default_pool_size = 20": "default_pool_size = 1",
+            "query_wait_timeout = 120": f"query_wait_timeout = {WAIT_SECONDS}",
+        },
+    )
     cluster.kubectl("scale", "deployment/pgbouncer", "--replicas=1")
     cluster.kubectl("rollout", "restart", "deployment/pgbouncer")
     cluster.kubectl("rollout", "status", "deployment/pgbouncer", "--timeout=240s")

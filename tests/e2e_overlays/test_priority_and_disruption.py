@@ -2,16 +2,15 @@
 
 import json
 import logging
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
-from harness.launches import launch_of
+from harness.launches import A, launch_of
 from harness.waiting import wait_until
 from tests.e2e.cluster import Cluster, is_ready
-from tests.e2e.conftest import ARTIFACTS
+from tests.e2e.conftest import release
 from tests.e2e.deployment import ROOT, Deployment
 from tests.e2e.runs import burst, succeeded, wait_for_end
 from tests.e2e.webserver import Webserver
@@ -19,15 +18,13 @@ from tests.e2e.webserver import Webserver
 log = logging.getLogger(__name__)
 OVERLAYS = ROOT / "deploy" / "overlays"
 USED = ("priority", "disruption-budget")
-A = "code-location-a"
 SEAT = "dagster.example/seat"
 """A resource of the node that the test invents: the daemon takes one, and each of its runs."""
 
 
 @pytest.fixture(scope="module")
-def deployment(cluster: Cluster) -> Iterator[Deployment]:
+def deployment(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Deployment]:
     """The release with both overlays, on a node with two seats."""
-    installed = Deployment(cluster, os.environ["CHART"])
     node = cluster.items("nodes")[0]["metadata"]["name"]
     path = f"/status/capacity/{SEAT.replace('/', '~1')}"
 
@@ -36,34 +33,19 @@ def deployment(cluster: Cluster) -> Iterator[Deployment]:
             "patch", "node", node, "--subresource=status", "--type=json", f"--patch={json.dumps([operation])}"
         )
 
+    patch({"op": "add", "path": path, "value": "2"})
     try:
-        installed.prepare()
-        patch({"op": "add", "path": path, "value": "2"})
-        for overlay in USED:
-            cluster.kubectl("apply", "--filename", str(OVERLAYS / overlay / "manifests"))
-        seat = SEAT.replace(".", "\\.")
-        answer = installed.upgrade(
-            settings={
-                f"dagsterDaemon.resources.requests.{seat}": "1",
-                f"dagsterDaemon.resources.limits.{seat}": "1",
-            },
-            values_files=[OVERLAYS / overlay / "values.yaml" for overlay in USED],
-        )
-        assert answer.returncode == 0, answer.stderr
-        yield installed
+        with release(request, cluster, "priority-and-disruption") as prepared:
+            for overlay in USED:
+                cluster.apply(OVERLAYS / overlay / "manifests")
+            prepared.upgrade(
+                more_values={"dagsterDaemon": {"resources": {"requests": {SEAT: 1}, "limits": {SEAT: 1}}}},
+                values_files=[OVERLAYS / overlay / "values.yaml" for overlay in USED],
+            )
+            yield prepared
     finally:
-        cluster.keep_logs(ARTIFACTS / "priority-and-disruption")
         patch({"op": "remove", "path": path})
-        installed.remove()
         cluster.kubectl("delete", "--filename", str(OVERLAYS / "priority" / "manifests"), "--ignore-not-found")
-
-
-@pytest.fixture(scope="module")
-def webserver(deployment: Deployment) -> Iterator[Webserver]:
-    """The release's webserver."""
-    client = Webserver(deployment.cluster)
-    yield client
-    client.close()
 
 
 def evict(cluster: Cluster, pod: str) -> str:
@@ -73,11 +55,8 @@ def evict(cluster: Cluster, pod: str) -> str:
         "kind": "Eviction",
         "metadata": {"name": pod, "namespace": cluster.namespace},
     }
-    file = ARTIFACTS / "eviction.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(eviction))
     path = f"/api/v1/namespaces/{cluster.namespace}/pods/{pod}/eviction"
-    return cluster.kubectl("create", "--raw", path, "--filename", str(file), check=False)
+    return cluster.kubectl("create", "--raw", path, "--filename=-", stdin=json.dumps(eviction), check=False)
 
 
 def run_pods(cluster: Cluster) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """A release whose runs keep what they print in a bucket."""
 
 import logging
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from harness.graphql import Launch
+from harness.launches import A, B
 from harness.waiting import wait_until
 from tests.e2e.cluster import Cluster
-from tests.e2e.conftest import ARTIFACTS
+from tests.e2e.conftest import release
 from tests.e2e.deployment import ROOT, Deployment, location_names
 from tests.e2e.runs import burst, succeeded, wait_for_end
 from tests.e2e.webserver import Webserver
@@ -19,7 +19,6 @@ from tests.e2e.webserver import Webserver
 log = logging.getLogger(__name__)
 OVERLAY = ROOT / "deploy" / "overlays" / "run-logs"
 HERE = Path(__file__).parent
-A, B = "code-location-a", "code-location-b"
 BUCKET = "dagster-run-logs"
 ENDPOINT = "computeLogManager.config.s3ComputeLogManager.endpointUrl"
 FILE_KEYS = """
@@ -42,14 +41,10 @@ LOGS = "query($key: [String!]!) { capturedLogs(logKey: $key) { stdout stderr } }
 
 
 @pytest.fixture(scope="module")
-def deployment(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def deployment(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Deployment]:
     """The bucket's server, the Secret and the release with images that have dagster-aws."""
-    installed = Deployment(cluster, os.environ["CHART"])
-    try:
-        installed.prepare()
-        manifest = tmp_path_factory.mktemp("manifests") / "s3.yaml"
-        manifest.write_text((HERE / "s3.yaml").read_text().replace("SERVER", ":".join(installed.image("s3"))))
-        cluster.kubectl("apply", "--filename", str(manifest))
+    with release(request, cluster, "run-logs") as prepared:
+        cluster.apply(HERE / "s3.yaml", {"SERVER": ":".join(prepared.image("s3"))})
         cluster.kubectl(
             "create",
             "secret",
@@ -59,21 +54,9 @@ def deployment(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> It
             "--from-literal=AWS_SECRET_ACCESS_KEY=test",
         )
         cluster.wait_for_rollouts()
-        s3(installed, f"create_bucket(Bucket='{BUCKET}')")
-        answer = upgrade(installed)
-        assert answer.returncode == 0, answer.stderr
-        yield installed
-    finally:
-        cluster.keep_logs(ARTIFACTS / "run-logs")
-        installed.remove()
-
-
-@pytest.fixture(scope="module")
-def webserver(deployment: Deployment) -> Iterator[Webserver]:
-    """The release's webserver."""
-    client = Webserver(deployment.cluster)
-    yield client
-    client.close()
+        s3(prepared, f"create_bucket(Bucket='{BUCKET}')")
+        upgrade(prepared)
+        yield prepared
 
 
 def upgrade(deployment: Deployment) -> subprocess.CompletedProcess[str]:

@@ -1,22 +1,21 @@
 """A release whose runs have a namespace of their team, with the least rights; read-only root file systems."""
 
 import logging
-import os
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
+from harness.launches import A, B
 from harness.waiting import wait_until
 from tests.e2e.cluster import Cluster
-from tests.e2e.conftest import ARTIFACTS
+from tests.e2e.conftest import release
 from tests.e2e.deployment import ROOT, Deployment, limits, location_names
 from tests.e2e.runs import burst, held, histories, succeeded, wait_for_end
 from tests.e2e.webserver import Webserver
 
 log = logging.getLogger(__name__)
 OVERLAYS = ROOT / "deploy" / "overlays"
-A, B = "code-location-a", "code-location-b"
 RUNS_ACCOUNT = "dagster-dagster-user-deployments-user-deployments"
 TERMINATE = """
 mutation($id: String!) {
@@ -47,41 +46,29 @@ def teams(cluster: Cluster) -> dict[str, Cluster]:
 
 @pytest.fixture(scope="module")
 def deployment(
-    cluster: Cluster, teams: dict[str, Cluster], tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, cluster: Cluster, teams: dict[str, Cluster]
 ) -> Iterator[Deployment]:
     """The release with both overlays, in namespaces of the tests."""
-    installed = Deployment(cluster, os.environ["CHART"])
-    folder = tmp_path_factory.mktemp("namespaces")
-    for file in (OVERLAYS / "team-namespaces" / "namespaces").glob("*.yaml"):
-        text = file.read_text().replace("dagster-team-", f"{cluster.namespace}-team-")
-        text = text.replace("namespace: dagster\n", f"namespace: {cluster.namespace}\n")
-        (folder / file.name).write_text(text.replace(".dagster.svc", f".{cluster.namespace}.svc"))
+    of_the_tests = {
+        "dagster-team-": f"{cluster.namespace}-team-",
+        "namespace: dagster\n": f"namespace: {cluster.namespace}\n",
+        ".dagster.svc": f".{cluster.namespace}.svc",
+    }
     settings = {
         f"dagster-user-deployments.deployments[{number}].deploymentNamespace": teams[name].namespace
         for number, name in enumerate(location_names())
     }
     try:
-        installed.prepare()
-        cluster.kubectl("apply", "--filename", str(OVERLAYS / "least-rights" / "manifests"))
-        subprocess.run(["kubectl", "apply", "--filename", str(folder)], check=True)
-        answer = installed.upgrade(settings=settings, values_files=[OVERLAYS / "least-rights" / "values.yaml"])
-        assert answer.returncode == 0, answer.stderr
-        subprocess.run([str(OVERLAYS / "team-namespaces" / "after-helm"), cluster.namespace], check=True)
-        yield installed
+        with release(request, cluster, "team-namespaces") as prepared:
+            cluster.apply(OVERLAYS / "least-rights" / "manifests")
+            for letter, team in zip("ab", teams.values(), strict=True):
+                team.apply(OVERLAYS / "team-namespaces" / "namespaces" / f"team-{letter}.yaml", of_the_tests)
+            prepared.upgrade(settings=settings, values_files=[OVERLAYS / "least-rights" / "values.yaml"])
+            subprocess.run([str(OVERLAYS / "team-namespaces" / "after-helm"), cluster.namespace], check=True)
+            yield prepared
     finally:
-        cluster.keep_logs(ARTIFACTS / "team-namespaces")
-        installed.remove()
         for team in teams.values():
-            team.keep_logs(ARTIFACTS / f"team-namespaces-{team.namespace}")
-            team.kubectl("delete", "namespace", team.namespace, "--ignore-not-found", "--timeout=180s")
-
-
-@pytest.fixture(scope="module")
-def webserver(deployment: Deployment) -> Iterator[Webserver]:
-    """The release's webserver."""
-    client = Webserver(deployment.cluster)
-    yield client
-    client.close()
+            team.delete_namespace()
 
 
 def pod_of(team: Cluster, run_id: str) -> str:

@@ -1,5 +1,5 @@
-"""The cluster of the restore's tests, which install their releases themselves."""
+"""The cluster, the release and its webserver of `make e2e`."""
 
-from tests.e2e.conftest import cluster
+from tests.e2e.conftest import cluster, deployment, webserver
 
-__all__ = ["cluster"]
+__all__ = ["cluster", "deployment", "webserver"]

@@ -30,7 +30,7 @@ def back_up_now(cluster: Cluster, name: str) -> list[str]:
 
 def copy_out(cluster: Cluster, name: str, file: Path) -> None:
     """Copy a dump out of the overlay's volume claim."""
-    cluster.kubectl("apply", "--filename", str(OVERLAY / "reader.yaml"))
+    cluster.apply(OVERLAY / "reader.yaml")
     cluster.kubectl("wait", "--for=condition=Ready", "pod/backup-reader", "--timeout=240s")
     file.write_bytes(_binary(cluster, "exec", "backup-reader", "--", "cat", f"/backup/{name}"))
     cluster.kubectl("delete", "--filename", str(OVERLAY / "reader.yaml"), "--grace-period=0", "--force")

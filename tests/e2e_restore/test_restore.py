@@ -2,9 +2,7 @@
 
 import json
 import logging
-import os
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,10 +10,9 @@ import pytest
 from harness.launches import A, B
 from harness.waiting import wait_until
 from tests.e2e.cluster import Cluster
-from tests.e2e.conftest import ARTIFACTS, keep_logs
+from tests.e2e.command_line import command, in_daemon, status_of
 from tests.e2e.deployment import Deployment
-from tests.e2e.runs import burst, held, histories, wait_for_end
-from tests.e2e.test_7_operate import command, status_of
+from tests.e2e.runs import held, histories, wait_for_end
 from tests.e2e.webserver import Webserver
 from tests.e2e_restore import recipe
 
@@ -25,50 +22,6 @@ LIMITS = {A: 1, B: 3}
 TOTAL = 5
 KEPT = 2
 SCRAPE = "import urllib.request as u; print(u.urlopen('http://localhost:9464/metrics').read().decode())"
-
-
-@pytest.fixture(scope="module")
-def deployment(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Deployment]:
-    """The release; removed at the end, with the pods' logs kept where a test failed."""
-    installed = Deployment(cluster, os.environ["CHART"])
-    failed = request.session.testsfailed
-    try:
-        installed.install()
-        yield installed
-    finally:
-        if request.session.testsfailed > failed:
-            keep_logs(cluster, ARTIFACTS / "restore")
-        installed.remove()
-
-
-@pytest.fixture(scope="module")
-def webserver(deployment: Deployment) -> Iterator[Webserver]:
-    """The webserver of the release of the moment."""
-    client = Webserver(deployment.cluster)
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def before(cluster: Cluster, webserver: Webserver) -> dict[str, list[str]]:
-    """The runs by their status at the time of the backup: ended, in progress and queued."""
-    cluster.kubectl(*command("set-limit", A, "1", "--reason", "the index is slow"))
-    run_ids = webserver.launch([*burst(A, 3, seconds=1), *burst(B, 4, seconds=100)])
-    wait_until(
-        "a run of A has started, and those of B that may",
-        lambda: (
-            len(webserver.runs(run_ids, statuses=["STARTED", "SUCCESS"])) > LIMITS[B]
-            and len(webserver.runs(run_ids, statuses=["STARTED"])) >= LIMITS[B]
-        ),
-        every=1,
-    )
-    cluster.kubectl(*command("pause", A))
-    wait_until(
-        "no run of A is in progress",
-        lambda: len(webserver.runs(run_ids, statuses=["STARTING", "STARTED"])) == LIMITS[B],
-        every=1,
-    )
-    return by_status(webserver, run_ids)
 
 
 def by_status(webserver: Webserver, run_ids: list[str]) -> dict[str, list[str]]:
@@ -81,9 +34,7 @@ def by_status(webserver: Webserver, run_ids: list[str]) -> dict[str, list[str]]:
 
 def starts_counted(cluster: Cluster) -> dict[str, int]:
     """The counter of starts of each code location, as the exporter tells it."""
-    text = cluster.kubectl(
-        "exec", "deployment/dagster-daemon", "--container=metrics", "--", "python", "-c", SCRAPE
-    )
+    text = cluster.kubectl(*in_daemon("python", "-c", SCRAPE, container="metrics"))
     return {
         code_location: int(float(line.split()[-1]))
         for line in text.splitlines()
@@ -97,7 +48,7 @@ def test_the_nightly_job_keeps_the_newest_dumps(
 ) -> None:
     """Each dump has its name only when it can be read, and the oldest go."""
     assert before["QUEUED"]
-    cluster.kubectl("apply", "--filename", str(recipe.OVERLAY / "manifests"))
+    cluster.apply(recipe.OVERLAY / "manifests")
     cluster.kubectl("set", "env", "cronjob/dagster-backup", f"KEEP={KEPT}")
     (first,) = recipe.back_up_now(cluster, "first-backup")
     recipe.copy_out(cluster, first, tmp_path_factory.getbasetemp() / "nightly.dump")

@@ -8,8 +8,8 @@ import pytest
 from harness.launches import A, B
 from harness.waiting import wait_until
 from tests.e2e.cluster import Cluster
+from tests.e2e.command_line import command, status_of
 from tests.e2e.deployment import Deployment
-from tests.e2e.test_7_operate import command, status_of
 from tests.e2e.webserver import Webserver
 from tests.e2e_upgrade.release import (
     LIVE_LIMIT,

@@ -1,5 +1,6 @@
 """The release and the overlays as Kubernetes gets them."""
 
+import json
 import os
 import subprocess
 from collections.abc import Iterable
@@ -30,13 +31,14 @@ def manifests_of(overlay: str) -> list[dict[str, Any]]:
 
 
 def rendered(*overlays: str, settings: Iterable[str] = ()) -> list[dict[str, Any]]:
-    """The Kubernetes objects of the release with overlays, by the chart that CHART names.
+    """The Kubernetes objects of the release with overlays, as `make deploy` gets them, by the chart of CHART.
 
     Args:
         overlays: Their names, in the order in which Helm gets their values.
         settings: More values, as `path=value`.
     """
     files = [VALUES, *(file for overlay in overlays for file in values_of(overlay))]
+    post_renderers = [file for overlay in overlays for file in (OVERLAYS / overlay).glob("post-renderer")]
     answer = subprocess.run(
         [
             "helm",
@@ -47,6 +49,7 @@ def rendered(*overlays: str, settings: Iterable[str] = ()) -> list[dict[str, Any
             "--skip-schema-validation",
             *(f"--values={file}" for file in files),
             *(f"--set={setting}" for setting in settings),
+            *(f"--post-renderer={file}" for file in post_renderers),
         ],
         capture_output=True,
         text=True,
@@ -59,4 +62,18 @@ def rendered(*overlays: str, settings: Iterable[str] = ()) -> list[dict[str, Any
 def one(objects: Iterable[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
     """The object of a kind and name."""
     (found,) = [each for each in objects if each["kind"] == kind and each["metadata"]["name"] == name]
+    return found
+
+
+def instance_of(objects: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The release's dagster.yaml."""
+    found: dict[str, Any] = yaml.safe_load(one(objects, "ConfigMap", "dagster-instance")["data"]["dagster.yaml"])
+    return found
+
+
+def container_context_of(objects: Iterable[dict[str, Any]], code_location: str) -> dict[str, Any]:
+    """What the code server of a code location tells the run launcher of its runs' pods."""
+    server = one(objects, "Deployment", f"dagster-dagster-user-deployments-{code_location}")
+    env = {each["name"]: each.get("value") for each in server["spec"]["template"]["spec"]["containers"][0]["env"]}
+    found: dict[str, Any] = json.loads(env["DAGSTER_CLI_API_GRPC_CONTAINER_CONTEXT"])["k8s"]
     return found

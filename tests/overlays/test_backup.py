@@ -1,8 +1,6 @@
 """The overlay `backup`: it reaches the database of the release."""
 
-import json
-
-from tests.overlays.rendering import NAMESPACE, manifests_of, one, rendered
+from tests.overlays.rendering import NAMESPACE, container_context_of, manifests_of, one, rendered
 
 OVERLAY = "backup"
 
@@ -23,8 +21,4 @@ def test_it_reaches_the_releases_own_database() -> None:
 
 def test_a_runs_namespace_is_that_of_the_release() -> None:
     """The chart gives it to each run, so a restored queue needs a namespace of the same name: docs/backup.md."""
-    name = "dagster-dagster-user-deployments-code-location-a"
-    server = one(rendered(), "Deployment", name)["spec"]["template"]["spec"]["containers"][0]
-    env = {each["name"]: each.get("value") for each in server["env"]}
-    context = json.loads(env["DAGSTER_CLI_API_GRPC_CONTAINER_CONTEXT"])
-    assert context["k8s"]["namespace"] == NAMESPACE
+    assert container_context_of(rendered(), "code-location-a")["namespace"] == NAMESPACE

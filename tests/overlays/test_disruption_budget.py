@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import yaml
-
-from tests.overlays.rendering import manifests_of, one, rendered
+from tests.overlays.rendering import instance_of, manifests_of, one, rendered
 from tests.overlays.selecting import RUN, pods_of, selects
 
 
@@ -36,7 +34,7 @@ def test_one_of_two_webservers_stays() -> None:
 def test_autoscalers_leave_runs_alone() -> None:
     """The instance's run launcher has the annotations."""
     objects = rendered("disruption-budget")
-    instance = yaml.safe_load(one(objects, "ConfigMap", "dagster-instance")["data"]["dagster.yaml"])
+    instance = instance_of(objects)
     metadata = instance["run_launcher"]["config"]["run_k8s_config"]["pod_template_spec_metadata"]
     assert metadata["annotations"] == {
         "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",

@@ -2,9 +2,7 @@
 
 from configparser import ConfigParser
 
-import yaml
-
-from tests.overlays.rendering import manifests_of, one, rendered
+from tests.overlays.rendering import instance_of, manifests_of, one, rendered
 
 OVERLAY = "pgbouncer"
 
@@ -19,7 +17,7 @@ def settings() -> ConfigParser:
 def test_the_instance_connects_to_the_service() -> None:
     """Host and port of each storage are PgBouncer's Service, and the chart's own database is gone."""
     objects = rendered(OVERLAY)
-    instance = yaml.safe_load(one(objects, "ConfigMap", "dagster-instance")["data"]["dagster.yaml"])
+    instance = instance_of(objects)
     service = one(manifests_of(OVERLAY), "Service", "pgbouncer")
     for storage in ("event_log_storage", "run_storage", "schedule_storage"):
         database = instance[storage]["config"]["postgres_db"]

@@ -1,13 +1,8 @@
 """Dagster's own pods come before its runs."""
 
-import os
-import subprocess
 from typing import Any
 
-import yaml
-
-from tests.e2e.deployment import RELEASE, VALUES, chart_arguments
-from tests.overlays.rendering import OVERLAYS, manifests_of, one, rendered
+from tests.overlays.rendering import instance_of, manifests_of, rendered
 
 
 def classes() -> dict[str, int]:
@@ -26,7 +21,7 @@ def pod_templates(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def test_runs_have_the_class() -> None:
     """The instance's run launcher names it."""
-    instance = yaml.safe_load(one(rendered("priority"), "ConfigMap", "dagster-instance")["data"]["dagster.yaml"])
+    instance = instance_of(rendered("priority"))
     pod = instance["run_launcher"]["config"]["run_k8s_config"]["pod_spec_config"]
     assert pod["priorityClassName"] in classes()
     assert pod["securityContext"]["runAsNonRoot"] is True  # what deploy/values.yaml has beside it is still there
@@ -46,23 +41,7 @@ def test_the_chart_gives_its_own_pods_no_class() -> None:
 
 def test_the_post_renderer_gives_every_pod_of_the_release_its_class() -> None:
     """Daemon, webserver, code servers and database; they are otherwise as they were."""
-    answer = subprocess.run(
-        [
-            "helm",
-            "template",
-            RELEASE,
-            *chart_arguments(os.environ["CHART"]),
-            f"--values={VALUES}",
-            "--namespace=dagster",
-            "--skip-schema-validation",
-            f"--post-renderer={OVERLAYS / 'system-priority' / 'post-renderer'}",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stderr
-    objects = [each for each in yaml.safe_load_all(answer.stdout) if each]
+    objects = rendered("system-priority")
     (system,) = manifests_of("system-priority")
     for pod in pod_templates(objects).values():
         assert pod.pop("priorityClassName") == system["metadata"]["name"]

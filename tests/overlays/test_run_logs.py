@@ -1,8 +1,6 @@
 """The overlay `run-logs`: who writes and reads the bucket has its keys."""
 
-import yaml
-
-from tests.overlays.rendering import one, rendered
+from tests.overlays.rendering import instance_of, one, rendered
 
 OVERLAY = "run-logs"
 SECRET = "run-logs"  # noqa: S105 - its name
@@ -10,7 +8,7 @@ SECRET = "run-logs"  # noqa: S105 - its name
 
 def test_the_instance_keeps_run_logs_in_the_bucket() -> None:
     """The part of dagster.yaml that every pod reads."""
-    instance = yaml.safe_load(one(rendered(OVERLAY), "ConfigMap", "dagster-instance")["data"]["dagster.yaml"])
+    instance = instance_of(rendered(OVERLAY))
     logs = instance["compute_logs"]
     assert (logs["module"], logs["class"]) == ("dagster_aws.s3.compute_log_manager", "S3ComputeLogManager")
     assert logs["config"]["bucket"] == "dagster-run-logs"

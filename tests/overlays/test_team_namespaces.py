@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from tests.overlays.rendering import manifests_of, one, rendered
+from tests.overlays.rendering import container_context_of, manifests_of, one, rendered
 
 DEPLOYMENT = "dagster-user-deployments.deployments[0]"
 
@@ -18,13 +18,10 @@ def test_runs_go_to_the_namespace_that_the_code_location_names() -> None:
     """The code server tells it to the launcher; the code server itself stays."""
     settings = [f"{DEPLOYMENT}.deploymentNamespace=dagster-team-a"]
     objects = rendered("team-namespaces", settings=settings)
-    server = one(objects, "Deployment", "dagster-dagster-user-deployments-code-location-a")
-    environment = {
-        each["name"]: each.get("value") for each in server["spec"]["template"]["spec"]["containers"][0]["env"]
-    }
-    context = yaml.safe_load(environment["DAGSTER_CLI_API_GRPC_CONTAINER_CONTEXT"])["k8s"]
+    context = container_context_of(objects, "code-location-a")
     assert context["namespace"] == "dagster-team-a"
     assert context["service_account_name"] in [each["metadata"]["name"] for each in of("ServiceAccount")]
+    server = one(objects, "Deployment", "dagster-dagster-user-deployments-code-location-a")
     assert server["metadata"].get("namespace") in (None, "dagster")
 
 
