@@ -90,13 +90,8 @@ class Deployment:
 
     def wait_until_idle(self) -> None:
         """Wait until every code location is loaded and the daemon has begun its ticks."""
-        names = self.system.ports
-
-        def loaded() -> bool:
-            statuses = self.system.graphql.load_statuses()
-            return all(statuses.get(name) == "LOADED" for name in names)
-
-        wait_until("every code location is loaded", loaded, seconds=300)
+        graphql, names = self.system.graphql, self.system.ports
+        wait_until("every code location is loaded", lambda: graphql.has_loaded(names), seconds=300)
 
 
 @contextmanager

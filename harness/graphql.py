@@ -1,6 +1,6 @@
 """Talks to the webserver over GraphQL, as the UI does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,13 +73,15 @@ class GraphQL:
             raise GraphQLError(answer["message"])
         return answer
 
-    def load_statuses(self) -> dict[str, str]:
-        """The load status of each code location in the workspace; ERROR if it can't be loaded."""
+    def has_loaded(self, code_locations: Iterable[str]) -> bool:
+        """Whether the workspace has these code locations, each of them loaded without an error."""
         entries = self.ask(_LOAD_STATUSES)["locationEntries"]
-        return {
-            entry["name"]: "ERROR" if entry["locationOrLoadError"] == _LOAD_ERROR else entry["loadStatus"]
+        loaded = {
+            entry["name"]
             for entry in entries
+            if entry["loadStatus"] == "LOADED" and entry["locationOrLoadError"] != _LOAD_ERROR
         }
+        return loaded.issuperset(code_locations)
 
     def launch(self, launch: Launch) -> str:
         """Launch one run and return its id."""

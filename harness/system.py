@@ -129,9 +129,7 @@ class System:
         def ready() -> bool:
             self.webserver.ensure_running()
             self.daemon.ensure_running()
-            return listens(self._webserver_port) and all(
-                self.graphql.load_statuses().get(name) == "LOADED" for name in self.code_servers
-            )
+            return listens(self._webserver_port) and self.graphql.has_loaded(self.code_servers)
 
         wait_until("the webserver has loaded every code location", ready)
 

@@ -81,10 +81,9 @@ class ComposeDeployment:
 
         def loaded() -> bool:
             try:
-                statuses = self.graphql.load_statuses()
+                return self.graphql.has_loaded(CODE_LOCATIONS)
             except OSError:  # no webserver yet
                 return False
-            return all(statuses.get(name) == "LOADED" for name in CODE_LOCATIONS)
 
         wait_until("the webserver has loaded every code location", loaded, seconds=300, every=1)
 

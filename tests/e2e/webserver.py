@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import requests
@@ -105,18 +105,13 @@ class Webserver:
     def launch(self, launches: Sequence[Launch]) -> list[str]:
         """Launch runs, with one request, as soon as the webserver has loaded their code locations; their ids."""
         names = {launch.code_location for launch in launches}
-
-        def loaded() -> bool:
-            statuses = self.load_statuses()
-            return all(statuses.get(name) == "LOADED" for name in names)
-
-        wait_until(f"the webserver has loaded {', '.join(sorted(names))}", loaded, every=1)
+        wait_until(f"the webserver has loaded {', '.join(sorted(names))}", lambda: self.has_loaded(names), every=1)
         return self._graphql().launch_several(launches)
 
     @_once_more
-    def load_statuses(self) -> dict[str, str]:
-        """How far each code location is loaded; see `GraphQL.load_statuses`."""
-        return self._graphql().load_statuses()
+    def has_loaded(self, code_locations: Iterable[str]) -> bool:
+        """Whether the webserver has loaded these code locations."""
+        return self._graphql().has_loaded(code_locations)
 
     def wait_for_images(self, images: Mapping[str, str]) -> None:
         """Wait until the webserver gives these images to the runs that it launches, by code location."""
