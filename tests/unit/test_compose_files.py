@@ -11,19 +11,12 @@ import pytest
 import yaml
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 
-ROOT = Path(__file__).parents[2]
+from tests.unit.deployed_files import FOLDERS, ROOT, deployments
+
 COMPOSE = ROOT / "deploy" / "compose"
-FOLDERS = {file.parent.name for file in (ROOT / "code_locations").glob("*/pyproject.toml")}
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
 DAGSTER: dict[str, Any] = yaml.safe_load((COMPOSE / "dagster.yaml").read_text())
 OPTIONS: dict[str, Any] = DAGSTER["run_coordinator"]["config"]
-
-
-def deployments() -> list[dict[str, Any]]:
-    """The user deployments of the Helm values."""
-    values = yaml.safe_load((ROOT / "deploy" / "values.yaml").read_text())
-    found: list[dict[str, Any]] = values["dagster-user-deployments"]["deployments"]
-    return found
 
 
 def test_every_code_location_has_a_code_server() -> None:

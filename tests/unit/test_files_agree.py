@@ -1,24 +1,11 @@
 """The files that name the code locations say the same."""
 
-from pathlib import Path
 from typing import Any
 
 import tomlkit
 import yaml
 
-ROOT = Path(__file__).parents[2]
-FOLDERS = {file.parent.name for file in (ROOT / "code_locations").glob("*/pyproject.toml")}
-
-
-def values(name: str = "values.yaml") -> Any:
-    """Helm values in deploy/."""
-    return yaml.safe_load((ROOT / "deploy" / name).read_text())
-
-
-def deployments() -> list[dict[str, Any]]:
-    """The user deployments of the values."""
-    found: list[dict[str, Any]] = values()["dagster-user-deployments"]["deployments"]
-    return found
+from tests.unit.deployed_files import FOLDERS, ROOT, deployments, values
 
 
 def options(name: str = "values.yaml") -> dict[str, Any]:
