@@ -62,6 +62,11 @@ def test_every_program_of_dagster_checks_that_it_can_load_the_coordinator() -> N
         assert command.startswith("dagster-clt probe && ")
 
 
+def test_every_service_has_a_health_check() -> None:
+    """All but the one that makes the tables and ends."""
+    assert {name for name, service in SERVICES.items() if "healthcheck" not in service} == {"tables"}
+
+
 def test_no_secret_is_in_the_file_and_no_port_is_open_to_other_machines() -> None:
     """The password comes from .env, which git ignores; Dagster has no login."""
     passwords = [service.get("environment", {}).get("POSTGRES_PASSWORD") for service in SERVICES.values()]
