@@ -51,16 +51,16 @@ def next_tick(
         at_least: The least number of runs of each code location to look at.
     """
     slots = tick.slots or 0
-    with run_counts.reading(instance) as connection:
-        if not front.is_read:
+    if not front.is_read:
+        with run_counts.reading(instance) as connection:
             front.read(connection, max(CANDIDATES_PER_LOCATION + slots, at_least))
-        tick = Tick(tick.settings, tick.live, front.counts(), in_progress=tick.in_progress)
-        claims = tick.claims(state.usage)
-        room = {name: claims.room(name) for name in tick.queued}
-        with_room = [name for name, most in room.items() if most != 0]
-        candidates = CANDIDATES_PER_TICK // max(1, len(with_room))
-        if candidates > CANDIDATES_PER_LOCATION:
-            front.read_more(connection, with_room, candidates + slots)
+    tick = Tick(tick.settings, tick.live, front.counts(), in_progress=tick.in_progress)
+    claims = tick.claims(state.usage)
+    room = {name: claims.room(name) for name in tick.queued}
+    with_room = [name for name, most in room.items() if most != 0]
+    candidates = CANDIDATES_PER_TICK // max(1, len(with_room))
+    if candidates > CANDIDATES_PER_LOCATION:
+        front.take_more(with_room, candidates + slots)
     made: list[DagsterChecks] = []
 
     def make_checks(

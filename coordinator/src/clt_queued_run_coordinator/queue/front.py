@@ -8,9 +8,11 @@ On PostgreSQL a contiguous range of tags is read instead: no tag of a queued run
 queued runs. If the range has too few, the tags of each run are looked up after all.
 """
 
+import json
 from collections import Counter
-from collections.abc import Collection, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as db
 
@@ -35,9 +37,21 @@ TAGS_PER_RUN = 20
 """A range with more tags than this for each queued run isn't read, unless it has no more than `BEFORE_THEM`."""
 
 
-_Place: TypeAlias = "db.Row[Any]"
-"""A row: a run's `id`, `label`, `priority`, `job` and `backfill`, its `place` among the runs that share all of
-these but the id, and the number of those `runs`."""
+@dataclass(frozen=True)
+class _Group:
+    """Queued runs that go before and after each other by their age alone.
+
+    Attributes:
+        code_location: Theirs.
+        priority: Theirs.
+        of: Their job and backfill, if these decide the lane.
+        ids: Their ids, the oldest first.
+    """
+
+    code_location: str
+    priority: int
+    of: JobAndBackfill
+    ids: Sequence[int]
 
 
 class FrontOfQueue(QueuedRuns):
@@ -53,6 +67,7 @@ class FrontOfQueue(QueuedRuns):
         self.total = connection.execute(_NUMBER).scalar_one()
         """The number of queued runs of all code locations."""
         self._stretches = _stretches(connection, self.total)
+        self._groups: Sequence[_Group] = ()
         self._counts: Counter[str] = Counter()
         self.is_read = False
         """Whether the first runs of each code location have been read."""
@@ -69,31 +84,28 @@ class FrontOfQueue(QueuedRuns):
             most: The number of runs to read for each code location and priority, and for each job and backfill if
                 they decide the lane.
         """
-        rows: Sequence[_Place] = ()
         for since in self._stretches:
-            rows = connection.execute(_first(since, most, (), apart=self._apart)).all()
+            self._groups = [
+                _group(row) for row in connection.execute(_grouped(connection, since, apart=self._apart))
+            ]
             self._counts = Counter()
-            for row in rows:
-                self._counts[_code_location(row.label)] += row.runs if row.place == 1 else 0
+            for group in self._groups:
+                self._counts[group.code_location] += len(group.ids)
             if self._counts.total() == self.total:
                 break
-        self._take(rows)
+        self._take(self._groups, most)
         if self._counts.total() != self.total:
             self._read_unlabelled(connection)
         self.is_read = True
 
-    def read_more(self, connection: db.Connection, code_locations: Collection[str], most: int) -> None:
-        """Read more of the first runs of some code locations.
+    def take_more(self, code_locations: Collection[str], most: int) -> None:
+        """Take more of the first runs of some code locations, which have been read already.
 
         Args:
-            connection: From `counts.reading`.
             code_locations: Their names.
-            most: The number of runs to read for each code location and priority.
+            most: The number of runs to take for each code location and priority.
         """
-        if code_locations:
-            self._take(
-                connection.execute(_first(self._stretches[0], most, code_locations, apart=self._apart)).all()
-            )
+        self._take((group for group in self._groups if group.code_location in code_locations), most)
 
     def place(self, connection: db.Connection, code_location: str, run: QueuedRun) -> tuple[int, int, QueuedRun]:
         """A run's place in Dagster's order, which is by priority, then age.
@@ -127,12 +139,12 @@ class FrontOfQueue(QueuedRuns):
             first = min(first, other, key=lambda queued: queued.place)
         return before, runs, first
 
-    def _take(self, rows: Sequence[_Place]) -> None:
-        for row in rows:
-            if row.id not in self:  # a tag may have two rows
-                name, of_run = _code_location(row.label), JobAndBackfill(row.job, row.backfill)
-                of_line = self._lane_key(name, of_run) if self._lane_key else JobAndBackfill()
-                self._add(row.id, name, priority_of(row.priority), of_line)
+    def _take(self, groups: Iterable[_Group], most: int) -> None:
+        first = ((run_id, group) for group in groups for run_id in group.ids[:most])
+        for run_id, group in sorted(first, key=lambda pair: pair[0]):
+            if run_id not in self:  # a tag may have two rows
+                lane = self._lane_key(group.code_location, group.of) if self._lane_key else JobAndBackfill()
+                self._add(run_id, group.code_location, group.priority, lane)
 
     @property
     def _apart(self) -> bool:
@@ -181,18 +193,22 @@ def _code_location(label: str) -> str:
     return label.partition("@")[2]
 
 
-def _has(tags: db.FromClause, key: str, since: int | None) -> db.ColumnElement[bool]:
-    of_the_run = tags.c.run_id == RunsTable.c.run_id
+def _has(
+    tags: db.FromClause, key: str, since: int | None, runs: db.FromClause = RunsTable
+) -> db.ColumnElement[bool]:
+    of_the_run = tags.c.run_id == runs.c.run_id
     if since is not None:
         return db.and_(of_the_run, tags.c.id >= since, tags.c.key == key)
     # Concatenating "" keeps SQLite from using its index on the keys, which would read the whole history.
     return db.and_(of_the_run, tags.c.key.concat("") == key)
 
 
-def _labelled(since: int | None) -> tuple[db.FromClause, db.FromClause, db.FromClause]:
+def _labelled(
+    since: int | None, runs: db.FromClause = RunsTable
+) -> tuple[db.FromClause, db.FromClause, db.FromClause]:
     label, priority = RunTagsTable.alias("label"), RunTagsTable.alias("priority")
-    joined = RunsTable.join(label, _has(label, REPOSITORY_LABEL_TAG, since))
-    return joined.outerjoin(priority, _has(priority, PRIORITY_TAG, since)), label, priority
+    joined = runs.join(label, _has(label, REPOSITORY_LABEL_TAG, since, runs))
+    return joined.outerjoin(priority, _has(priority, PRIORITY_TAG, since, runs)), label, priority
 
 
 def _is_of(label: db.FromClause, code_locations: Collection[str]) -> db.ColumnElement[bool]:
@@ -221,33 +237,26 @@ def _by_priority(
     )
 
 
-def _first(
-    since: int | None, most: int, code_locations: Collection[str], *, apart: bool
-) -> db.Select[tuple[Any, ...]]:
-    """The first runs of each label and priority, and of each job and backfill if these decide; see `_Place`."""
-    joined, label, priority = _labelled(since)
-    job: db.ColumnElement[Any] = db.null()
-    of_backfill: db.ColumnElement[Any] = db.null()
+def _grouped(connection: db.Connection, since: int | None, *, apart: bool) -> db.Select[tuple[Any, ...]]:
+    """The ids of the queued runs by label and priority, and by job and backfill if these decide the lane."""
+    # PostgreSQL expects few runs to match, and would look them up one by one. This way it reads them together.
+    columns = db.select(RunsTable.c.id, RunsTable.c.run_id, RunsTable.c.pipeline_name).where(_IS_QUEUED)
+    queued = columns.cte("queued").prefix_with("MATERIALIZED", dialect="postgresql")
+    joined, label, priority = _labelled(since, queued)
+    among: list[db.ColumnElement[Any]] = [label.c.value, priority.c.value]
     if apart:
         backfill = RunTagsTable.alias("backfill")
-        joined = joined.outerjoin(backfill, _has(backfill, BACKFILL_ID_TAG, since))
-        job, of_backfill = RunsTable.c.pipeline_name, backfill.c.value
-    among = (label.c.value, priority.c.value, *((job, of_backfill) if apart else ()))
-    queued = (
-        db.select(
-            RunsTable.c.id,
-            label.c.value.label("label"),
-            priority.c.value.label("priority"),
-            job.label("job"),
-            of_backfill.label("backfill"),
-            db.func.row_number().over(partition_by=among, order_by=RunsTable.c.id).label("place"),
-            db.func.count().over(partition_by=among).label("runs"),
-        )
-        .select_from(joined)
-        .where(_IS_QUEUED, *([_is_of(label, code_locations)] if code_locations else []))
-        .subquery()
-    )
-    return db.select(*queued.c).where(queued.c.place <= most).order_by(queued.c.id)
+        joined = joined.outerjoin(backfill, _has(backfill, BACKFILL_ID_TAG, since, queued))
+        among += [queued.c.pipeline_name, backfill.c.value]
+    is_postgresql = connection.dialect.name == "postgresql"
+    ids = (db.func.array_agg if is_postgresql else db.func.json_group_array)(queued.c.id)
+    return db.select(ids, *among).select_from(joined).group_by(*among)
+
+
+def _group(row: "db.Row[Any]") -> _Group:
+    ids, label, priority, *of = row
+    in_order = sorted(set(json.loads(ids) if isinstance(ids, str) else ids))
+    return _Group(_code_location(label), priority_of(priority), JobAndBackfill(*of), in_order)
 
 
 def _unlabelled() -> db.Select[tuple[int]]:
