@@ -73,6 +73,16 @@ def wait_for_end(webserver: Webserver, run_ids: Sequence[str], seconds: float = 
     return wait_until(f"{len(run_ids)} runs ended", ended, seconds, every=2)
 
 
+def wait_for_retries(webserver: Webserver, run_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Wait until each of the runs, which have failed, has been retried; the retries."""
+
+    def retried() -> list[dict[str, Any]]:
+        found = [run for run in webserver.runs() if run["parentRunId"] in run_ids]
+        return found if {run["parentRunId"] for run in found} == set(run_ids) else []
+
+    return wait_until(f"{len(run_ids)} runs are retried", retried, every=2) if run_ids else []
+
+
 def succeeded(runs: Iterable[Mapping[str, Any]]) -> None:
     """Assert that every run ended in SUCCESS."""
     assert {run["id"]: run["status"] for run in runs if run["status"] != "SUCCESS"} == {}

@@ -3,7 +3,6 @@
 import json
 import logging
 import time
-from typing import Any
 
 import pytest
 
@@ -12,7 +11,7 @@ from harness.waiting import wait_until
 from tests.e2e.cluster import Cluster
 from tests.e2e.command_line import command, in_daemon, status_of
 from tests.e2e.deployment import Deployment
-from tests.e2e.runs import held, histories, wait_for_end
+from tests.e2e.runs import burst, held, histories, wait_for_end, wait_for_retries
 from tests.e2e.webserver import Webserver
 from tests.e2e_restore import recipe
 
@@ -22,6 +21,28 @@ LIMITS = {A: 1, B: 3}
 TOTAL = 5
 KEPT = 2
 SCRAPE = "import urllib.request as u; print(u.urlopen('http://localhost:9464/metrics').read().decode())"
+
+
+@pytest.fixture(scope="module")
+def before(cluster: Cluster, webserver: Webserver) -> dict[str, list[str]]:
+    """The runs by their status at the time of the backup: ended, in progress and queued."""
+    cluster.kubectl(*command("set-limit", A, "1", "--reason", "the index is slow"))
+    run_ids = webserver.launch([*burst(A, 3, seconds=1), *burst(B, 4, seconds=100)])
+    wait_until(
+        "a run of A has started, and those of B that may",
+        lambda: (
+            len(webserver.runs(run_ids, statuses=["STARTED", "SUCCESS"])) > LIMITS[B]
+            and len(webserver.runs(run_ids, statuses=["STARTED"])) >= LIMITS[B]
+        ),
+        every=1,
+    )
+    cluster.kubectl(*command("pause", A))
+    wait_until(
+        "no run of A is in progress",
+        lambda: len(webserver.runs(run_ids, statuses=["STARTING", "STARTED"])) == LIMITS[B],
+        every=1,
+    )
+    return by_status(webserver, run_ids)
 
 
 def by_status(webserver: Webserver, run_ids: list[str]) -> dict[str, list[str]]:
@@ -111,7 +132,7 @@ def test_the_queue_goes_on_in_another_place(
         every=1,
     )
     log.info("the runs without a pod had failed %.0f s after the daemon's start", time.time() - restarted)
-    retries = wait_until("they are retried", lambda: all_retries(webserver, before["STARTED"]), every=2)
+    retries = wait_for_retries(webserver, before["STARTED"])
     every_run = [*run_ids, *(run["id"] for run in retries)]
     runs = wait_for_end(webserver, every_run, seconds=900)
     failed = {run["id"] for run in runs if run["status"] != "SUCCESS"}
@@ -124,9 +145,3 @@ def test_the_queue_goes_on_in_another_place(
     }
     log.info("starts in the event log: %s", expected)
     wait_until("the counter agrees with the event log", lambda: starts_counted(cluster) == expected, every=2)
-
-
-def all_retries(webserver: Webserver, run_ids: list[str]) -> list[dict[str, Any]]:
-    """The retries of runs, once each has one."""
-    found = [run for run in webserver.runs() if run["parentRunId"] in run_ids]
-    return found if {run["parentRunId"] for run in found} == set(run_ids) else []
