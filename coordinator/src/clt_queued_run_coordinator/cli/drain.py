@@ -102,10 +102,12 @@ def _wait(instance: DagsterInstance, names: list[str] | None, timeout: timedelta
     with _progress() as show:
         while True:
             left = draining.read(instance, names)
-            remaining = ends - time.monotonic()
-            if left.is_drained or left.resumed or remaining <= 0:
+            if left.is_drained or left.resumed:
                 return left
             show(_left(left))
+            remaining = ends - time.monotonic()
+            if remaining <= 0:
+                return left
             time.sleep(min(remaining, interval))
 
 
