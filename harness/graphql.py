@@ -73,15 +73,18 @@ class GraphQL:
             raise GraphQLError(answer["message"])
         return answer
 
-    def has_loaded(self, code_locations: Iterable[str]) -> bool:
-        """Whether the workspace has these code locations, each of them loaded without an error."""
+    def load_statuses(self) -> dict[str, str]:
+        """The load status of each code location in the workspace; ERROR if it can't be loaded."""
         entries = self.ask(_LOAD_STATUSES)["locationEntries"]
-        loaded = {
-            entry["name"]
+        return {
+            entry["name"]: "ERROR" if entry["locationOrLoadError"] == _LOAD_ERROR else entry["loadStatus"]
             for entry in entries
-            if entry["loadStatus"] == "LOADED" and entry["locationOrLoadError"] != _LOAD_ERROR
         }
-        return loaded.issuperset(code_locations)
+
+    def has_loaded(self, code_locations: Iterable[str]) -> bool:
+        """Whether the workspace has these code locations, each of them loaded."""
+        statuses = self.load_statuses()
+        return all(statuses.get(name) == "LOADED" for name in code_locations)
 
     def launch(self, launch: Launch) -> str:
         """Launch one run and return its id."""

@@ -30,9 +30,10 @@ class Cluster:
             raise AssertionError(f"kubectl {' '.join(arguments)}: {answer.stderr.strip()}")
         return answer.stdout if check else answer.stdout + answer.stderr
 
-    def apply(self, folder: Path, replaced: Mapping[str, str] | None = None) -> None:
+    def apply(self, manifests: Path, replaced: Mapping[str, str] | None = None) -> None:
         """Apply the manifests of a folder, or one file, with texts of them replaced."""
-        text = "\n---\n".join(file.read_text() for file in sorted(folder.glob("*.yaml")) or [folder])
+        files = sorted(manifests.glob("*.yaml")) if manifests.is_dir() else [manifests]
+        text = "\n---\n".join(file.read_text() for file in files)
         for old, new in (replaced or {}).items():
             text = text.replace(old, new)
         self.kubectl("apply", "--filename=-", stdin=text)

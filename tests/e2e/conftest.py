@@ -35,13 +35,14 @@ def cluster() -> Cluster:
 
 
 @contextmanager
-def release(request: pytest.FixtureRequest, cluster: Cluster, name: str) -> Iterator[Deployment]:
+def release(request: pytest.FixtureRequest, cluster: Cluster, name: str, *others: Cluster) -> Iterator[Deployment]:
     """A namespace for a release; all of it is removed at the end, with the pods' logs kept where a test failed.
 
     Args:
         request: Of the fixture that installs the release.
         cluster: The namespace.
         name: What the folder of the logs begins with.
+        others: More namespaces whose pods belong to it, for which the same is done.
     """
     prepared = Deployment(cluster, os.environ["CHART"])
     failed_before = request.session.testsfailed
@@ -56,8 +57,12 @@ def release(request: pytest.FixtureRequest, cluster: Cluster, name: str) -> Iter
             folder = ARTIFACTS / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
             log.info("keeping the pods' logs in %s", folder)
             cluster.keep_logs(folder)
+            for other in others:
+                other.keep_logs(folder / other.namespace)
         log.info("removing the release and the namespace %s", cluster.namespace)
         prepared.remove()
+        for other in others:
+            other.delete_namespace()
 
 
 @pytest.fixture(scope="session")

@@ -58,17 +58,13 @@ def deployment(
         f"dagster-user-deployments.deployments[{number}].deploymentNamespace": teams[name].namespace
         for number, name in enumerate(location_names())
     }
-    try:
-        with release(request, cluster, "team-namespaces") as prepared:
-            cluster.apply(OVERLAYS / "least-rights" / "manifests")
-            for letter, team in zip("ab", teams.values(), strict=True):
-                team.apply(OVERLAYS / "team-namespaces" / "namespaces" / f"team-{letter}.yaml", of_the_tests)
-            prepared.upgrade(settings=settings, values_files=[OVERLAYS / "least-rights" / "values.yaml"])
-            subprocess.run([str(OVERLAYS / "team-namespaces" / "after-helm"), cluster.namespace], check=True)
-            yield prepared
-    finally:
-        for team in teams.values():
-            team.delete_namespace()
+    with release(request, cluster, "team-namespaces", *teams.values()) as prepared:
+        cluster.apply(OVERLAYS / "least-rights" / "manifests")
+        for letter, team in zip("ab", teams.values(), strict=True):
+            team.apply(OVERLAYS / "team-namespaces" / "namespaces" / f"team-{letter}.yaml", of_the_tests)
+        prepared.upgrade(settings=settings, values_files=[OVERLAYS / "least-rights" / "values.yaml"])
+        subprocess.run([str(OVERLAYS / "team-namespaces" / "after-helm"), cluster.namespace], check=True)
+        yield prepared
 
 
 def pod_of(team: Cluster, run_id: str) -> str:

@@ -20,7 +20,8 @@ def test_make_dev_serves_both_code_locations_and_plays_the_readmes_story(home: P
 
     def loaded() -> bool:
         trial.ensure_running()
-        return listens(port) and graphql.has_loaded(CODE_LOCATIONS)
+        statuses = graphql.load_statuses() if listens(port) else {}
+        return statuses.keys() >= CODE_LOCATIONS.keys() and set(statuses.values()) == {"LOADED"}
 
     trial.start()
     try:
