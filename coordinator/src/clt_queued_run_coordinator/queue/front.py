@@ -1,4 +1,4 @@
-"""Reads the front of the queue, and a run's place in it, without the rest; for people who ask about one run.
+"""Reads the front of the queue, and a run's place in it, for people who ask about one run.
 
 The daemon's tick doesn't use this; see `queued_runs`. A priority is the text of a tag, which only Python reads as
 Dagster does. So the database groups by the text, and it is converted here.
@@ -73,15 +73,15 @@ class FrontOfQueue(QueuedRuns):
         """Whether the first runs of each code location have been read."""
 
     def counts(self) -> dict[str, int]:
-        """The number of queued runs of each code location, including those that weren't read."""
+        """The number of queued runs of each code location, including those that weren't taken."""
         return dict(self._counts)
 
     def read(self, connection: db.Connection, most: int) -> None:
-        """Read the first runs of each code location, and count all of its runs.
+        """Read the ids of all queued runs, count them, and take the first ones of each code location.
 
         Args:
             connection: From `counts.reading`.
-            most: The number of runs to read for each code location and priority, and for each job and backfill if
+            most: The number of runs to take for each code location and priority, and for each job and backfill if
                 they decide the lane.
         """
         for since in self._stretches:
@@ -211,10 +211,10 @@ def _labelled(
     return joined.outerjoin(priority, _has(priority, PRIORITY_TAG, since, runs)), label, priority
 
 
-def _is_of(label: db.FromClause, code_locations: Collection[str]) -> db.ColumnElement[bool]:
-    """Whether a label may belong to one of the code locations. It may still belong to another one."""
+def _may_be_of(label: db.FromClause, code_location: str) -> db.ColumnElement[bool]:
+    """Whether a label may belong to a code location. It may still belong to another one."""
     value = label.c.value.concat("")  # see _has
-    return db.or_(*(value.endswith(f"@{name}", autoescape=True) for name in code_locations))
+    return value.endswith(f"@{code_location}", autoescape=True)
 
 
 def _by_priority(
@@ -232,7 +232,7 @@ def _by_priority(
             db.func.sum(db.case((number == run_id, 1), else_=0)),
         )
         .select_from(joined)
-        .where(_IS_QUEUED, _is_of(label, [code_location]))
+        .where(_IS_QUEUED, _may_be_of(label, code_location))
         .group_by(label.c.value, priority.c.value)
     )
 
