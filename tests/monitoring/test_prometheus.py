@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,8 @@ VARIABLES = {"$code_location": ".*", "$__rate_interval": "30s", "$__range": "1h"
 
 
 def _launch(code_location: str) -> Launch:
-    return launch_of(code_location, 0.1)
+    """A run that isn't retried: Dagster would retry a refused run too, and each refused retry counts."""
+    return replace(launch_of(code_location, 0.1), tags={"dagster/max_retries": "0"})
 
 
 @contextmanager
