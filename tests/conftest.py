@@ -42,19 +42,25 @@ def migrations_are_read_once() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def promtool() -> str:
     """Prometheus' own checks; the test is skipped where it isn't installed."""
-    return _installed("promtool")
+    return _installed("promtool", "prometheus")
 
 
 @pytest.fixture(scope="session")
 def prometheus() -> str:
     """Prometheus; the test is skipped where it isn't installed."""
-    return _installed("prometheus")
+    return _installed("prometheus", "prometheus")
 
 
-def _installed(program: str) -> str:
+@pytest.fixture(scope="session")
+def podman() -> str:
+    """Podman, whose version podman-compose asks for first; the test is skipped where it isn't installed."""
+    return _installed("podman", "podman")
+
+
+def _installed(program: str, package: str) -> str:
     found = shutil.which(program)
     if not found:
-        pytest.skip(f"{program} is not installed; on Debian: apt-get install prometheus")
+        pytest.skip(f"{program} is not installed; on Debian: apt-get install {package}")
     return found
 
 

@@ -82,10 +82,9 @@ def test_a_code_location_is_drained_for_its_upgrade(deployment: Deployment, webs
             assert each.in_progress[0].start > began
 
 
+@pytest.mark.usefixtures("prometheus")
 def test_a_real_prometheus_scrapes_the_exporter(cluster: Cluster, webserver: Webserver, tmp_path: Path) -> None:
     """The starts and ends of a burst are counted once, also where the daemon's pod is replaced meanwhile."""
-    if not shutil.which("prometheus"):
-        pytest.skip("prometheus isn't installed; install Debian's package prometheus")
     before = starts(cluster, tmp_path / "before")
     run_ids = webserver.launch(burst(B, 5, seconds=4))
     wait_until("a run has ended", lambda: webserver.runs(run_ids, statuses=["SUCCESS"]), every=1)

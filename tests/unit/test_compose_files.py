@@ -1,7 +1,6 @@
 """compose.yaml and the files that its containers read agree with each other and with the other deployments."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -78,11 +77,10 @@ def test_no_secret_is_in_the_file_and_no_port_is_open_to_other_machines() -> Non
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
+@pytest.mark.usefixtures("podman")
 def test_compose_reads_the_file() -> None:
     """With what .env has; without it, it says what to do."""
     pytest.importorskip("podman_compose", reason="podman-compose is installed for `make test` alone")
-    if not shutil.which("podman"):
-        pytest.skip("podman isn't installed, and podman-compose asks for its version first")
     command = [sys.executable, "-m", "podman_compose", "--env-file", "/dev/null", "config"]
     environment = {name: os.environ[name] for name in ("PATH", "HOME")}
     said = subprocess.run(
