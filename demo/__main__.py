@@ -7,12 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
-from rich.console import Console
-from rich.live import Live
-
-from demo.chart import Chart, Panel
-from demo.table import Watch
-from demo.terminal import TerminalChart
 from harness.concurrency import InProgress, peak, peak_by_code_location, violations
 from harness.event_log import runs_in_progress
 from harness.graphql import Launch
@@ -21,6 +15,12 @@ from harness.process import stop_on_signals
 from harness.system import System, trial_config
 from harness.timeline import in_progress_over_time
 from harness.waiting import wait_until
+from rich.console import Console
+from rich.live import Live
+
+from demo.chart import Chart, Panel
+from demo.table import Watch
+from demo.terminal import TerminalChart
 
 MAX_CONCURRENT_RUNS = 5
 LIMITS = {A: 2, B: 3}

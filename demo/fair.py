@@ -8,13 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-
-from demo.chart import Chart, Panel, Wait
-from demo.picture import PictureError, ensure_can_be_written, write_picture
-from demo.terminal import TerminalChart
 from harness.concurrency import InProgress, Queued, starts_before
 from harness.event_log import runs_in_progress, runs_queued
 from harness.launches import A, B, launch_of
@@ -22,6 +15,13 @@ from harness.process import stop_on_signals
 from harness.system import System, trial_config
 from harness.timeline import in_progress_over_time
 from harness.waiting import count_ended, wait_until
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from demo.chart import Chart, Panel, Wait
+from demo.picture import PictureError, ensure_can_be_written, write_picture
+from demo.terminal import TerminalChart
 
 MAX_CONCURRENT_RUNS = 4
 FLOODING, LATE = A, B

@@ -4,8 +4,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demo.chart import Chart, Panel
 from harness.timeline import Steps
+
+from demo.chart import Chart, Panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

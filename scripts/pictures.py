@@ -21,6 +21,11 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+from harness.launches import A, B, launch_of
+from harness.process import free_port, stop_on_signals
+from harness.prometheus import Prometheus
+from harness.system import ROOT, System, trial_config
+from harness.waiting import count_ended, wait_until
 from matplotlib import dates, pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -29,11 +34,6 @@ from rich.text import Text
 
 from demo.fair import RUNS, chart_of, share
 from demo.picture import write_picture
-from harness.launches import A, B, launch_of
-from harness.process import free_port, stop_on_signals
-from harness.prometheus import Prometheus
-from harness.system import ROOT, System, trial_config
-from harness.waiting import count_ended, wait_until
 
 PICTURES = ROOT / "docs" / "pictures"
 DASHBOARD = ROOT / "deploy" / "monitoring" / "dashboard.json"

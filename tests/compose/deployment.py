@@ -9,7 +9,6 @@ from typing import Any
 
 import dagster as dg
 import yaml
-
 from harness.graphql import GraphQL
 from harness.process import free_port
 from harness.waiting import wait_until

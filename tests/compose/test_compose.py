@@ -8,11 +8,11 @@ import dagster as dg
 import pytest
 import requests
 import yaml
-
 from harness.concurrency import peak_by_code_location, violations
 from harness.event_log import run_histories, runs_in_progress
 from harness.launches import A, B, launch_of
 from harness.waiting import count_ended, wait_until
+
 from tests.compose.deployment import CODE_LOCATIONS, ROOT, SERVICES, ComposeDeployment
 
 log = logging.getLogger(__name__)

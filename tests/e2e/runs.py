@@ -9,6 +9,7 @@ from harness.concurrency import InProgress, violations
 from harness.graphql import Launch
 from harness.launches import launch_of
 from harness.waiting import wait_until
+
 from tests.e2e.webserver import Webserver
 
 log = logging.getLogger(__name__)

@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from harness.waiting import wait_until
+
 from tests.e2e.deployment import Deployment, limits, location_names
 from tests.e2e.runs import ENDS, burst, held, histories, reached, succeeded, wait_for_end
 from tests.e2e.webserver import Webserver

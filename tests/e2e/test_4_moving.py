@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from harness.waiting import wait_until
+
 from tests.e2e.deployment import Deployment, limits, location_names
 from tests.e2e.runs import TAG, burst, held, histories, succeeded, wait_for_end
 from tests.e2e.webserver import Webserver

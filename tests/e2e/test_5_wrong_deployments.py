@@ -4,8 +4,8 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-
 from harness.waiting import wait_until
+
 from tests.e2e.cluster import is_ready
 from tests.e2e.deployment import RELEASE, Deployment, location_names
 from tests.e2e.runs import burst, succeeded, wait_for_end

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import yaml
-
 from harness.graphql import Launch
+
 from tests.e2e.deployment import VALUES, Deployment, location_names
 from tests.e2e.runs import burst, histories, succeeded, wait_for_end
 from tests.e2e.test_3_failures import wait_until_ended

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from harness.launches import A, B
 from harness.prometheus import Prometheus
 from harness.waiting import wait_until
+
 from tests.e2e.cluster import Cluster
 from tests.e2e.command_line import command, status_of
 from tests.e2e.deployment import Deployment

@@ -8,9 +8,9 @@ from typing import Any
 import requests
 import tenacity
 from gql.transport.exceptions import TransportError
-
 from harness.graphql import GraphQL, GraphQLError, Launch
 from harness.waiting import wait_until
+
 from tests.e2e.cluster import Cluster
 
 SERVICE = "service/dagster-dagster-webserver"

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-
 from harness.launches import A, B
+
 from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import release
 from tests.e2e.deployment import ROOT, Deployment

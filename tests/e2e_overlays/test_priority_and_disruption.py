@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-
 from harness.launches import A, launch_of
 from harness.waiting import wait_until
+
 from tests.e2e.cluster import Cluster, is_ready
 from tests.e2e.conftest import release
 from tests.e2e.deployment import ROOT, Deployment

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from harness.graphql import Launch
 from harness.launches import A, B
 from harness.waiting import wait_until
+
 from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import release
 from tests.e2e.deployment import ROOT, Deployment, location_names

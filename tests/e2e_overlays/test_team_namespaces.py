@@ -5,9 +5,9 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-
 from harness.launches import A, B
 from harness.waiting import wait_until
+
 from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import release
 from tests.e2e.deployment import ROOT, Deployment, limits, location_names

@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 from harness.waiting import wait_until
+
 from tests.e2e.cluster import Cluster
 from tests.e2e.deployment import ROOT
 

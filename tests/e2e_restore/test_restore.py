@@ -5,9 +5,9 @@ import logging
 import time
 
 import pytest
-
 from harness.launches import A, B
 from harness.waiting import wait_until
+
 from tests.e2e.cluster import Cluster
 from tests.e2e.command_line import command, in_daemon, status_of
 from tests.e2e.deployment import Deployment

@@ -3,8 +3,8 @@
 import logging
 
 import pytest
-
 from benchmarks.rollout import Rollout, measure, next_version, report
+
 from tests.e2e.deployment import Deployment
 from tests.e2e.webserver import Webserver
 

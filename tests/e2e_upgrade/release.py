@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.launches import A, B
 from harness.waiting import wait_until
+
 from tests.e2e.cluster import Cluster, is_ready
 from tests.e2e.command_line import command, in_daemon
 from tests.e2e.deployment import Deployment

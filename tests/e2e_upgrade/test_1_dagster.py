@@ -4,9 +4,9 @@ import json
 import logging
 
 import pytest
-
 from harness.launches import A, B
 from harness.waiting import wait_until
+
 from tests.e2e.cluster import Cluster
 from tests.e2e.command_line import command, status_of
 from tests.e2e.deployment import Deployment

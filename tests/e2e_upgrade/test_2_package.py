@@ -3,9 +3,9 @@
 import os
 
 import pytest
-
 from harness.launches import A, B
 from harness.waiting import wait_until
+
 from tests.e2e.cluster import Cluster
 from tests.e2e.command_line import command, status_of
 from tests.e2e.deployment import Deployment

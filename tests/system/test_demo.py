@@ -6,7 +6,6 @@ import sys
 
 import psutil
 import pytest
-
 from harness.system import ROOT
 from harness.waiting import wait_until
 

@@ -4,6 +4,8 @@ import io
 from typing import Literal
 
 import pytest
+from harness.concurrency import InProgress, Queued
+from harness.timeline import Steps
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -12,8 +14,6 @@ from demo.__main__ import chart_of as chart_of_limits
 from demo.chart import Chart, Panel, Wait
 from demo.fair import Shared, chart_of
 from demo.terminal import TerminalChart
-from harness.concurrency import InProgress, Queued
-from harness.timeline import Steps
 
 A, B = "code-location-a", "code-location-b"
 FIFO = Panel(

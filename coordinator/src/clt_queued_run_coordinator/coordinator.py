@@ -17,26 +17,26 @@ from clt_queued_run_coordinator._dagster import (
     daemon_step,
     instance_concurrency_settings,
 )
-from clt_queued_run_coordinator.daemon.seam import DaemonSeam
-from clt_queued_run_coordinator.daemon.tick_handler import TickHandler
-from clt_queued_run_coordinator.limits.configuration import (
+from clt_queued_run_coordinator.config.minimums import refuse_minimums_above_total
+from clt_queued_run_coordinator.config.options import (
     OPTION,
     CodeLocationLimits,
     ConfigurationError,
     QueueReading,
 )
-from clt_queued_run_coordinator.limits.in_force import effective_limits
-from clt_queued_run_coordinator.limits.lazy_tag_limits import LazyTagLimits
-from clt_queued_run_coordinator.limits.minimums import refuse_minimums_above_total
-from clt_queued_run_coordinator.limits.parsing import parse
-from clt_queued_run_coordinator.limits.schema import schema
-from clt_queued_run_coordinator.limits.settings import Settings
-from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
+from clt_queued_run_coordinator.config.parsing import parse
+from clt_queued_run_coordinator.config.schema import schema
+from clt_queued_run_coordinator.config.settings import Settings
+from clt_queued_run_coordinator.daemon.seam import DaemonSeam
+from clt_queued_run_coordinator.daemon.tick_handler import TickHandler
+from clt_queued_run_coordinator.lazy_tag_limits import LazyTagLimits
+from clt_queued_run_coordinator.operate import queue_state
+from clt_queued_run_coordinator.policy.in_force import effective_limits
+from clt_queued_run_coordinator.policy.tag_limits import as_tag_limits
 from clt_queued_run_coordinator.registration import Registration
-from clt_queued_run_coordinator.status import queue_state
+from clt_queued_run_coordinator.store.code_location import CLT_TAG_KEY, code_location_of, missing_tag
+from clt_queued_run_coordinator.store.tag_writing import write_tags
 from clt_queued_run_coordinator.submit.max_queued import QueueLimiter
-from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, code_location_of, missing_tag
-from clt_queued_run_coordinator.tagging.writing import write_tags
 
 __all__ = ["CLT_TAG_KEY", "CLTQueuedRunCoordinator", "CodeLocationTaggingQueuedRunCoordinator"]
 

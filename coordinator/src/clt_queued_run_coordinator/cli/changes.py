@@ -4,17 +4,15 @@ from collections.abc import Callable, Iterable
 
 import click
 
-from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings
-from clt_queued_run_coordinator.check import workspace
-from clt_queued_run_coordinator.check.instance import TAG_LIMITS, shadowed_by_tag_limits
 from clt_queued_run_coordinator.cli.instance import read_queue
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
-from clt_queued_run_coordinator.limits.in_force import LimitInForce, limits_of
-from clt_queued_run_coordinator.live import Change
-from clt_queued_run_coordinator.queue import counts
-from clt_queued_run_coordinator.status import queue_state
-from clt_queued_run_coordinator.status.queue_state import QueueState
+from clt_queued_run_coordinator.operate import counts, queue_state, workspace
+from clt_queued_run_coordinator.operate.check import TAG_LIMITS, shadowed_by_tag_limits
+from clt_queued_run_coordinator.operate.queue_state import QueueState
+from clt_queued_run_coordinator.policy.in_force import LimitInForce, limits_of
+from clt_queued_run_coordinator.store import live
+from clt_queued_run_coordinator.store.live import Change
 from clt_queued_run_coordinator.text.formats import timestamp
 from clt_queued_run_coordinator.text.similar_names import likely_meant
 

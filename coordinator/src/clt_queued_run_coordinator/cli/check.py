@@ -5,14 +5,13 @@ from pathlib import Path
 import click
 
 from clt_queued_run_coordinator._dagster import instance_concurrency_settings, run_database
-from clt_queued_run_coordinator.check.finding import Finding
-from clt_queued_run_coordinator.check.instance import findings_in_instance
-from clt_queued_run_coordinator.check.workspace import Workspace, WorkspaceError, find, read
 from clt_queued_run_coordinator.cli.instance import open_instance
-from clt_queued_run_coordinator.queue import counts
-from clt_queued_run_coordinator.queue.queued_runs import untagged_queued_runs
-from clt_queued_run_coordinator.status import queue_state
-from clt_queued_run_coordinator.tagging.writing import write_tags
+from clt_queued_run_coordinator.daemon.queued_runs import untagged_queued_runs
+from clt_queued_run_coordinator.operate import counts, queue_state
+from clt_queued_run_coordinator.operate.check import findings_in_instance
+from clt_queued_run_coordinator.operate.finding import Finding
+from clt_queued_run_coordinator.operate.workspace import Workspace, WorkspaceError, find, read
+from clt_queued_run_coordinator.store.tag_writing import write_tags
 from clt_queued_run_coordinator.text.formats import run_count
 
 

@@ -10,7 +10,6 @@ from shlex import quote
 import click
 from rich.console import Console
 
-from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator._dagster import DagsterInstance
 from clt_queued_run_coordinator.cli.changes import force_option
 from clt_queued_run_coordinator.cli.instance import open_instance
@@ -21,9 +20,10 @@ from clt_queued_run_coordinator.cli.pause import (
     pause_one_or_all,
     require_one_or_all,
 )
-from clt_queued_run_coordinator.limits.duration import EXAMPLES
-from clt_queued_run_coordinator.status import draining
-from clt_queued_run_coordinator.status.draining import Draining
+from clt_queued_run_coordinator.config.duration import EXAMPLES
+from clt_queued_run_coordinator.operate import draining
+from clt_queued_run_coordinator.operate.draining import Draining
+from clt_queued_run_coordinator.store import live
 from clt_queued_run_coordinator.text.formats import duration
 
 

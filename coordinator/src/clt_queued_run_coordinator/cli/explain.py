@@ -6,11 +6,11 @@ from datetime import datetime, timezone
 import click
 
 from clt_queued_run_coordinator._dagster import DagsterRunStatus
+from clt_queued_run_coordinator.cli.explain_text import as_text
 from clt_queued_run_coordinator.cli.instance import open_instance, output_option
-from clt_queued_run_coordinator.explain.explanation import describe_unqueued
-from clt_queued_run_coordinator.explain.explanation import explain as explained
-from clt_queued_run_coordinator.explain.run_facts import StoredRun, find_runs
-from clt_queued_run_coordinator.explain.text import as_text
+from clt_queued_run_coordinator.operate.explanation import describe_unqueued
+from clt_queued_run_coordinator.operate.explanation import explain as explained
+from clt_queued_run_coordinator.operate.run_facts import StoredRun, find_runs
 
 
 @click.command("explain")

@@ -8,9 +8,9 @@ from rich.text import Text
 
 from clt_queued_run_coordinator._dagster import run_database
 from clt_queued_run_coordinator.cli.instance import open_instance, output_option, table_console
-from clt_queued_run_coordinator.live import EVERY_CODE_LOCATION
-from clt_queued_run_coordinator.live import history as changes
-from clt_queued_run_coordinator.live.history import HistoryEntry
+from clt_queued_run_coordinator.store import history as changes
+from clt_queued_run_coordinator.store.history import HistoryEntry
+from clt_queued_run_coordinator.store.live import EVERY_CODE_LOCATION
 from clt_queued_run_coordinator.text.formats import timestamp
 from clt_queued_run_coordinator.text.tables import Uncut, new_table
 

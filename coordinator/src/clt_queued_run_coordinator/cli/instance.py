@@ -8,10 +8,10 @@ import click
 from rich.console import Console
 
 from clt_queued_run_coordinator._dagster import DagsterInstance
+from clt_queued_run_coordinator.cli.opening import OpeningError, describe_error, opened_instance
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
-from clt_queued_run_coordinator.opening import OpeningError, describe_error, opened_instance
-from clt_queued_run_coordinator.status import queue_state
-from clt_queued_run_coordinator.status.status import Status, status
+from clt_queued_run_coordinator.operate import queue_state
+from clt_queued_run_coordinator.operate.status import Status, status
 
 WIDTH_WITHOUT_TERMINAL = 200
 """The width of a table in a pipe, in columns: wide enough that nothing is cut off."""

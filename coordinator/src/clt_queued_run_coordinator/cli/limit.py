@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 
 import click
 
-from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator.cli.changes import force_option, location_argument, make_change, refuse_bad_name
 from clt_queued_run_coordinator.cli.instance import open_instance
 from clt_queued_run_coordinator.cli.options import end_of_change, end_options, reason_option
+from clt_queued_run_coordinator.store import live
 
 
 # So that click refuses -1 as a limit and not as an unknown option.

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from clt_queued_run_coordinator.limits.duration import EXAMPLES, seconds_of
+from clt_queued_run_coordinator.config.duration import EXAMPLES, seconds_of
 from clt_queued_run_coordinator.text.one_line import LONGEST
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 
 import click
 
-from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator._dagster import DagsterInstance
 from clt_queued_run_coordinator.cli.changes import (
     force_option,
@@ -16,7 +15,8 @@ from clt_queued_run_coordinator.cli.changes import (
 from clt_queued_run_coordinator.cli.instance import open_instance
 from clt_queued_run_coordinator.cli.options import end_of_change, end_options, reason_option
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
-from clt_queued_run_coordinator.live import Change
+from clt_queued_run_coordinator.store import live
+from clt_queued_run_coordinator.store.live import Change
 
 optional_location_argument = click.argument("code_location", metavar="[LOCATION]", required=False)
 pause_all_option = click.option(

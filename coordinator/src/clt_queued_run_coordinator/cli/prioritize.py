@@ -3,8 +3,8 @@
 import click
 
 from clt_queued_run_coordinator.cli.instance import open_instance
-from clt_queued_run_coordinator.queue import lookup
-from clt_queued_run_coordinator.tagging.writing import write_priority
+from clt_queued_run_coordinator.operate import lookup
+from clt_queued_run_coordinator.store.tag_writing import write_priority
 
 
 # So that click takes -1 as a priority and not as an option.

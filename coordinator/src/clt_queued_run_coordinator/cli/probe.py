@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from clt_queued_run_coordinator.opening import OpeningError, load_coordinator
+from clt_queued_run_coordinator.cli.opening import OpeningError, load_coordinator
 
 
 @click.command()

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from clt_queued_run_coordinator._dagster import CodeServer, code_servers
-from clt_queued_run_coordinator.check.workspace import CHARTS_FILE, WorkspaceError, read
+from clt_queued_run_coordinator.operate.workspace import CHARTS_FILE, WorkspaceError, read
 from clt_queued_run_coordinator.reload.replacements import Replacements
 from clt_queued_run_coordinator.reload.webserver import ReloadError
 from clt_queued_run_coordinator.reload.webserver import reload as reload_in

@@ -12,7 +12,7 @@ from clt_queued_run_coordinator.cli.instance import (
     read_status,
     table_console,
 )
-from clt_queued_run_coordinator.status.table import status_table
+from clt_queued_run_coordinator.cli.status_table import status_table
 
 
 @click.command("status")

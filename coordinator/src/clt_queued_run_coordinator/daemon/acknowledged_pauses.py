@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import DagsterInstance
-from clt_queued_run_coordinator.key_value_store import stored_value
+from clt_queued_run_coordinator.store.key_value_store import stored_value
 
 KEY = "clt_queued_run_coordinator.pauses_seen"
 

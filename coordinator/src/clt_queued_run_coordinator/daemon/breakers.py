@@ -9,15 +9,15 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator._dagster import DagsterInstance
-from clt_queued_run_coordinator.daemon.breaker import BreakerState, OpenBreaker, update
-from clt_queued_run_coordinator.daemon.outcomes import EndedRun
+from clt_queued_run_coordinator.config.options import Breaker
+from clt_queued_run_coordinator.config.settings import Settings
 from clt_queued_run_coordinator.daemon.run_tracker import RunTracker
-from clt_queued_run_coordinator.limits.configuration import Breaker
-from clt_queued_run_coordinator.limits.settings import Settings
-from clt_queued_run_coordinator.live import Change, Kind, LiveChanges
-from clt_queued_run_coordinator.transaction import transaction
+from clt_queued_run_coordinator.policy.breaker import BreakerState, OpenBreaker, update
+from clt_queued_run_coordinator.policy.outcomes import EndedRun
+from clt_queued_run_coordinator.store import live
+from clt_queued_run_coordinator.store.live import Change, Kind, LiveChanges
+from clt_queued_run_coordinator.store.transaction import transaction
 
 BY = "circuit breaker"
 """The author of the live change."""

@@ -14,11 +14,11 @@ from itertools import chain, islice
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import DagsterRun
-from clt_queued_run_coordinator.queue.queued_run import QueuedRun
-from clt_queued_run_coordinator.queue.queued_runs import QueuedRuns
-from clt_queued_run_coordinator.queue.rows import load_runs
-from clt_queued_run_coordinator.shares.job_and_backfill_limits import JobAndBackfillLimits
-from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
+from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
+from clt_queued_run_coordinator.policy.job_and_backfill_limits import JobAndBackfillLimits
+from clt_queued_run_coordinator.policy.queued_run import QueuedRun
+from clt_queued_run_coordinator.store.code_location import code_location_of
+from clt_queued_run_coordinator.store.rows import load_runs
 
 CANDIDATES_PER_TICK = 1000
 """The most runs that a tick looks at while they are held, divided between the code locations with room ..."""

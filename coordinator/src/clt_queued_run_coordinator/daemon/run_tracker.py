@@ -37,13 +37,13 @@ from clt_queued_run_coordinator._dagster import (
     run_database,
 )
 from clt_queued_run_coordinator.daemon import stored_totals
-from clt_queued_run_coordinator.daemon.outcomes import EndedRun, SinceLastTick, StartedRun
 from clt_queued_run_coordinator.daemon.stored_totals import KEY, TrackedRun
-from clt_queued_run_coordinator.daemon.totals import Outcome, Totals
-from clt_queued_run_coordinator.key_value_store import stored_value
-from clt_queued_run_coordinator.queue.queued_run import NO_CODE_LOCATION
-from clt_queued_run_coordinator.queue.rows import in_chunks, utc
-from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
+from clt_queued_run_coordinator.policy.outcomes import EndedRun, SinceLastTick, StartedRun
+from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
+from clt_queued_run_coordinator.policy.totals import Outcome, Totals
+from clt_queued_run_coordinator.store.code_location import code_location_of
+from clt_queued_run_coordinator.store.key_value_store import stored_value
+from clt_queued_run_coordinator.store.rows import in_chunks, utc
 
 CODE_LOCATIONS_KEPT = 1000
 """The totals of this many code locations are kept. Beyond that, the one without an event for longest is

@@ -9,17 +9,17 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, DagsterRun, RunRecord, run_database
-from clt_queued_run_coordinator.daemon.admission import admit
 from clt_queued_run_coordinator.daemon.candidates import Candidates, StoppedAt
+from clt_queued_run_coordinator.daemon.dagster_checks import DagsterChecks
+from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.daemon.tick import Tick
-from clt_queued_run_coordinator.limits.tag_limits import other_tag_limits
-from clt_queued_run_coordinator.queue.dagster_checks import DagsterChecks
-from clt_queued_run_coordinator.queue.queued_run import JobAndBackfill, QueuedRun, is_manual
-from clt_queued_run_coordinator.queue.queued_runs import QueuedRuns
-from clt_queued_run_coordinator.shares.backfill_share import BackfillTurns
-from clt_queued_run_coordinator.shares.claims import Claims, least
-from clt_queued_run_coordinator.shares.job_and_backfill_limits import JobAndBackfillLimits
-from clt_queued_run_coordinator.shares.usage import Usage
+from clt_queued_run_coordinator.policy.admission import admit
+from clt_queued_run_coordinator.policy.backfill_share import BackfillTurns
+from clt_queued_run_coordinator.policy.claims import Claims, least
+from clt_queued_run_coordinator.policy.job_and_backfill_limits import JobAndBackfillLimits
+from clt_queued_run_coordinator.policy.queued_run import JobAndBackfill, QueuedRun, is_manual
+from clt_queued_run_coordinator.policy.tag_limits import other_tag_limits
+from clt_queued_run_coordinator.policy.usage import Usage
 
 
 class SelectedRun(NamedTuple):

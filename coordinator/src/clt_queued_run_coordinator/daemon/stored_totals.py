@@ -11,8 +11,8 @@ from typing import Any
 
 import sqlalchemy as db
 
-from clt_queued_run_coordinator.daemon.totals import Totals
-from clt_queued_run_coordinator.key_value_store import stored_value
+from clt_queued_run_coordinator.policy.totals import Totals
+from clt_queued_run_coordinator.store.key_value_store import stored_value
 
 KEY = "clt_queued_run_coordinator.totals"
 

@@ -7,9 +7,12 @@ from functools import cached_property
 from typing import Any
 
 from clt_queued_run_coordinator._dagster import RunRecord
-from clt_queued_run_coordinator.daemon.admission import admit
-from clt_queued_run_coordinator.limits.configuration import Group
-from clt_queued_run_coordinator.limits.in_force import (
+from clt_queued_run_coordinator.config.options import Group
+from clt_queued_run_coordinator.config.settings import Settings
+from clt_queued_run_coordinator.policy.admission import admit
+from clt_queued_run_coordinator.policy.changes import Change, LiveChanges
+from clt_queued_run_coordinator.policy.claims import Claim, Claims, levels, with_groups
+from clt_queued_run_coordinator.policy.in_force import (
     LimitInForce,
     Source,
     code_locations_named_in,
@@ -17,14 +20,11 @@ from clt_queued_run_coordinator.limits.in_force import (
     effective_limits,
     limits_of,
 )
-from clt_queued_run_coordinator.limits.settings import Settings
-from clt_queued_run_coordinator.limits.tag_limits import as_tag_limits
-from clt_queued_run_coordinator.live import Change, LiveChanges
-from clt_queued_run_coordinator.queue.queued_run import NO_CODE_LOCATION, JobAndBackfill, QueuedRun
-from clt_queued_run_coordinator.shares.claims import Claim, Claims, levels, with_groups
-from clt_queued_run_coordinator.shares.sharing import allow
-from clt_queued_run_coordinator.shares.usage import Usage
-from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY, code_location_of
+from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, JobAndBackfill, QueuedRun
+from clt_queued_run_coordinator.policy.sharing import allow
+from clt_queued_run_coordinator.policy.tag_limits import as_tag_limits
+from clt_queued_run_coordinator.policy.usage import Usage
+from clt_queued_run_coordinator.store.code_location import CLT_TAG_KEY, code_location_of
 
 
 @dataclass

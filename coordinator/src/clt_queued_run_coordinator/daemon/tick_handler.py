@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
-from clt_queued_run_coordinator import live
 from clt_queued_run_coordinator._dagster import (
     IN_PROGRESS_STATUSES,
     DagsterInstance,
@@ -16,30 +15,32 @@ from clt_queued_run_coordinator._dagster import (
     instance_concurrency_settings,
     run_database,
 )
-from clt_queued_run_coordinator.daemon import acknowledged_pauses, backoff, last_tick
+from clt_queued_run_coordinator.config.settings import Settings
+from clt_queued_run_coordinator.daemon import acknowledged_pauses, last_tick
 from clt_queued_run_coordinator.daemon import state as daemon_state
-from clt_queued_run_coordinator.daemon.backoff import Backoff
 from clt_queued_run_coordinator.daemon.breakers import Breakers
 from clt_queued_run_coordinator.daemon.candidates import StoppedAt
 from clt_queued_run_coordinator.daemon.last_tick import LastTick
-from clt_queued_run_coordinator.daemon.outcomes import SinceLastTick
+from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.daemon.run_tracker import RunTracker
 from clt_queued_run_coordinator.daemon.selection import SelectedRun, Selection
 from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.daemon.tick import Tick
-from clt_queued_run_coordinator.limits.settings import Settings
-from clt_queued_run_coordinator.live import LiveChanges
-from clt_queued_run_coordinator.queue.queued_run import NO_CODE_LOCATION
-from clt_queued_run_coordinator.queue.queued_runs import QueuedRuns
-from clt_queued_run_coordinator.queue.rows import run_ids
-from clt_queued_run_coordinator.shares.backfill_share import BackfillTurns
-from clt_queued_run_coordinator.shares.claims import with_groups
-from clt_queued_run_coordinator.shares.job_and_backfill_limits import lane_key
-from clt_queued_run_coordinator.shares.usage import Usage
+from clt_queued_run_coordinator.policy import backoff
+from clt_queued_run_coordinator.policy.backfill_share import BackfillTurns
+from clt_queued_run_coordinator.policy.backoff import Backoff
+from clt_queued_run_coordinator.policy.claims import with_groups
+from clt_queued_run_coordinator.policy.job_and_backfill_limits import lane_key
+from clt_queued_run_coordinator.policy.outcomes import SinceLastTick
+from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
+from clt_queued_run_coordinator.policy.usage import Usage
+from clt_queued_run_coordinator.store import live
+from clt_queued_run_coordinator.store.code_location import CLT_TAG_KEY
+from clt_queued_run_coordinator.store.live import LiveChanges
+from clt_queued_run_coordinator.store.rows import run_ids
+from clt_queued_run_coordinator.store.tag_writing import write_tags
 from clt_queued_run_coordinator.submit import published_counts
 from clt_queued_run_coordinator.submit.published_counts import PublishedCounts
-from clt_queued_run_coordinator.tagging.code_location_tag import CLT_TAG_KEY
-from clt_queued_run_coordinator.tagging.writing import write_tags
 
 TAGGED_PER_TICK = 500
 """The most queued runs without their tag that a tick tags, so that a long queue of them doesn't hold it up."""

@@ -4,13 +4,13 @@ import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clt_queued_run_coordinator.check.finding import Finding
 from clt_queued_run_coordinator.helm.chart import read_chart
 from clt_queued_run_coordinator.helm.coordinator import coordinator_findings, names_our_coordinator
 from clt_queued_run_coordinator.helm.images import image_findings
 from clt_queued_run_coordinator.helm.limits import code_locations, limit_findings
 from clt_queued_run_coordinator.helm.unknown_keys import unknown_keys
 from clt_queued_run_coordinator.helm.values import read_values
+from clt_queued_run_coordinator.operate.finding import Finding
 
 
 @dataclass(frozen=True)

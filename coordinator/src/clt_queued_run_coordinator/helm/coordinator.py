@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from difflib import SequenceMatcher
 from importlib import import_module
 
-from clt_queued_run_coordinator.check.finding import Finding
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.helm.options import CUSTOM, RUN_COORDINATOR, option_findings
 from clt_queued_run_coordinator.helm.values import HelmValues
 from clt_queued_run_coordinator.helm.yaml import dotted
+from clt_queued_run_coordinator.operate.finding import Finding
 
 _PACKAGE = __name__.partition(".")[0]
 _MODULE = CLTQueuedRunCoordinator.__module__

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from clt_queued_run_coordinator.check.finding import Finding
 from clt_queued_run_coordinator.helm.known_keys import USER_DEPLOYMENTS
 from clt_queued_run_coordinator.helm.values import HelmValues
 from clt_queued_run_coordinator.helm.yaml import Path, dotted
+from clt_queued_run_coordinator.operate.finding import Finding
 
 _STOCK = re.compile(r"(docker\.io/)?dagster/[^/]+")
 """The images that Dagster publishes; none holds this package."""

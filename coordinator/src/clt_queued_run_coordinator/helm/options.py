@@ -10,10 +10,10 @@ from clt_queued_run_coordinator._dagster import (
     resolve_to_config_type,
     validate_config,
 )
-from clt_queued_run_coordinator.check.finding import Finding
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.helm.values import HelmValues
 from clt_queued_run_coordinator.helm.yaml import Path, dotted
+from clt_queued_run_coordinator.operate.finding import Finding
 from clt_queued_run_coordinator.text.similar_names import most_similar
 
 RUN_COORDINATOR = ("dagsterDaemon", "runCoordinator")

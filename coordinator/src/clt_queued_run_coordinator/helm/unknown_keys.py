@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from clt_queued_run_coordinator.check.finding import Finding
 from clt_queued_run_coordinator.helm.chart import Chart
 from clt_queued_run_coordinator.helm.known_keys import KnownKeys, known_keys
 from clt_queued_run_coordinator.helm.values import HelmValues
 from clt_queued_run_coordinator.helm.yaml import Path, dotted
+from clt_queued_run_coordinator.operate.finding import Finding
 from clt_queued_run_coordinator.text.similar_names import most_similar
 
 

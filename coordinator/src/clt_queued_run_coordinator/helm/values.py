@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from clt_queued_run_coordinator.check.finding import Finding
 from clt_queued_run_coordinator.helm.yaml import HelmInputError, Path, parse_yaml
+from clt_queued_run_coordinator.operate.finding import Finding
 
 
 @dataclass

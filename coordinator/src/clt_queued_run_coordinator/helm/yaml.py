@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from clt_queued_run_coordinator.check.finding import Finding
+from clt_queued_run_coordinator.operate.finding import Finding
 
 Path = tuple[str | int, ...]
 """The way to a value: the keys of mappings and the indexes of lists, from the root."""

@@ -7,11 +7,11 @@ from itertools import accumulate
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from clt_queued_run_coordinator.daemon.totals import WAIT_BOUNDS, Totals
-from clt_queued_run_coordinator.limits.configuration import Sharing
-from clt_queued_run_coordinator.limits.in_force import Source
+from clt_queued_run_coordinator.config.options import Sharing
 from clt_queued_run_coordinator.metrics.scrape import Scrape
-from clt_queued_run_coordinator.status.status import CodeLocationStatus, GroupStatus
+from clt_queued_run_coordinator.operate.status import CodeLocationStatus, GroupStatus
+from clt_queued_run_coordinator.policy.in_force import Source
+from clt_queued_run_coordinator.policy.totals import WAIT_BOUNDS, Totals
 
 LABEL = "code_location"
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings, run_database
-from clt_queued_run_coordinator.check.instance import TAG_LIMITS
 from clt_queued_run_coordinator.daemon import last_tick, stored_totals
 from clt_queued_run_coordinator.daemon.last_tick import LastTick
-from clt_queued_run_coordinator.daemon.totals import Totals
-from clt_queued_run_coordinator.status.queue_state import QueueState
-from clt_queued_run_coordinator.status.status import Status, status
+from clt_queued_run_coordinator.operate.check import TAG_LIMITS
+from clt_queued_run_coordinator.operate.queue_state import QueueState
+from clt_queued_run_coordinator.operate.status import Status, status
+from clt_queued_run_coordinator.policy.totals import Totals
 from clt_queued_run_coordinator.submit.refused import read_refused
 
 

@@ -21,11 +21,11 @@ from clt_queued_run_coordinator._dagster import (
     RunTagsTable,
     deserialize_value,
 )
-from clt_queued_run_coordinator.queue.queued_runs import CLOCK_TOLERANCE
+from clt_queued_run_coordinator.daemon.queued_runs import CLOCK_TOLERANCE
+from clt_queued_run_coordinator.store.code_location import code_location_of
 from clt_queued_run_coordinator.submit import published_counts
 from clt_queued_run_coordinator.submit.refused import count_refused
 from clt_queued_run_coordinator.submit.submit_lock import SubmitLock
-from clt_queued_run_coordinator.tagging.code_location_tag import code_location_of
 
 CHEAP_COUNT_LIMIT = 2_000
 """How far a submit counts the queued runs of all code locations, to see cheaply that there are few."""

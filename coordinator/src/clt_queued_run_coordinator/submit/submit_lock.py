@@ -20,8 +20,8 @@ import sqlalchemy as db
 from filelock import FileLock, Timeout
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, run_database
-from clt_queued_run_coordinator.tagging.writing import write_tags
-from clt_queued_run_coordinator.transaction import transaction
+from clt_queued_run_coordinator.store.tag_writing import write_tags
+from clt_queued_run_coordinator.store.transaction import transaction
 
 CONCURRENT_SUBMITS = 8
 """The number of submits of a code location that pass together while there is room. It is also the most connections

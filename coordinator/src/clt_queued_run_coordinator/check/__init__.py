@@ -1,1 +1,0 @@
-"""What `dagster-clt check` looks for: mistakes in an instance, or in Helm values (with `helm/`)."""

@@ -1,0 +1,39 @@
+"""The settings of the coordinator, and what the instance replaces of them. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from clt_queued_run_coordinator.config.options import CodeLocationLimits, Sharing
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options that decide what may start.
+
+    Attributes:
+        max_concurrent_runs: The most runs in progress at once; -1 for no such limit.
+        code_location_limits: The option of that name.
+        tag_concurrency_limits: Dagster's own tag limits.
+    """
+
+    max_concurrent_runs: int
+    code_location_limits: CodeLocationLimits
+    tag_concurrency_limits: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def is_fair(self) -> bool:
+        """Whether free slots go to the code location that is furthest below its share."""
+        return self.code_location_limits.sharing is Sharing.FAIR
+
+    def as_replaced_by(self, concurrency_runs: Mapping[str, Any]) -> "Settings":
+        """The settings in force on an instance, whose `concurrency.runs` replaces the coordinator's own keys.
+
+        For Dagster the presence of a key is enough, so even an empty list replaces the coordinator's tag limits
+        (`ConcurrencyConfig.from_concurrency_settings`).
+        """
+        total = concurrency_runs.get("max_concurrent_runs")
+        settings = replace(self, max_concurrent_runs=total) if isinstance(total, int) else self
+        if "tag_concurrency_limits" in concurrency_runs:
+            return replace(settings, tag_concurrency_limits=concurrency_runs["tag_concurrency_limits"] or ())
+        return settings

@@ -1,1 +1,0 @@
-"""What `dagster-clt explain` answers: why one run is still queued."""

@@ -1,0 +1,128 @@
+"""The limits on jobs and backfills within a code location, and the turns of its backfills. Pure."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+
+from clt_queued_run_coordinator.config.options import CodeLocationEntry, CodeLocationLimits
+from clt_queued_run_coordinator.policy.backfill_share import BackfillTurns
+from clt_queued_run_coordinator.policy.queued_run import (
+    NO_CODE_LOCATION,
+    JobAndBackfill,
+    LaneKey,
+    MayStart,
+    QueuedRun,
+)
+
+_SOME_BACKFILL = ""
+"""Stands for a backfill's id if it doesn't matter which backfill it is."""
+
+
+class JobAndBackfillLimits:
+    """Counts the runs in progress of each job and backfill, and knows whether another one may start.
+
+    Args:
+        limits: The configured limits.
+        in_progress: The code location, job and backfill of each run in progress.
+        manual_only: The code locations of which only manually launched runs may start.
+        earned: What the backfills of each code location have earned; see `BackfillTurns`.
+    """
+
+    def __init__(
+        self,
+        limits: CodeLocationLimits,
+        in_progress: Iterable[tuple[str, JobAndBackfill]] = (),
+        manual_only: Collection[str] = (),
+        earned: Mapping[str, float] | None = None,
+    ) -> None:
+        self._limits = limits
+        self._manual_only = manual_only
+        self._earned = earned or {}
+        self.backfill_turns: dict[str, BackfillTurns] = {}
+        """The turns of backfills, for each code location whose turns were asked for."""
+        self._of_job: Counter[tuple[str, str]] = Counter()
+        self._of_backfill: Counter[tuple[str, str]] = Counter()
+        for code_location, of_run in in_progress if limits.has_job_or_backfill_limits else ():
+            self.count(code_location, of_run)
+
+    def copy(self) -> "JobAndBackfillLimits":
+        """A copy that continues counting from the same state."""
+        copy = JobAndBackfillLimits(self._limits, manual_only=self._manual_only, earned=self._earned)
+        copy.backfill_turns = {name: turns.copy() for name, turns in self.backfill_turns.items()}
+        copy._of_job, copy._of_backfill = self._of_job.copy(), self._of_backfill.copy()
+        return copy
+
+    def _entry(self, code_location: str) -> CodeLocationEntry:
+        return CodeLocationEntry() if code_location == NO_CODE_LOCATION else self._limits.entry(code_location)
+
+    def has_room(self, code_location: str, of_run: JobAndBackfill) -> bool:
+        """Whether another run of this job and this backfill may start."""
+        if of_run.automatic and code_location in self._manual_only:
+            return False
+        entry = self._entry(code_location)
+        job, backfill, _ = of_run
+        if job is not None:
+            most = entry.max_per_job.of(job)
+            if most is not None and self._of_job[code_location, job] >= most:
+                return False
+        most = entry.max_per_backfill
+        return backfill is None or most is None or self._of_backfill[code_location, backfill] < most
+
+    def count(self, code_location: str, of_run: JobAndBackfill) -> None:
+        """Count a run that is in progress or starts."""
+        entry = self._entry(code_location)
+        job, backfill, _ = of_run
+        if job is not None and entry.max_per_job.of(job) is not None:
+            self._of_job[code_location, job] += 1
+        if backfill is not None and entry.max_per_backfill is not None:
+            self._of_backfill[code_location, backfill] += 1
+
+    def room_check(self, code_location: str) -> MayStart | None:
+        """`has_room` for one code location; None if it has no such limits."""
+        if not self._entry(code_location).has_job_or_backfill_limits and code_location not in self._manual_only:
+            return None
+        return lambda of_run: self.has_room(code_location, of_run)
+
+    def turns_of(self, code_location: str) -> BackfillTurns | None:
+        """The turns of backfills in a code location; None if Dagster's order decides there."""
+        share = self._entry(code_location).backfill_share
+        if share is None:
+            return None
+        if code_location not in self.backfill_turns:
+            self.backfill_turns[code_location] = BackfillTurns(share, self._earned.get(code_location, 0.0))
+        return self.backfill_turns[code_location]
+
+    def place(self, code_location: str, run: QueuedRun) -> QueuedRun:
+        """The run whose place counts between code locations when this one is next."""
+        turns = self.turns_of(code_location)
+        return turns.place(run) if turns else run
+
+    def start(self, code_location: str, run: QueuedRun, of_run: JobAndBackfill) -> None:
+        """Count a start. The run is the last one that was yielded for its code location."""
+        self.count(code_location, of_run)
+        turns = self.turns_of(code_location)
+        if turns:
+            turns.start(run.id)
+
+
+def lane_key(limits: CodeLocationLimits) -> LaneKey | None:
+    """The function that assigns runs to lanes. It keeps only what the configured limits depend on.
+
+    So there are few lanes, however many jobs and backfills there are without a limit.
+
+    Returns:
+        None if no limit within a code location is configured.
+    """
+    if not (limits.has_job_or_backfill_limits or limits.has_backfill_shares or limits.lets_manual_launches_pass):
+        return None
+
+    def what_counts(code_location: str, of_run: JobAndBackfill) -> JobAndBackfill:
+        entry = limits.entry(code_location)
+        job, backfill, automatic = of_run
+        if job is not None and entry.max_per_job.of(job) is None:
+            job = None
+        if backfill is not None and entry.max_per_backfill is None:
+            backfill = None if entry.backfill_share is None else _SOME_BACKFILL
+        counts = entry.breaker is not None and entry.breaker.manual_launches
+        return JobAndBackfill(job, backfill, automatic and counts)
+
+    return what_counts

@@ -1,0 +1,408 @@
+"""Why a run is queued: what is said to hold it is what holds it at the next ticks."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from clt_queued_run_coordinator._dagster import QUEUE_DAEMON
+from clt_queued_run_coordinator.operate.explanation import Explanation, describe_unqueued, explain
+from clt_queued_run_coordinator.operate.run_facts import find_runs
+from clt_queued_run_coordinator.store import live
+from dagster import DagsterInstance, DagsterRunStatus
+from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.storage.runs.schema import KeyValueStoreTable, RunsTable, RunTagsTable
+from dagster._daemon.types import DaemonHeartbeat
+from tests.in_process.storages import on_one_storage
+from tests.run_queue import A, B, RunQueue
+
+MakeRunQueue = Callable[..., RunQueue]
+C = "code-location-c"
+
+
+def beat(instance: DagsterInstance, ago: float = 0.0) -> None:
+    """Let the daemon give a sign of life."""
+    instance.add_daemon_heartbeat(DaemonHeartbeat(time.time() - ago, QUEUE_DAEMON, "test", []))
+
+
+def explained(queue: RunQueue, run_id: str) -> Explanation:
+    """What is said of a run while the daemon is alive."""
+    beat(queue.instance)
+    (stored,) = find_runs(queue.instance, run_id)
+    return explain(queue.instance, queue.coordinator, stored, datetime.now(timezone.utc))
+
+
+def kinds(queue: RunQueue, run_id: str) -> list[str]:
+    """The kinds of things that are said to hold a run."""
+    return [blocker.kind for blocker in explained(queue, run_id).held_by]
+
+
+def starts(queue: RunQueue, run_id: str, ticks: int = 2) -> bool:
+    """Whether the next ticks start a run."""
+    return any(run_id in queue.tick_ids() for _ in range(ticks))
+
+
+def held_by(queue: RunQueue, run_id: str, *expected: str) -> Explanation:
+    """Assert that a run is said to be held by just these, and that it is: the next ticks don't start it."""
+    explanation = explained(queue, run_id)
+    assert [blocker.kind for blocker in explanation.held_by] == list(expected)
+    assert explanation.starts_within_seconds is None
+    assert not starts(queue, run_id)
+    return explanation
+
+
+def let_go(queue: RunQueue, run_id: str) -> None:
+    """Assert that nothing is said to hold a run, and that the next tick starts it."""
+    assert kinds(queue, run_id) == []
+    assert starts(queue, run_id, ticks=1)
+
+
+def test_nothing_holds_a_run_that_starts_at_the_next_tick(run_queue: MakeRunQueue) -> None:
+    """With the interval of the ticks."""
+    queue = run_queue(dequeue_interval_seconds=7, code_location_limits={"default": 1})
+    (run_id,) = queue.queue(A)
+    explanation = explained(queue, run_id)
+    assert (explanation.starts_within_seconds, explanation.place, explanation.of) == (7, 1, 1)
+    let_go(queue, run_id)
+
+
+def test_a_pause(run_queue: MakeRunQueue) -> None:
+    """With who made it, and the command that ends it."""
+    queue = run_queue(code_location_limits={})
+    (run_id,) = queue.queue(A)
+    live.pause(queue.instance, A)
+    (blocker,) = held_by(queue, run_id, "pause").held_by
+    assert blocker.what.startswith(f"{A} is paused by ")
+    assert blocker.cure == f"dagster-clt resume {A}"
+    live.resume(queue.instance, A)
+    let_go(queue, run_id)
+
+
+def test_a_limit_with_the_runs_that_use_it_up(run_queue: MakeRunQueue) -> None:
+    """The limit that is named lets the run start, together with those before it."""
+    queue = run_queue(code_location_limits={"locations": {A: 2}})
+    running = queue.queue(A, 2)
+    queue.tick()
+    *_, run_id = queue.queue(A, 3)
+    explanation = held_by(queue, run_id, "limit")
+    (blocker,) = explanation.held_by
+    assert (explanation.place, explanation.of) == (3, 3)
+    assert blocker.what == f"the limit of {A} is used up: 2 of 2 in progress (limit from configuration)"
+    assert blocker.cure == f"wait for a run to end, or: dagster-clt set-limit {A} 5, with the 2 before it"
+    assert {holder.run_id for holder in blocker.holders} == set(running)
+    assert {(holder.job, holder.code_location) for holder in blocker.holders} == {("job", A)}
+    live.set_limit(queue.instance, A, 5)
+    let_go(queue, run_id)
+
+
+def test_the_runs_that_use_something_up_are_bounded(run_queue: MakeRunQueue) -> None:
+    """Five are named, and all are counted."""
+    queue = run_queue(code_location_limits={"default": 8})
+    queue.queue(A, 8)
+    queue.tick()
+    (run_id,) = queue.queue(A)
+    (blocker,) = held_by(queue, run_id, "limit").held_by
+    assert (len(blocker.holders), blocker.held_by) == (5, 8)
+
+
+def test_a_limit_of_zero(run_queue: MakeRunQueue) -> None:
+    """Set live: with who and when."""
+    queue = run_queue(code_location_limits={})
+    live.set_limit(queue.instance, A, 0)
+    (run_id,) = queue.queue(A)
+    (blocker,) = held_by(queue, run_id, "limit").held_by
+    assert "0 of 0 in progress (limit from live by " in blocker.what
+    live.set_limit(queue.instance, A, 1)
+    let_go(queue, run_id)
+
+
+def test_a_tag_limit_on_the_code_location_itself(run_queue: MakeRunQueue) -> None:
+    """The smaller of two limits holds, and a live one would not help."""
+    queue = run_queue(
+        tag_concurrency_limits=[{"key": "code_location", "value": A, "limit": 0}],
+        code_location_limits={"default": 3},
+    )
+    (run_id,) = queue.queue(A)
+    (blocker,) = held_by(queue, run_id, "limit").held_by
+    assert blocker.cure == f"raise the limit of {A} in tag_concurrency_limits to 1"
+
+
+def test_the_total(run_queue: MakeRunQueue) -> None:
+    """With who has how much of it."""
+    queue = run_queue(max_concurrent_runs=2, code_location_limits={})
+    queue.queue(B, 2)
+    queue.tick()
+    (run_id,) = queue.queue(A)
+    (blocker,) = held_by(queue, run_id, "max_concurrent_runs").held_by
+    assert blocker.what == f"max_concurrent_runs is used up: 2 of 2 in progress ({B} 2)"
+    queue.end(B)
+    let_go(queue, run_id)
+
+
+@pytest.mark.parametrize(
+    ("limit", "what"),
+    [
+        ({"key": "database", "limit": 1}, "database is used up: 1 of 1"),
+        ({"key": "database", "value": "big", "limit": 1}, "database: big is used up: 1 of 1"),
+        (
+            {"key": "database", "value": {"applyLimitPerUniqueValue": True}, "limit": 1},
+            "database: big is used up: 1 of 1 for each value",
+        ),
+    ],
+)
+@on_one_storage
+def test_a_tag_limit(run_queue: MakeRunQueue, limit: dict[str, Any], what: str) -> None:
+    """Each form of them, with the run that uses it up."""
+    queue = run_queue(tag_concurrency_limits=[limit], code_location_limits={"default": 5})
+    (running,) = queue.queue(B, tags={"database": "big"})
+    queue.tick()
+    (run_id,) = queue.queue(A, tags={"database": "big"})
+    (other,) = queue.queue(A, tags={"unlimited": "big"})
+    let_go(queue, other)
+    (blocker,) = held_by(queue, run_id, "tag_limit").held_by
+    assert blocker.what == f"the tag limit on {what} in progress"
+    assert [holder.run_id for holder in blocker.holders] == [running]
+    queue.end(B)
+    let_go(queue, run_id)
+
+
+def test_a_pool(run_queue: MakeRunQueue) -> None:
+    """Only the full one of those that it needs, with the run that uses it up."""
+    queue = run_queue({"pools": {"granularity": "run"}}, code_location_limits={"default": 5})
+    queue.instance.event_log_storage.set_concurrency_slots("database", 1)
+    (running,) = queue.queue(B, pool="database")
+    queue.tick()
+    (run_id,) = queue.queue(A, pool="database")
+    (blocker,) = held_by(queue, run_id, "pool").held_by
+    assert blocker.what == "the pool database is full: 1 slot"
+    assert [holder.run_id for holder in blocker.holders] == [running]
+    queue.end(B)
+    let_go(queue, run_id)
+
+
+def test_a_pool_whose_slot_is_held_by_a_run_that_is_gone(run_queue: MakeRunQueue) -> None:
+    """Its step is named, and where to free the slot."""
+    queue = run_queue({"pools": {"granularity": "op"}}, code_location_limits={"default": 5})
+    events = queue.instance.event_log_storage
+    events.set_concurrency_slots("database", 1)
+    (gone,) = queue.put(B, DagsterRunStatus.CANCELED)
+    events.claim_concurrency_slot("database", gone, "query")
+    (run_id,) = queue.queue(A, pool="database")
+    (blocker,) = held_by(queue, run_id, "pool").held_by
+    assert [(holder.run_id, holder.step, holder.job) for holder in blocker.holders] == [(gone, "query", None)]
+    assert gone in blocker.cure
+    events.free_concurrency_slots_for_run(gone)
+    let_go(queue, run_id)
+
+
+def test_runs_that_go_first(run_queue: MakeRunQueue) -> None:
+    """They take the room that there is."""
+    queue = run_queue(code_location_limits={"default": 2})
+    queue.queue(A, 2)
+    (run_id,) = queue.queue(A)
+    (first,) = queue.queue(A, priority=1)
+    explanation = explained(queue, run_id)
+    (blocker,) = explanation.held_by
+    assert (blocker.kind, explanation.place) == ("order", 4)
+    assert blocker.what == f"2 slots free for {A}, 3 runs go first (limit 2 from default)"
+    assert kinds(queue, first) == []
+    held_by(queue, run_id, "order")
+    queue.end(A, 2)
+    assert starts(queue, run_id)
+
+
+def test_others_whose_turn_it_is(run_queue: MakeRunQueue) -> None:
+    """By age where sharing is fifo."""
+    queue = run_queue(max_concurrent_runs=1, code_location_limits={"default": 2})
+    (older,) = queue.queue(B)
+    (run_id,) = queue.queue(A)
+    (blocker,) = explained(queue, run_id).held_by
+    assert blocker.what == (f"1 slot free in all, and older runs or ones with a larger priority go first ({B} 1)")
+    assert kinds(queue, older) == []
+    held_by(queue, run_id, "order")
+    queue.end(B)
+    let_go(queue, run_id)
+
+
+def test_others_that_are_below_their_share(run_queue: MakeRunQueue) -> None:
+    """With its own share."""
+    queue = run_queue(max_concurrent_runs=2, code_location_limits={"default": 2, "sharing": "fair"})
+    queue.queue(A, 1)
+    queue.tick()
+    (run_id,) = queue.queue(A)
+    queue.queue(B, 2)
+    explanation = explained(queue, run_id)
+    (blocker,) = explanation.held_by
+    assert (blocker.kind, explanation.share) == ("share", 1)
+    assert blocker.what == (
+        f"1 slot free in all, and it is the turn of other code locations: {A} has 1 in progress of its share of 1;"
+        f" next are {B} 1"
+    )
+    held_by(queue, run_id, "share")
+
+
+def test_a_tag_limit_that_runs_before_it_use_up(run_queue: MakeRunQueue) -> None:
+    """At the same tick."""
+    queue = run_queue(
+        tag_concurrency_limits=[{"key": "database", "limit": 1}], code_location_limits={"default": 5}
+    )
+    (first, run_id) = queue.queue(A, 2, tags={"database": "yes"})
+    (blocker,) = explained(queue, run_id).held_by
+    assert blocker.what == "the tag limit on database is used up and by runs that go first: 0 of 1 in progress"
+    assert starts(queue, first, ticks=1)
+    held_by(queue, run_id, "tag_limit")
+
+
+def test_several_at_once(run_queue: MakeRunQueue) -> None:
+    """Each is named, and when all are gone it starts."""
+    queue = run_queue(
+        max_concurrent_runs=1,
+        tag_concurrency_limits=[{"key": "database", "limit": 1}],
+        code_location_limits={"default": 1},
+    )
+    queue.queue(A, tags={"database": "yes"})
+    queue.tick()
+    (run_id,) = queue.queue(A, tags={"database": "yes"})
+    live.pause(queue.instance, live.EVERY_CODE_LOCATION)
+    held_by(queue, run_id, "pause", "limit", "max_concurrent_runs", "tag_limit")
+    live.resume(queue.instance, live.EVERY_CODE_LOCATION)
+    held_by(queue, run_id, "limit", "max_concurrent_runs", "tag_limit")
+    queue.end(A)
+    let_go(queue, run_id)
+
+
+def test_a_group(run_queue: MakeRunQueue) -> None:
+    """Its limit, used up by another code location of it."""
+    queue = run_queue(code_location_limits={"groups": {"team": {"locations": [A, B], "limit": 1}}})
+    queue.queue(B)
+    queue.tick()
+    (run_id,) = queue.queue(A)
+    (blocker,) = held_by(queue, run_id, "group_limit").held_by
+    assert blocker.what == "the limit of group team is used up: 1 of 1 in progress"
+    queue.end(B)
+    let_go(queue, run_id)
+
+
+@on_one_storage
+def test_the_limit_of_its_job_or_backfill(run_queue: MakeRunQueue) -> None:
+    """Used up by runs in progress, or by those that go first."""
+    limits = {"limit": 9, "max_per_job": 3, "max_per_backfill": 1}
+    queue = run_queue(code_location_limits={"locations": {A: limits}})
+    backfill = {"dagster/backfill": "bf"}
+    queue.queue(A, tags=backfill)
+    queue.tick()
+    (second,) = queue.queue(A, tags=backfill)
+    (blocker,) = held_by(queue, second, "max_per_backfill").held_by
+    assert blocker.what == "max_per_backfill of backfill bf is used up: 1 of 1 in progress"
+    queue.queue(A, 2)
+    (last,) = queue.queue(A)
+    (blocker,) = explained(queue, last).held_by
+    assert blocker.what == "max_per_job of job job is used up: 1 of 3 in progress, 2 runs of it go first"
+    held_by(queue, last, "max_per_job")
+    held_by(queue, second, "max_per_job", "max_per_backfill")
+
+
+@on_one_storage
+def test_an_open_breaker_and_what_ends_by_itself(run_queue: MakeRunQueue) -> None:
+    """With the reason and the end."""
+    queue = run_queue(code_location_limits={})
+    (run_id,) = queue.queue(A)
+    until = datetime.now(timezone.utc) + timedelta(hours=1)
+    live.pause(queue.instance, A, until=until, reason="maintenance")
+    (blocker,) = held_by(queue, run_id, "pause").held_by
+    assert blocker.what.endswith(f" until {until:%Y-%m-%d %H:%M} UTC: maintenance")
+    assert blocker.cure == f"dagster-clt resume {A}, or wait until {until:%Y-%m-%d %H:%M} UTC"
+    live.resume(queue.instance, A)
+    let_go(queue, run_id)
+
+
+@on_one_storage
+def test_the_daemon_that_is_not_heard_of(run_queue: MakeRunQueue) -> None:
+    """Never, and for long."""
+    queue = run_queue(code_location_limits={})
+    (run_id,) = queue.queue(A)
+    (stored,) = find_runs(queue.instance, run_id)
+
+    def what() -> str:
+        (blocker,) = explain(queue.instance, queue.coordinator, stored, datetime.now(timezone.utc)).held_by
+        assert blocker.kind == "daemon"
+        return blocker.what
+
+    assert what() == "the daemon is not reading the run queue: it was never seen"
+    beat(queue.instance, ago=185)
+    assert what() == "the daemon is not reading the run queue: it was last seen 3m 5s ago"
+    let_go(queue, run_id)
+
+
+def test_a_code_server_that_does_not_answer(run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From what the daemon leaves in the event logs: that of the run, and that of the first one in front of it."""
+    queue = run_queue(
+        max_user_code_failure_retries=2, user_code_failure_retry_delay=3600, code_location_limits={"default": 5}
+    )
+    first, second = queue.queue(A, 2)
+
+    def launch(_context: object) -> None:
+        raise DagsterUserCodeUnreachableError("down")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(queue.launcher, "launch_run", launch)
+        assert queue.tick_ids() == []
+    (blocker,) = held_by(queue, first, "code_server").held_by
+    assert "with this run (1 of 2 retries used); it is tried again in " in blocker.what
+    assert kinds(queue, second) == ["code_server"]
+    queue.daemon._location_timeouts.clear()
+    assert any(first in queue.tick_ids() for _ in range(3))
+
+
+def test_nothing_is_written(run_queue: MakeRunQueue) -> None:
+    """Not even the default slots of a pool that has none yet, which a tick gives it."""
+    pools = {"granularity": "run", "default_limit": 1}
+    queue = run_queue({"pools": pools}, max_concurrent_runs=2, code_location_limits={"sharing": "fair"})
+    queue.queue(B)
+    queue.tick()
+    run_ids = queue.put(A, DagsterRunStatus.QUEUED, 2) + queue.queue(A, 2, pool="new")
+    beat(queue.instance)
+
+    def everything() -> object:
+        tables = [RunsTable, RunTagsTable, KeyValueStoreTable]
+        with queue.storage.connect() as connection:
+            rows = [connection.execute(table.select()).all() for table in tables]
+        return rows, queue.instance.event_log_storage.get_concurrency_keys()
+
+    before = everything()
+    for run_id in run_ids:
+        (stored,) = find_runs(queue.instance, run_id)
+        explain(queue.instance, queue.coordinator, stored, datetime.now(timezone.utc))
+    assert everything() == before
+
+
+@on_one_storage
+def test_a_run_that_is_not_queued(run_queue: MakeRunQueue) -> None:
+    """It is said to be what it is."""
+    queue = run_queue(code_location_limits={})
+    now = datetime.now(timezone.utc)
+
+    def what(status: DagsterRunStatus) -> str:
+        (run_id,) = queue.put(A, status)
+        (stored,) = find_runs(queue.instance, run_id)
+        return describe_unqueued(stored, now).removeprefix(f"Run {run_id} is not queued: ")
+
+    assert what(DagsterRunStatus.NOT_STARTED) == "it was created but never submitted"
+    assert what(DagsterRunStatus.STARTED).startswith("it is in progress (STARTED)")
+    assert what(DagsterRunStatus.SUCCESS).startswith("it has succeeded")
+    assert what(DagsterRunStatus.CANCELED).startswith("it was canceled")
+
+
+def test_a_breaker_that_lets_manual_launches_pass(run_queue: MakeRunQueue) -> None:
+    """It holds the others alone."""
+    queue = run_queue(code_location_limits={"default": {"breaker": {"failures": 1, "manual_launches": True}}})
+    queue.queue(A)
+    (failed,) = queue.tick_ids()
+    queue.instance.report_run_failed(queue.run(failed))
+    queue.tick()
+    (scheduled,) = queue.queue(A, tags={"dagster/schedule_name": "hourly"})
+    (manual,) = queue.queue(A)
+    assert kinds(queue, scheduled) == ["breaker"]
+    let_go(queue, manual)
+    held_by(queue, scheduled, "breaker")

@@ -1,0 +1,80 @@
+"""Whatever is queued and in progress, a run is said to start at the next tick exactly if it does."""
+
+import time
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+from clt_queued_run_coordinator._dagster import QUEUE_DAEMON
+from clt_queued_run_coordinator.operate.explanation import explain
+from clt_queued_run_coordinator.operate.run_facts import find_runs
+from clt_queued_run_coordinator.store import live
+from dagster._daemon.types import DaemonHeartbeat
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.run_queue import A, B, RunQueue, ephemeral_run_queue
+
+C = "code-location-c"
+NAMES = [A, B, C]
+TAGS = {"tag": {"database": "yes"}, "backfill": {"dagster/backfill": "bf"}}
+Runs = list[tuple[str, str, int]]
+"""The code location of each, what it needs, and its priority."""
+LIMITS: dict[str, Any] = {
+    "default": 2,
+    "locations": {A: {"limit": 3, "max_per_backfill": 2}, B: {"limit": 2, "weight": 2, "min": 1}},
+    "groups": {"team": {"locations": [A, C], "limit": 4}},
+}
+
+names = st.sampled_from(NAMES)
+needs = st.sampled_from(["nothing", "nothing", "tag", "pool", "backfill"])
+queued = st.lists(st.tuples(names, needs, st.integers(-1, 1)), min_size=1, max_size=10)
+
+
+@pytest.mark.parametrize("sharing", ["fifo", "fair"])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    total=st.integers(1, 6),
+    runs=st.tuples(queued, queued),
+    ends=st.lists(names, max_size=3),
+    paused=st.none() | names,
+)
+def test_what_is_said_to_start_is_what_starts(
+    sharing: str, total: int, runs: tuple[Runs, Runs], ends: list[str], paused: str | None
+) -> None:
+    """Of each queued run, with limits, a group, a minimum, a tag limit, a pool and a pause."""
+    options: dict[str, Any] = {
+        "max_concurrent_runs": total,
+        "tag_concurrency_limits": [{"key": "database", "limit": 1}],
+        "code_location_limits": {**LIMITS, "sharing": sharing},
+    }
+    with ephemeral_run_queue(options, {"pools": {"granularity": "run"}}) as queue:
+        queue.instance.event_log_storage.set_concurrency_slots("slots", 2)
+        waiting = _queue(queue, runs[0]) - set(queue.tick_ids())
+        for name in ends:
+            if queue.in_progress(name):
+                queue.end(name)
+        if paused:
+            live.pause(queue.instance, paused)
+        waiting |= _queue(queue, runs[1])
+        queue.instance.add_daemon_heartbeat(DaemonHeartbeat(time.time(), QUEUE_DAEMON, "test", []))
+        said = {run_id for run_id in waiting if _starts(queue, run_id)}
+        assert said == set(queue.tick_ids())
+
+
+def _queue(queue: RunQueue, runs: Runs) -> set[str]:
+    return {
+        queue.queue(
+            name,
+            priority=priority,
+            pool="slots" if need == "pool" else None,
+            tags=TAGS.get(need, {}),
+        )[0]
+        for name, need, priority in runs
+    }
+
+
+def _starts(queue: RunQueue, run_id: str) -> bool:
+    (stored,) = find_runs(queue.instance, run_id)
+    explanation = explain(queue.instance, queue.coordinator, stored, datetime.now(timezone.utc))
+    assert (explanation.starts_within_seconds is None) == bool(explanation.held_by)
+    return not explanation.held_by

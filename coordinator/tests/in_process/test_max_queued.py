@@ -1,0 +1,308 @@
+"""`max_queued`: what is submitted beyond it is refused, and never more is queued, whoever submits at once."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+from unittest import mock
+
+import pytest
+import sqlalchemy as db
+from clt_queued_run_coordinator.submit import max_queued, published_counts, submit_lock
+from clt_queued_run_coordinator.submit.max_queued import QueueFullError
+from clt_queued_run_coordinator.submit.refused import PREFIX, read_refused
+from clt_queued_run_coordinator.submit.submit_lock import SubmitLockError
+from dagster import DagsterRunStatus, QueuedRunCoordinator
+from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
+from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
+from tests.in_process.statements import Statements
+from tests.in_process.storages import on_one_storage
+from tests.in_process.submitter import submitted
+from tests.postgresql import PostgreSQL
+from tests.run_queue import A, B, RunQueue, stored_run_queue
+
+MakeRunQueue = Callable[..., RunQueue]
+LIMIT = 5
+TWO = {"locations": {A: {"max_queued": 2}}}
+
+
+def refused(queue: RunQueue) -> dict[str, int]:
+    """What was counted."""
+    with queue.storage.connect() as connection:
+        return read_refused(connection)
+
+
+def submit(queue: RunQueue, code_location: str) -> str:
+    """Submit a run as Dagster does, which lets a run fail that its coordinator refuses."""
+    run_id = queue.create(code_location).run_id
+    workspace: Any = None
+    queue.instance.submit_run(run_id, workspace)
+    return run_id
+
+
+def test_a_run_beyond_max_queued_fails_with_the_cause_and_the_cure_in_its_event_log(
+    run_queue: MakeRunQueue,
+) -> None:
+    """Tagged nevertheless, so that it is found among its code location's runs."""
+    queue = run_queue(code_location_limits=TWO)
+    queue.queue(A, 2)
+    run_id = queue.create(A).run_id
+    workspace: Any = None
+    with pytest.raises(QueueFullError, match=f"max_queued of code location '{A}' is 2"):
+        queue.instance.submit_run(run_id, workspace)
+    assert queue.run(run_id).status is DagsterRunStatus.FAILURE
+    messages = [record.message for record in queue.instance.all_logs(run_id)]
+    assert any("max_queued" in message and "raise max_queued in" in message for message in messages)
+    assert queue.queued(A) == 2
+    assert queue.tag_rows(run_id) == [A]
+
+
+def test_refusals_are_counted_by_code_location(run_queue: MakeRunQueue) -> None:
+    """Whatever the code location is called."""
+    queue = run_queue(code_location_limits={"default": {"max_queued": 0}, "locations": {B: {"max_queued": 1}}})
+    queue.queue(B)
+    for name in (A, B, A, "50% of 'it'/ß"):
+        with pytest.raises(QueueFullError):
+            queue.submit(name)
+    assert refused(queue) == {A: 2, B: 1, "50% of 'it'/ß": 1}
+
+
+def test_a_count_that_cannot_be_raised_does_not_stand_in_for_the_refusal(run_queue: MakeRunQueue) -> None:
+    """PostgreSQL refuses to reckon with it, SQLite takes it for 0."""
+    queue = run_queue(code_location_limits={"default": {"max_queued": 0}})
+    queue.instance.daemon_cursor_storage.set_cursor_values({f"{PREFIX}{A}": "no number"})
+    with pytest.raises(QueueFullError):
+        queue.submit(A)
+    assert set(refused(queue)) <= {A}
+
+
+def test_other_code_locations_are_not_held_up(run_queue: MakeRunQueue) -> None:
+    """One that has no max_queued itself."""
+    queue = run_queue(code_location_limits=TWO)
+    queue.queue(A, 2)
+    assert len(queue.queue(B, 4)) == 4
+
+
+def test_a_run_that_leaves_the_queue_makes_room(run_queue: MakeRunQueue) -> None:
+    """Whether it was canceled or started."""
+    queue = run_queue(code_location_limits=TWO)
+    first, _ = queue.queue(A, 2)
+    with pytest.raises(QueueFullError):
+        queue.submit(A)
+    queue.coordinator.cancel_run(first)
+    queue.submit(A)
+    assert queue.tick() == {A: 2}
+    assert len(queue.queue(A, 2)) == 2
+
+
+def test_a_run_that_is_queued_already_is_not_refused(run_queue: MakeRunQueue) -> None:
+    """To submit it again is what Dagster does after an interruption; it changes nothing."""
+    queue = run_queue(code_location_limits={"default": {"max_queued": 1}})
+    run_id = submit(queue, A)
+    workspace: Any = None
+    queue.instance.submit_run(run_id, workspace)
+    assert queue.run(run_id).status is DagsterRunStatus.QUEUED
+    assert refused(queue) == {}
+
+
+def test_a_number_larger_than_any_database_takes_refuses_nothing(run_queue: MakeRunQueue) -> None:
+    """The configuration takes any."""
+    queue = run_queue(code_location_limits={"default": {"max_queued": 10**30}})
+    assert len(queue.queue(A, 2)) == 2
+
+
+def test_only_the_code_location_itself_counts(run_queue: MakeRunQueue) -> None:
+    """Not those with names that a pattern, or a comparison without case, would take for it."""
+    queue = run_queue(code_location_limits=TWO)
+    for other in (f"x@{A}", A.upper(), A.replace("-", "_"), f"%{A}", f"{A}%", f" {A}"):
+        queue.put(other, DagsterRunStatus.QUEUED, tag=A)
+    queue.queue(A, 2)
+    with pytest.raises(QueueFullError):
+        queue.submit(A)
+
+
+def test_a_code_location_with_an_at_sign_is_counted(run_queue: MakeRunQueue) -> None:
+    """And the runs of one that it ends with don't count."""
+    queue = run_queue(code_location_limits={"default": {"max_queued": 2}})
+    queue.put("y", DagsterRunStatus.QUEUED, 3)
+    queue.queue("x@y", 2)
+    with pytest.raises(QueueFullError):
+        queue.submit("x@y")
+
+
+def test_a_run_without_its_label_is_counted_by_its_body(run_queue: MakeRunQueue) -> None:
+    """Which nobody but Dagster writes, and nobody should delete."""
+    queue = run_queue(code_location_limits=TWO)
+    queue.put(B, DagsterRunStatus.QUEUED, 3)
+    queue.queue(A)
+    with queue.storage.connect() as connection:
+        connection.execute(RunTagsTable.delete().where(RunTagsTable.c.key == REPOSITORY_LABEL_TAG))
+    queue.submit(A)
+    with pytest.raises(QueueFullError):
+        queue.submit(A)
+
+
+def test_a_run_with_doubled_labels_is_counted_once(run_queue: MakeRunQueue) -> None:
+    """Older versions left such rows."""
+    queue = run_queue(code_location_limits={"locations": {A: {"max_queued": 3}}})
+    rows = [
+        {"run_id": run_id, "key": REPOSITORY_LABEL_TAG, "value": f"repository@{A}"} for run_id in queue.queue(A, 2)
+    ]
+    queue.put(B, DagsterRunStatus.QUEUED, 3)
+    with queue.storage.connect() as connection:
+        connection.execute(RunTagsTable.insert(), rows)
+    queue.submit(A)
+    with pytest.raises(QueueFullError):
+        queue.submit(A)
+
+
+def test_the_daemon_leaves_its_counts_so_that_others_runs_need_not_be_looked_through(
+    run_queue: MakeRunQueue,
+) -> None:
+    """Runs that others queued long before the tick are not looked at."""
+    queue = run_queue(code_location_limits={"locations": {A: {"max_queued": 9, "limit": 0}, B: 0}})
+    queue.put(B, DagsterRunStatus.QUEUED, 12)
+    _make_older(queue, timedelta(hours=1))
+    queue.submit(A)
+    assert queue.tick() == {}
+    looked: list[int] = []
+    exactly = max_queued.has_fewer_queued
+
+    def has_fewer_queued(connection: db.Connection, name: str, number: int, since: Any = None) -> bool:
+        looked.append(number)
+        assert since is not None, "all queued runs were looked at"
+        return exactly(connection, name, number, since)
+
+    with mock.patch.object(max_queued, "has_fewer_queued", has_fewer_queued):
+        queue.submit(A)
+    assert looked
+
+
+def test_the_daemons_old_counts_let_nothing_beyond_max_queued_pass(run_queue: MakeRunQueue) -> None:
+    """What was queued since counts, and what is stored there in whatever form refuses nothing wrongly."""
+    queue = run_queue(code_location_limits={"locations": {A: {"max_queued": 4, "limit": 0}, B: 0}})
+    queue.queue(B, 5)
+    queue.queue(A, 2)
+    assert queue.tick() == {}
+    queue.queue(A, 2)
+    with pytest.raises(QueueFullError):
+        queue.submit(A)
+    for text in ("", "{", "[]", "null", '{"newest": "x", "queued": {}}', '{"newest": "2026-01-01", "queued": 3}'):
+        queue.instance.daemon_cursor_storage.set_cursor_values({published_counts.KEY: text})
+        with pytest.raises(QueueFullError):
+            queue.submit(A)
+
+
+def test_runs_that_started_since_the_daemon_counted_make_room(run_queue: MakeRunQueue) -> None:
+    """The counts refuse nothing."""
+    queue = run_queue(code_location_limits={"locations": {A: {"max_queued": 3, "limit": 0}, B: 0}})
+    queue.queue(B, 5)
+    run_ids = queue.queue(A, 3)
+    assert queue.tick() == {}
+    queue.coordinator.cancel_run(run_ids[0])
+    queue.submit(A)
+    with pytest.raises(QueueFullError):
+        queue.submit(A)
+
+
+@on_one_storage
+def test_where_it_is_off_nothing_is_asked(run_queue: MakeRunQueue) -> None:
+    """Neither at a submit nor at a tick: the other code location's option costs this one's submits nothing."""
+    queue = run_queue(code_location_limits={"locations": {A: 0, B: {"max_queued": 5}}})
+    plain = run_queue(code_location_limits={"locations": {A: 0}})
+    asked = []
+    for each in (queue, plain):
+        each.submit(A)
+        with Statements() as statements:
+            each.submit(A)
+        asked.append(statements.executed)
+    assert asked[0] == asked[1]
+    with mock.patch.object(published_counts, "publish", side_effect=AssertionError):
+        plain.tick()
+
+
+def test_a_submit_that_fails_lets_the_next_one_pass(run_queue: MakeRunQueue) -> None:
+    """Its lock is gone with it."""
+    queue = run_queue(code_location_limits=TWO)
+    with (
+        mock.patch.object(QueuedRunCoordinator, "submit_run", side_effect=RuntimeError("broken")),
+        pytest.raises(RuntimeError, match="broken"),
+    ):
+        queue.submit(A)
+    assert len(queue.queue(A, 2)) == 2
+
+
+def test_a_submit_does_not_wait_for_ever(run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one hangs, and keeps the only place there is."""
+    monkeypatch.setattr(submit_lock, "LOCK_TIMEOUT_SECONDS", 1)
+    queue = run_queue(code_location_limits={"locations": {A: {"max_queued": 1}}})
+    with (
+        queue.coordinator._queue_limiter.reserved_room(queue.instance, "another", A, 1, {}),
+        pytest.raises(SubmitLockError, match="other submits have held its lock for 1 s"),
+    ):
+        queue.submit(A)
+    queue.submit(A)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def limited(request: pytest.FixtureRequest) -> Iterator[RunQueue]:
+    """A queue that others can open too, for LIMIT runs of a; b fills it, so that the runs have to be counted."""
+    storage = None
+    if request.param == "postgresql":
+        storage = {"postgres": {"postgres_url": request.getfixturevalue("new_database")()}}
+    config = {"code_location_limits": {"locations": {A: {"max_queued": LIMIT}}}}
+    with stored_run_queue(config, {}, storage) as queue:
+        queue.copy(queue.put(B, DagsterRunStatus.QUEUED)[0], LIMIT)
+        yield queue
+
+
+def test_many_who_submit_at_once_never_queue_more(limited: RunQueue) -> None:
+    """In threads of two processes; the refusals are all counted."""
+    home = limited.instance.root_directory
+    command = [sys.executable, "-m", "tests.in_process.submitter", home, A, "8"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin
+        assert other.stdout
+        assert other.stdout.readline() == "ready\n"
+        other.stdin.write("go\n")
+        other.stdin.flush()
+        queued = submitted(limited, A, 8) + int(other.stdout.readline())
+    assert queued == limited.queued(A) == LIMIT
+    assert refused(limited) == {A: 2 * 8 - LIMIT}
+
+
+def test_many_who_submit_at_once_are_not_refused_while_there_is_room(limited: RunQueue) -> None:
+    """As many as there may be."""
+    assert submitted(limited, A, LIMIT) == LIMIT
+    assert refused(limited) == {}
+
+
+def test_what_was_queued_is_queued_even_if_the_lock_is_lost_meanwhile(
+    postgresql: PostgreSQL, new_database: Callable[[], str]
+) -> None:
+    """The run isn't taken to have failed."""
+    url = new_database()
+    config = {"code_location_limits": TWO}
+    with stored_run_queue(config, {}, {"postgres": {"postgres_url": url}}) as queue:
+        own = QueuedRunCoordinator.submit_run
+
+        def submit_and_cut(self: Any, context: Any) -> Any:
+            run = own(self, context)
+            postgresql.cut_connections(url.rpartition("/")[2])
+            return run
+
+        with mock.patch.object(QueuedRunCoordinator, "submit_run", submit_and_cut):
+            queue.submit(A)
+        queue.submit(A)
+        assert queue.queued(A) == 2
+
+
+def _make_older(queue: RunQueue, by: timedelta) -> None:
+    with queue.storage.connect() as connection:
+        for run_id, changed in connection.execute(
+            db.select(RunsTable.c.run_id, RunsTable.c.update_timestamp)
+        ).all():
+            connection.execute(
+                RunsTable.update().where(RunsTable.c.run_id == run_id).values(update_timestamp=changed - by)
+            )

@@ -1,0 +1,132 @@
+"""Which limit is in force, and as which tag limits the daemon gets it."""
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from clt_queued_run_coordinator.config.options import CodeLocationEntry, CodeLocationLimits
+from clt_queued_run_coordinator.config.windows import Window
+from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
+from clt_queued_run_coordinator.policy.in_force import Source, resolve
+from clt_queued_run_coordinator.policy.tag_limits import as_tag_limits
+from clt_queued_run_coordinator.store.live import EVERY_CODE_LOCATION, Change, LiveChanges
+
+A = "code-location-a"
+PER_VALUE = {"applyLimitPerUniqueValue": True}
+CONFIGURED = CodeLocationLimits(default=CodeLocationEntry(5), entries={A: CodeLocationEntry(10, weight=2.0)})
+
+
+def change(value: int, minute: int = 0) -> Change:
+    """A live change."""
+    return Change(value, "somebody@host", datetime(2026, 1, 1, 12, minute, tzinfo=timezone.utc))
+
+
+def tag_limit(limit: int, value: Any = A) -> dict[str, Any]:
+    """One of Dagster's own tag limits."""
+    return {"key": CLT_TAG_KEY, "value": value, "limit": limit}
+
+
+@pytest.mark.parametrize(
+    ("code_location", "live", "tag_limits", "expected"),
+    [
+        ("code-location-new", LiveChanges(), [], (5, Source.DEFAULT)),
+        (A, LiveChanges(), [], (10, Source.CONFIGURATION)),
+        (A, LiveChanges(), [tag_limit(3)], (3, Source.TAG_LIMIT)),
+        (A, LiveChanges(), [tag_limit(30)], (10, Source.CONFIGURATION)),
+        (A, LiveChanges(), [tag_limit(3, PER_VALUE)], (3, Source.TAG_LIMIT)),
+        (A, LiveChanges(), [tag_limit(9), tag_limit(3), tag_limit(8)], (3, Source.TAG_LIMIT)),
+        (A, LiveChanges({A: change(20)}), [], (20, Source.LIVE)),
+        (A, LiveChanges({A: change(0)}), [], (0, Source.LIVE)),
+        (A, LiveChanges({A: change(20)}), [tag_limit(3)], (3, Source.TAG_LIMIT)),
+        (A, LiveChanges({A: change(20)}, {A: change(1)}), [], (0, Source.PAUSED)),
+        (A, LiveChanges({A: change(20)}, {A: change(0)}), [], (20, Source.LIVE)),
+        (A, LiveChanges({}, {EVERY_CODE_LOCATION: change(1)}), [], (0, Source.PAUSED)),
+        (A, LiveChanges({}, {EVERY_CODE_LOCATION: change(1), A: change(0)}), [], (10, Source.CONFIGURATION)),
+    ],
+)
+def test_the_limit_in_force(
+    code_location: str, live: LiveChanges, tag_limits: list[dict[str, Any]], expected: tuple[int, Source]
+) -> None:
+    """A pause before a live limit before an entry before the default; a smaller tag limit holds beside each."""
+    in_force = resolve(code_location, CONFIGURED, live, tag_limits)
+    assert (in_force.limit, in_force.source) == expected
+
+
+WINDOW = Window("0 8 * * *", 3600, 4)
+AT_EIGHT = datetime(2026, 1, 1, 8, tzinfo=timezone.utc)
+WITH_WINDOW = CodeLocationLimits(
+    default=CodeLocationEntry(5, windows=(WINDOW,)), entries={A: CodeLocationEntry(10, windows=(WINDOW,))}
+)
+
+
+@pytest.mark.parametrize(
+    ("live", "tag_limits", "expected"),
+    [
+        (LiveChanges(read_at=AT_EIGHT), [], (4, Source.WINDOW)),
+        (LiveChanges(read_at=AT_EIGHT + timedelta(hours=1)), [], (10, Source.CONFIGURATION)),
+        (LiveChanges(read_at=AT_EIGHT), [tag_limit(3)], (3, Source.TAG_LIMIT)),
+        (LiveChanges({A: change(20)}, read_at=AT_EIGHT), [], (20, Source.LIVE)),
+        (LiveChanges({A: change(20)}, limits_until={A: change(7)}, read_at=AT_EIGHT), [], (7, Source.LIVE)),
+        (LiveChanges({A: change(20)}, breakers={A: change(1)}, read_at=AT_EIGHT), [], (0, Source.BREAKER)),
+        (LiveChanges({}, {A: change(1)}, breakers={A: change(1)}, read_at=AT_EIGHT), [], (0, Source.PAUSED)),
+    ],
+)
+def test_an_open_window_replaces_the_configured_limit(
+    live: LiveChanges, tag_limits: list[dict[str, Any]], expected: tuple[int, Source]
+) -> None:
+    """A live limit, a breaker and a pause come before it, in this order; a smaller tag limit holds beside."""
+    in_force = resolve(A, WITH_WINDOW, live, tag_limits)
+    assert (in_force.limit, in_force.source) == expected
+
+
+def test_the_windows_of_the_default_hold_for_whoever_has_no_entry() -> None:
+    """With their end."""
+    in_force = resolve("code-location-new", WITH_WINDOW, LiveChanges(read_at=AT_EIGHT))
+    assert (in_force.limit, in_force.until) == (4, AT_EIGHT + timedelta(hours=1))
+
+
+def test_without_any_limit_there_is_none() -> None:
+    """Nothing configured, nothing changed."""
+    in_force = resolve(A, CodeLocationLimits(), LiveChanges())
+    assert (in_force.limit, in_force.source) == (None, Source.NONE)
+
+
+def test_a_live_limit_tells_who_and_when() -> None:
+    """For the view."""
+    assert resolve(A, CONFIGURED, LiveChanges({A: change(7)})).change == change(7)
+
+
+def test_each_known_code_location_gets_a_tag_limit_and_the_others_one_per_value() -> None:
+    """The one per value is the largest limit in force, since it holds for the known ones too."""
+    assert as_tag_limits({"b": 9, "a": 2}, default=5) == [
+        {"key": CLT_TAG_KEY, "value": "a", "limit": 2},
+        {"key": CLT_TAG_KEY, "value": "b", "limit": 9},
+        {"key": CLT_TAG_KEY, "value": PER_VALUE, "limit": 9},
+    ]
+
+
+def test_a_default_above_all_limits_is_the_one_per_value() -> None:
+    """So a code location that is seen for the first time gets just its default."""
+    assert as_tag_limits({"a": 2}, default=5)[-1] == {"key": CLT_TAG_KEY, "value": PER_VALUE, "limit": 5}
+
+
+def test_without_a_default_nothing_is_limited_per_value() -> None:
+    """Only the limited ones appear."""
+    assert as_tag_limits({"a": 2, "b": None}, default=None) == [{"key": CLT_TAG_KEY, "value": "a", "limit": 2}]
+
+
+def test_configured_tag_limits_stay_and_no_two_have_the_same_key_and_value() -> None:
+    """Dagster would let the last of two win."""
+    configured = [
+        {"key": "database", "limit": 4},
+        tag_limit(9),
+        tag_limit(3),
+        tag_limit(6, PER_VALUE),
+        {"key": CLT_TAG_KEY, "limit": 20},
+    ]
+    assert as_tag_limits({A: 3}, default=None, configured=configured) == [
+        {"key": "database", "limit": 4},
+        {"key": CLT_TAG_KEY, "limit": 20},
+        {"key": CLT_TAG_KEY, "value": A, "limit": 3},
+        {"key": CLT_TAG_KEY, "value": PER_VALUE, "limit": 6},
+    ]
