@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import DagsterInstance
-from clt_queued_run_coordinator.store.key_value_store import stored_value
+from clt_queued_run_coordinator.store.document import read_text
 
 KEY = "clt_queued_run_coordinator.last_tick"
 
@@ -40,7 +40,7 @@ def read(connection: db.Connection) -> LastTick | None:
     Args:
         connection: To the instance's run database.
     """
-    text = stored_value(connection, KEY)
+    text = read_text(connection, KEY)
     try:
         data: Any = json.loads(text) if text else {}
         tick = LastTick(float(data["at"]), float(data["reading_seconds"]))

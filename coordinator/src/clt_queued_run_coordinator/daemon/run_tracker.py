@@ -42,7 +42,7 @@ from clt_queued_run_coordinator.policy.outcomes import EndedRun, SinceLastTick, 
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.policy.totals import Outcome, Totals
 from clt_queued_run_coordinator.store.code_location import code_location_of
-from clt_queued_run_coordinator.store.key_value_store import stored_value
+from clt_queued_run_coordinator.store.document import read_text
 from clt_queued_run_coordinator.store.rows import in_chunks, utc
 
 CODE_LOCATIONS_KEPT = 1000
@@ -91,7 +91,7 @@ class RunTracker:
         """
         if self._is_read:
             return
-        self._stored = stored_value(connection, KEY)
+        self._stored = read_text(connection, KEY)
         stored = stored_totals.parse(self._stored)
         self.breakers = stored_totals.parse_breakers(self._stored)
         self._is_first_tick = stored is None

@@ -13,7 +13,7 @@ import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import DagsterInstance
 from clt_queued_run_coordinator.policy.usage import Usage
-from clt_queued_run_coordinator.store.key_value_store import stored_value
+from clt_queued_run_coordinator.store.document import read_text
 
 KEY = "clt_queued_run_coordinator.daemon"
 
@@ -37,7 +37,7 @@ def read(connection: db.Connection) -> DaemonState:
     Args:
         connection: To the instance's run database.
     """
-    text = stored_value(connection, KEY)
+    text = read_text(connection, KEY)
     try:
         data: Any = json.loads(text) if text else {}
     except (ValueError, RecursionError):

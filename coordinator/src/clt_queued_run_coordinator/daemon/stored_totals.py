@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as db
 
 from clt_queued_run_coordinator.policy.totals import Totals
-from clt_queued_run_coordinator.store.key_value_store import stored_value
+from clt_queued_run_coordinator.store.document import read_text
 
 KEY = "clt_queued_run_coordinator.totals"
 
@@ -49,7 +49,7 @@ def read_totals(connection: db.Connection) -> dict[str, Totals]:
     Args:
         connection: To the instance's run database.
     """
-    stored = parse(stored_value(connection, KEY))
+    stored = parse(read_text(connection, KEY))
     return stored.totals if stored else {}
 
 

@@ -1,0 +1,131 @@
+"""Documents in Dagster's key-value store, a table of the run database: one JSON text under each key.
+
+A stored text may be anything: another version or a person may have written it. What can't be read counts as not
+stored, so reading never raises. The functions for parts of a document do the same for numbers.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
+
+import sqlalchemy as db
+from sqlalchemy.dialects import postgresql, sqlite
+
+from clt_queued_run_coordinator._dagster import DagsterInstance, KeyValueStoreTable, run_database
+
+_COLUMNS = KeyValueStoreTable.c
+_LARGEST = 2**63 - 1
+
+
+def read(connection: db.Connection, key: str) -> Any:
+    """The document under a key as plain data; None if there is none or it can't be read.
+
+    Args:
+        connection: To the instance's run database.
+        key: The key.
+    """
+    return parse(read_text(connection, key))
+
+
+def read_text(connection: db.Connection, key: str) -> str | None:
+    """The text under a key as it is stored; None if there is none.
+
+    Args:
+        connection: To the instance's run database.
+        key: The key.
+    """
+    return connection.execute(db.select(_COLUMNS.value).where(_COLUMNS.key == key)).scalar()
+
+
+def read_texts(connection: db.Connection, prefix: str) -> dict[str, str]:
+    """The texts under all keys with a prefix, in the order in which the keys were added.
+
+    Args:
+        connection: To the instance's run database.
+        prefix: The prefix, which the keys in the answer lack.
+    """
+    query = db.select(_COLUMNS.key, _COLUMNS.value).where(begins_with(prefix)).order_by(_COLUMNS.id)
+    return {key.removeprefix(prefix): text for key, text in connection.execute(query).all()}
+
+
+def begins_with(prefix: str) -> db.ColumnElement[bool]:
+    """Whether a key begins with a prefix."""
+    return _COLUMNS.key.startswith(prefix, autoescape=True)
+
+
+def parse(text: str | None) -> Any:
+    """A stored text as plain data; None if it isn't JSON, is nested too deeply, or holds what nobody can display.
+
+    Args:
+        text: The text as stored.
+    """
+    try:
+        data = json.loads(text or "null", parse_constant=_refuse)
+        if "\\u" in (text or ""):  # an escaped lone surrogate, which no terminal and no database takes
+            json.dumps(data, ensure_ascii=False).encode()
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return data
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def write(where: DagsterInstance | db.Connection, key: str, data: Any) -> None:
+    """Store a document under a key, whether there is one or not.
+
+    Args:
+        where: The instance, or a connection to its run database.
+        key: The key.
+        data: Plain data.
+    """
+    if isinstance(where, db.Connection):
+        put(where, {key: json.dumps(data)})
+        return
+    with run_database(where).connect() as connection:
+        put(connection, {key: json.dumps(data)})
+
+
+def put(connection: db.Connection, texts: Mapping[str, str]) -> None:
+    """Store texts by key, whether there are others or not.
+
+    Args:
+        connection: To the instance's run database.
+        texts: The text to store under each key.
+    """
+    is_postgresql = connection.dialect.name == "postgresql"
+    insert = (postgresql.insert if is_postgresql else sqlite.insert)(KeyValueStoreTable)
+    upsert = insert.on_conflict_do_update(index_elements=[_COLUMNS.key], set_={"value": insert.excluded.value})
+    connection.execute(upsert, [{"key": key, "value": text} for key, text in texts.items()])
+
+
+def delete(connection: db.Connection, keys: Iterable[str]) -> None:
+    """Delete what is stored under keys.
+
+    Args:
+        connection: To the instance's run database.
+        keys: The keys.
+    """
+    connection.execute(KeyValueStoreTable.delete().where(_COLUMNS.key.in_(list(keys))))
+
+
+def number(value: Any) -> float | None:
+    """A part of a document as a finite number; None if it isn't one."""
+    try:
+        found = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def count(value: Any) -> int | None:
+    """A part of a document as a number of things, from 0 to what a database's largest integer holds."""
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_whole and 0 <= value <= _LARGEST else None
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """A part of a document as a mapping; an empty one if it isn't one."""
+    return value if isinstance(value, dict) else {}
