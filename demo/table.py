@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import dagster as dg
-from clt_queued_run_coordinator.store.code_location import CLT_TAG_KEY
+from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
 from rich.table import Table
 
 Status = dg.DagsterRunStatus

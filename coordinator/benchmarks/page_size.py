@@ -6,7 +6,7 @@
 import time
 from collections.abc import Callable, Iterator
 
-from clt_queued_run_coordinator.store.code_location import CLT_TAG_KEY
+from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
 from dagster import DagsterRunStatus
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 from tests.run_queue import A, RunQueue

@@ -17,16 +17,13 @@ from clt_queued_run_coordinator._dagster import (
     daemon_step,
     instance_concurrency_settings,
 )
+from clt_queued_run_coordinator.config.kinds import ConfigurationError
 from clt_queued_run_coordinator.config.minimums import refuse_minimums_above_total
-from clt_queued_run_coordinator.config.options import (
-    OPTION,
-    CodeLocationLimits,
-    ConfigurationError,
-    QueueReading,
-)
+from clt_queued_run_coordinator.config.options import OPTION, CodeLocationLimits, QueueReading
 from clt_queued_run_coordinator.config.parsing import parse
 from clt_queued_run_coordinator.config.schema import schema
 from clt_queued_run_coordinator.config.settings import Settings
+from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.daemon.seam import DaemonSeam
 from clt_queued_run_coordinator.daemon.tick_handler import TickHandler
 from clt_queued_run_coordinator.lazy_tag_limits import LazyTagLimits
@@ -34,7 +31,7 @@ from clt_queued_run_coordinator.operate import queue_state
 from clt_queued_run_coordinator.policy.in_force import effective_limits
 from clt_queued_run_coordinator.policy.tag_limits import as_tag_limits
 from clt_queued_run_coordinator.registration import Registration
-from clt_queued_run_coordinator.store.code_location import CLT_TAG_KEY, code_location_of, missing_tag
+from clt_queued_run_coordinator.store.code_location import code_location_of, missing_tag
 from clt_queued_run_coordinator.store.tag_writing import write_tags
 from clt_queued_run_coordinator.submit.max_queued import QueueLimiter
 
@@ -153,6 +150,7 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
             effective_limits(state.limits, state.settings),
             state.default_limit,
             state.settings.tag_concurrency_limits,
+            applied=False,
         )
 
 

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from clt_queued_run_coordinator.config.options import ConfigurationError
+from clt_queued_run_coordinator.config.kinds import ConfigurationError
 
 TIMEOUT_SECONDS = 30
 """How long a thread waits for another one that registers the coordinator, which takes milliseconds."""

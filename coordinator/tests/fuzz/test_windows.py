@@ -4,7 +4,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from clt_queued_run_coordinator.config.options import ConfigurationError
+from clt_queued_run_coordinator.config.kinds import ConfigurationError
 from clt_queued_run_coordinator.config.parsing import parse
 from clt_queued_run_coordinator.config.windows import open_window
 from hypothesis import given, settings

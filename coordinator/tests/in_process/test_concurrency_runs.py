@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from clt_queued_run_coordinator.config.options import ConfigurationError
+from clt_queued_run_coordinator.config.kinds import ConfigurationError
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from dagster import DagsterInstance, DagsterInvalidConfigError
 from dagster._core.instance.ref import InstanceRef

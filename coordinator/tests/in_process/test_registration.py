@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 from clt_queued_run_coordinator import coordinator
-from clt_queued_run_coordinator.config.options import ConfigurationError
+from clt_queued_run_coordinator.config.kinds import ConfigurationError
 from clt_queued_run_coordinator.registration import Registration
 from dagster import DagsterRun
 from tests.run_queue import A, RunQueue, stored_run_queue

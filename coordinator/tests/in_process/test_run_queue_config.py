@@ -35,21 +35,23 @@ def test_a_tick_costs_four_statements_more(run_queue: MakeRunQueue) -> None:
 
 
 def test_the_webserver_can_show_the_limits_as_yaml(run_queue: MakeRunQueue) -> None:
-    """The limits in force, not the shares, as plain data."""
+    """The limits in force, not the shares, as plain data; a pause as 0, and the default for all others."""
     queue = run_queue(
-        code_location_limits={"default": 4, "locations": {A: 2}, "sharing": "fair"}, max_concurrent_runs=3
+        code_location_limits={"default": 1, "locations": {A: 2}, "sharing": "fair"}, max_concurrent_runs=3
     )
     live.set_limit(queue.instance, B, 3)
+    live.pause(queue.instance, "code-location-c")
     config = queue.instance.get_concurrency_config().run_queue_config
     assert config
     expected: list[dict[str, Any]] = [
         {"key": CLT_TAG_KEY, "value": A, "limit": 2},
         {"key": CLT_TAG_KEY, "value": B, "limit": 3},
-        {"key": CLT_TAG_KEY, "value": {"applyLimitPerUniqueValue": True}, "limit": 4},
+        {"key": CLT_TAG_KEY, "value": "code-location-c", "limit": 0},
+        {"key": CLT_TAG_KEY, "value": {"applyLimitPerUniqueValue": True}, "limit": 1},
     ]
     assert yaml.safe_load(yaml.dump(config.tag_concurrency_limits)) == expected
     assert yaml.safe_load(yaml.safe_dump(config.tag_concurrency_limits)) == expected
-    assert len(config.tag_concurrency_limits) == 3
+    assert len(config.tag_concurrency_limits) == 4
     assert config.tag_concurrency_limits[0]["value"] == A
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from clt_queued_run_coordinator.config.options import ConfigurationError
+from clt_queued_run_coordinator.config.kinds import ConfigurationError
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from dagster import DagsterInstance
 from dagster._core.storage.runs import InMemoryRunStorage, RunStorage

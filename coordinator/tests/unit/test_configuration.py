@@ -5,12 +5,8 @@ from typing import Any
 import pytest
 import yaml
 from clt_queued_run_coordinator.cli.opening import describe_error
-from clt_queued_run_coordinator.config.options import (
-    CodeLocationEntry,
-    CodeLocationLimits,
-    ConfigurationError,
-    Sharing,
-)
+from clt_queued_run_coordinator.config.kinds import ConfigurationError
+from clt_queued_run_coordinator.config.options import CodeLocationEntry, CodeLocationLimits, Sharing
 from clt_queued_run_coordinator.config.parsing import parse
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from dagster import DagsterInvalidConfigError

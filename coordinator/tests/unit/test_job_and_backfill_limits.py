@@ -3,12 +3,8 @@
 from typing import Any
 
 import pytest
-from clt_queued_run_coordinator.config.options import (
-    CodeLocationEntry,
-    CodeLocationLimits,
-    ConfigurationError,
-    PerJob,
-)
+from clt_queued_run_coordinator.config.kinds import ConfigurationError
+from clt_queued_run_coordinator.config.options import CodeLocationEntry, CodeLocationLimits, PerJob
 from clt_queued_run_coordinator.config.parsing import parse
 from clt_queued_run_coordinator.policy.job_and_backfill_limits import JobAndBackfillLimits, lane_key
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, JobAndBackfill

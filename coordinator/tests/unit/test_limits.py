@@ -8,7 +8,11 @@ from clt_queued_run_coordinator.config.options import CodeLocationEntry, CodeLoc
 from clt_queued_run_coordinator.config.windows import Window
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
 from clt_queued_run_coordinator.policy.in_force import Source, resolve
-from clt_queued_run_coordinator.policy.tag_limits import as_tag_limits
+from clt_queued_run_coordinator.policy.tag_limits import (
+    CODE_LOCATION_KEYS,
+    as_tag_limits,
+    code_locations_named_in,
+)
 from clt_queued_run_coordinator.store.live import EVERY_CODE_LOCATION, Change, LiveChanges
 
 A = "code-location-a"
@@ -97,36 +101,54 @@ def test_a_live_limit_tells_who_and_when() -> None:
 
 
 def test_each_known_code_location_gets_a_tag_limit_and_the_others_one_per_value() -> None:
-    """The one per value is the largest limit in force, since it holds for the known ones too."""
-    assert as_tag_limits({"b": 9, "a": 2}, default=5) == [
-        {"key": CLT_TAG_KEY, "value": "a", "limit": 2},
-        {"key": CLT_TAG_KEY, "value": "b", "limit": 9},
-        {"key": CLT_TAG_KEY, "value": PER_VALUE, "limit": 9},
-    ]
+    """Dagster applies the one per value to the known ones too, so it gets the largest; people see the default."""
+    limits = {"b": 9, "a": 2, "paused": 0}
+    by_value = [tag_limit(2, "a"), tag_limit(9, "b"), tag_limit(0, "paused")]
+    assert as_tag_limits(limits, default=5, applied=True) == [*by_value, tag_limit(9, PER_VALUE)]
+    assert as_tag_limits(limits, default=5, applied=False) == [*by_value, tag_limit(5, PER_VALUE)]
 
 
-def test_a_default_above_all_limits_is_the_one_per_value() -> None:
+@pytest.mark.parametrize("applied", [True, False])
+def test_a_default_above_all_limits_is_the_one_per_value(applied: bool) -> None:
     """So a code location that is seen for the first time gets just its default."""
-    assert as_tag_limits({"a": 2}, default=5)[-1] == {"key": CLT_TAG_KEY, "value": PER_VALUE, "limit": 5}
+    assert as_tag_limits({"a": 2}, default=5, applied=applied)[-1] == tag_limit(5, PER_VALUE)
 
 
-def test_without_a_default_nothing_is_limited_per_value() -> None:
+@pytest.mark.parametrize("applied", [True, False])
+def test_without_a_default_nothing_is_limited_per_value(applied: bool) -> None:
     """Only the limited ones appear."""
-    assert as_tag_limits({"a": 2, "b": None}, default=None) == [{"key": CLT_TAG_KEY, "value": "a", "limit": 2}]
+    assert as_tag_limits({"a": 2, "b": None}, default=None, applied=applied) == [tag_limit(2, "a")]
 
 
-def test_configured_tag_limits_stay_and_no_two_have_the_same_key_and_value() -> None:
-    """Dagster would let the last of two win."""
+def test_no_limit_per_value_is_applied_beside_a_code_location_without_a_limit() -> None:
+    """It would limit that one too; people see the default all the same."""
+    limits = {"a": 2, "b": None}
+    assert as_tag_limits(limits, default=5, applied=True) == [tag_limit(2, "a")]
+    assert as_tag_limits(limits, default=5, applied=False) == [tag_limit(2, "a"), tag_limit(5, PER_VALUE)]
+
+
+@pytest.mark.parametrize("key", CODE_LOCATION_KEYS)
+def test_configured_tag_limits_stay_and_no_two_have_the_same_key_and_value(key: str) -> None:
+    """Dagster would let the last of two win. What its own tag names is no other tag."""
     configured = [
         {"key": "database", "limit": 4},
-        tag_limit(9),
+        tag_limit(9) | {"key": key},
+        tag_limit(3) | {"key": key},
+        tag_limit(6, PER_VALUE) | {"key": key},
+        {"key": key, "limit": 20},
+    ]
+    assert as_tag_limits({A: 3}, default=6, configured=configured, applied=True) == [
+        {"key": "database", "limit": 4},
+        {"key": key, "limit": 20},
         tag_limit(3),
         tag_limit(6, PER_VALUE),
-        {"key": CLT_TAG_KEY, "limit": 20},
     ]
-    assert as_tag_limits({A: 3}, default=None, configured=configured) == [
-        {"key": "database", "limit": 4},
-        {"key": CLT_TAG_KEY, "limit": 20},
-        {"key": CLT_TAG_KEY, "value": A, "limit": 3},
-        {"key": CLT_TAG_KEY, "value": PER_VALUE, "limit": 6},
-    ]
+    assert code_locations_named_in(configured) == {A}
+
+
+@pytest.mark.parametrize("value", [A, PER_VALUE])
+def test_a_limit_on_dagsters_own_tag_is_a_limit_of_the_code_location(value: Any) -> None:
+    """So `explain` and `status` show it."""
+    entry = {"key": "dagster/code_location", "value": value, "limit": 3}
+    in_force = resolve(A, CONFIGURED, LiveChanges(), [entry])
+    assert (in_force.limit, in_force.source) == (3, Source.TAG_LIMIT)

@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
+from clt_queued_run_coordinator.config.kinds import ConfigurationError
 from clt_queued_run_coordinator.config.minimums import kept_slots, refuse_minimums_above_total
-from clt_queued_run_coordinator.config.options import CodeLocationLimits, ConfigurationError
+from clt_queued_run_coordinator.config.options import CodeLocationLimits
 from clt_queued_run_coordinator.config.parsing import parse
 
 

@@ -3,7 +3,8 @@
 A live limit or a pause below a minimum is no contradiction. It caps the minimum while it is in force.
 """
 
-from clt_queued_run_coordinator.config.options import OPTION, CodeLocationLimits, ConfigurationError
+from clt_queued_run_coordinator.config.kinds import ConfigurationError
+from clt_queued_run_coordinator.config.options import OPTION, CodeLocationLimits
 
 NAMED_AT_MOST = 5
 """The most code locations and groups that a message names."""

@@ -179,7 +179,3 @@ class CodeLocationLimits:
     def has_queue_limits(self) -> bool:
         """Whether any code location has a `max_queued`."""
         return any(entry.max_queued is not None for entry in (self.default, *self.entries.values()))
-
-
-class ConfigurationError(Exception):
-    """The configuration can't be applied. The message names the key, the value and the cure."""

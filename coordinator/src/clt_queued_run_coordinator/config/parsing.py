@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 
 from clt_queued_run_coordinator.config import windows
 from clt_queued_run_coordinator.config.duration import seconds_of
+from clt_queued_run_coordinator.config.kinds import ConfigurationError
 from clt_queued_run_coordinator.config.options import (
     HALF_LIFE_SECONDS,
     OPTION,
     Breaker,
     CodeLocationEntry,
     CodeLocationLimits,
-    ConfigurationError,
     Group,
     PerJob,
     QueueReading,

@@ -24,6 +24,7 @@ from clt_queued_run_coordinator._dagster import (
     RunsTable,
     RunTagsTable,
 )
+from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.policy.lanes import Lane, Lanes
 from clt_queued_run_coordinator.policy.queued_run import (
     NO_CODE_LOCATION,
@@ -35,7 +36,7 @@ from clt_queued_run_coordinator.policy.queued_run import (
     is_automatic,
     priority_of,
 )
-from clt_queued_run_coordinator.store.code_location import CLT_TAG_KEY, code_location_of
+from clt_queued_run_coordinator.store.code_location import code_location_of
 from clt_queued_run_coordinator.store.rows import ROWS_PER_STATEMENT, in_chunks, load_runs, run_ids
 
 CLOCK_TOLERANCE = timedelta(seconds=15)

@@ -9,22 +9,22 @@ from typing import Any
 from clt_queued_run_coordinator._dagster import RunRecord
 from clt_queued_run_coordinator.config.options import Group
 from clt_queued_run_coordinator.config.settings import Settings
+from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.policy.admission import admit
 from clt_queued_run_coordinator.policy.changes import Change, LiveChanges
 from clt_queued_run_coordinator.policy.claims import Claim, Claims, levels, with_groups
 from clt_queued_run_coordinator.policy.in_force import (
     LimitInForce,
     Source,
-    code_locations_named_in,
     default_limit,
     effective_limits,
     limits_of,
 )
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, JobAndBackfill, QueuedRun
 from clt_queued_run_coordinator.policy.sharing import allow
-from clt_queued_run_coordinator.policy.tag_limits import as_tag_limits
+from clt_queued_run_coordinator.policy.tag_limits import as_tag_limits, code_locations_named_in
 from clt_queued_run_coordinator.policy.usage import Usage
-from clt_queued_run_coordinator.store.code_location import CLT_TAG_KEY, code_location_of
+from clt_queued_run_coordinator.store.code_location import code_location_of
 
 
 @dataclass
@@ -55,6 +55,7 @@ class Tick:
             effective_limits(self.limits, self.settings),
             self.default_limit,
             self.settings.tag_concurrency_limits,
+            applied=True,
         )
 
     @cached_property
@@ -233,7 +234,9 @@ class Tick:
         tagged = Counter(run.dagster_run.tags.get(CLT_TAG_KEY) for run in self.in_progress or ())
         names = {*self.limits, *may_start} - {NO_CODE_LOCATION}
         limits = {name: self._as_dagster_counts(name, tagged[name], may_start.get(name, 0)) for name in names}
-        self.tag_limits[:] = as_tag_limits(limits, self.default_limit, self.settings.tag_concurrency_limits)
+        self.tag_limits[:] = as_tag_limits(
+            limits, self.default_limit, self.settings.tag_concurrency_limits, applied=True
+        )
 
     def _as_dagster_counts(self, name: str, tagged: int, may_start: int | None) -> int | None:
         limit = self.limit(name)

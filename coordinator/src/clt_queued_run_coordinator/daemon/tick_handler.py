@@ -16,6 +16,7 @@ from clt_queued_run_coordinator._dagster import (
     run_database,
 )
 from clt_queued_run_coordinator.config.settings import Settings
+from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.daemon import acknowledged_pauses, last_tick
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.daemon.breakers import Breakers
@@ -35,7 +36,6 @@ from clt_queued_run_coordinator.policy.outcomes import SinceLastTick
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.policy.usage import Usage
 from clt_queued_run_coordinator.store import live
-from clt_queued_run_coordinator.store.code_location import CLT_TAG_KEY
 from clt_queued_run_coordinator.store.live import LiveChanges
 from clt_queued_run_coordinator.store.rows import run_ids
 from clt_queued_run_coordinator.store.tag_writing import write_tags

@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from clt_queued_run_coordinator.config.kinds import ConfigurationError
 from clt_queued_run_coordinator.config.minimums import minimums_above_total
-from clt_queued_run_coordinator.config.options import ConfigurationError
 from clt_queued_run_coordinator.config.parsing import parse
+from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.helm.known_keys import USER_DEPLOYMENTS
 from clt_queued_run_coordinator.helm.options import OPTIONS
 from clt_queued_run_coordinator.helm.values import HelmValues
 from clt_queued_run_coordinator.helm.yaml import Path, dotted
 from clt_queued_run_coordinator.operate.finding import Finding
-from clt_queued_run_coordinator.store.code_location import CLT_TAG_KEY
 from clt_queued_run_coordinator.text.similar_names import most_similar
 
 MAX = "max_concurrent_runs"

@@ -14,8 +14,9 @@ from clt_queued_run_coordinator._dagster import DagsterRun, RunRecord
 from clt_queued_run_coordinator.config.options import CodeLocationEntry
 from clt_queued_run_coordinator.operate.next_tick import NextTick
 from clt_queued_run_coordinator.operate.run_facts import FullPool, RunFacts, utc_time
-from clt_queued_run_coordinator.policy.in_force import LimitInForce, Source, is_per_unique_value, limits_of
+from clt_queued_run_coordinator.policy.in_force import LimitInForce, Source, limits_of
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, JobAndBackfill, is_manual
+from clt_queued_run_coordinator.policy.tag_limits import is_per_unique_value
 from clt_queued_run_coordinator.store.code_location import code_location_of
 from clt_queued_run_coordinator.store.live import Change
 from clt_queued_run_coordinator.text.formats import duration, run_count

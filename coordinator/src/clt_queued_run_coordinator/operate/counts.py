@@ -21,7 +21,8 @@ from clt_queued_run_coordinator._dagster import (
     deserialize_value,
     run_database,
 )
-from clt_queued_run_coordinator.store.code_location import CLT_TAG_KEY, code_location_of
+from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
+from clt_queued_run_coordinator.store.code_location import code_location_of
 from clt_queued_run_coordinator.store.rows import utc
 
 

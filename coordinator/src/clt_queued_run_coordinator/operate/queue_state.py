@@ -12,13 +12,9 @@ from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.operate import counts as run_counts
 from clt_queued_run_coordinator.operate.counts import Count, Counts
 from clt_queued_run_coordinator.policy.claims import Claim, Claims, with_groups
-from clt_queued_run_coordinator.policy.in_force import (
-    LimitInForce,
-    code_locations_named_in,
-    default_limit,
-    limits_of,
-)
+from clt_queued_run_coordinator.policy.in_force import LimitInForce, default_limit, limits_of
 from clt_queued_run_coordinator.policy.sharing import share
+from clt_queued_run_coordinator.policy.tag_limits import code_locations_named_in
 from clt_queued_run_coordinator.policy.usage import Usage
 from clt_queued_run_coordinator.store.live import LiveChanges
 from clt_queued_run_coordinator.store.live import read as read_live_changes

@@ -10,7 +10,7 @@ from clt_queued_run_coordinator.config.options import CodeLocationLimits
 from clt_queued_run_coordinator.config.settings import Settings
 from clt_queued_run_coordinator.config.windows import open_window
 from clt_queued_run_coordinator.policy.changes import Change, LiveChanges
-from clt_queued_run_coordinator.store.code_location import CLT_TAG_KEY
+from clt_queued_run_coordinator.policy.tag_limits import limits_code_location
 
 _NOBODY = "\0"
 """A name that no code location has."""
@@ -110,24 +110,3 @@ def effective_limits(limits: Mapping[str, LimitInForce], settings: Settings) -> 
 def default_limit(settings: Settings, live: LiveChanges) -> int | None:
     """The limit of a code location that is neither configured nor known yet; 0 while all are paused."""
     return limits_of([_NOBODY], settings, live)[_NOBODY].limit
-
-
-def code_locations_named_in(tag_limits: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The code locations that Dagster's own tag limits name by value."""
-    return {
-        str(limit["value"])
-        for limit in tag_limits
-        if limit["key"] == CLT_TAG_KEY and isinstance(limit.get("value"), str)
-    }
-
-
-def limits_code_location(tag_limit: Mapping[str, Any], code_location: str) -> bool:
-    """Whether one of Dagster's tag limits applies to the runs of this code location alone."""
-    value = tag_limit.get("value")
-    return tag_limit["key"] == CLT_TAG_KEY and (value == code_location or is_per_unique_value(tag_limit))
-
-
-def is_per_unique_value(tag_limit: Mapping[str, Any]) -> bool:
-    """Whether one of Dagster's tag limits has `applyLimitPerUniqueValue`."""
-    value = tag_limit.get("value")
-    return isinstance(value, Mapping) and bool(value.get("applyLimitPerUniqueValue"))

@@ -1,59 +1,76 @@
-"""Expresses the limits of code locations as tag limits, which Dagster's daemon applies. Pure."""
+"""Dagster's tag limits: which of them limit single code locations, and the limits in force as tag limits. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from clt_queued_run_coordinator.policy.in_force import is_per_unique_value
-from clt_queued_run_coordinator.store.code_location import CLT_TAG_KEY
+from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
+
+CODE_LOCATION_KEYS = (CLT_TAG_KEY, "dagster/code_location")
+"""The keys of the tags that name a run's code location: this package's, and Dagster's own from 1.12.10 on."""
 
 
 def as_tag_limits(
     limits: Mapping[str, int | None],
     default: int | None,
-    configured: Sequence[Mapping[str, Any]] = (),
+    configured: Iterable[Mapping[str, Any]] = (),
+    *,
+    applied: bool,
 ) -> list[dict[str, Any]]:
-    """The tag limits for the daemon.
+    """The limits in force as tag limits, for Dagster's UI to show or for Dagster's daemon to apply.
 
     Args:
-        limits: The most runs in progress with the tag, for each known code location; None for no limit.
+        limits: The most runs in progress of each known code location; None for no limit.
         default: The limit of every other code location; None for no limit.
         configured: Dagster's own `tag_concurrency_limits`. The ones on single code locations are already part of
-            `limits`, so that no two entries have the same key and value; Dagster would let the last one win.
+            `limits` and `default`, so that no two entries have the same key and value; Dagster would let the last
+            one win.
+        applied: Whether Dagster's daemon applies them. It applies the limit per unique value to the known code
+            locations as well, and the smallest limit decides. So it gets the largest of all limits there, and
+            none where a code location has no limit. People are shown the default.
 
     Returns:
-        A limit for each known code location, and the other configured limits unchanged. If there is a default,
-        there is also a limit per unique value, for a code location whose first run is queued later in this tick.
-        It applies to the known code locations as well, so it has to be as large as the largest of their limits.
-        It bounds a new code location for one tick; from the next tick on, that code location has its own limit.
+        A limit for each known code location, one per unique value for all others, and the configured ones on
+        other tags unchanged.
     """
-    catch_all = [entry["limit"] for entry in configured if _is_on_each_code_location(entry)]
-    if default is not None and None not in limits.values():
-        catch_all.append(max([default, *(limit for limit in limits.values() if limit is not None)]))
+    known = {name: limit for name, limit in sorted(limits.items()) if limit is not None}
+    per_value = default
+    if applied and default is not None:
+        per_value = max([default, *known.values()]) if len(known) == len(limits) else None
+    by_value: list[tuple[object, int]] = list(known.items())
+    if per_value is not None:
+        by_value.append(({"applyLimitPerUniqueValue": True}, per_value))
     return [
         *other_tag_limits(configured),
-        *(
-            {"key": CLT_TAG_KEY, "value": code_location, "limit": limit}
-            for code_location, limit in sorted(limits.items())
-            if limit is not None
-        ),
-        *(
-            [{"key": CLT_TAG_KEY, "value": {"applyLimitPerUniqueValue": True}, "limit": min(catch_all)}]
-            if catch_all
-            else []
-        ),
+        *({"key": CLT_TAG_KEY, "value": value, "limit": limit} for value, limit in by_value),
     ]
 
 
-def other_tag_limits(configured: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def other_tag_limits(configured: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Dagster's own tag limits, without the ones on single code locations."""
-    return [dict(entry) for entry in configured if not _is_on_code_locations(entry)]
+    return [dict(entry) for entry in configured if not (_named(entry) or _is_on_each_code_location(entry))]
+
+
+def limits_code_location(entry: Mapping[str, Any], code_location: str) -> bool:
+    """Whether one of Dagster's tag limits applies to the runs of this code location alone."""
+    return _named(entry) == code_location or _is_on_each_code_location(entry)
+
+
+def code_locations_named_in(configured: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The code locations that Dagster's own tag limits name by value."""
+    return {name for entry in configured if (name := _named(entry))}
+
+
+def is_per_unique_value(entry: Mapping[str, Any]) -> bool:
+    """Whether one of Dagster's tag limits has `applyLimitPerUniqueValue`."""
+    value = entry.get("value")
+    return isinstance(value, Mapping) and bool(value.get("applyLimitPerUniqueValue"))
+
+
+def _named(entry: Mapping[str, Any]) -> str | None:
+    """The code location that one of Dagster's tag limits names."""
+    value = entry.get("value")
+    return value if entry["key"] in CODE_LOCATION_KEYS and isinstance(value, str) else None
 
 
 def _is_on_each_code_location(entry: Mapping[str, Any]) -> bool:
-    return bool(entry["key"] == CLT_TAG_KEY) and is_per_unique_value(entry)
-
-
-def _is_on_code_locations(entry: Mapping[str, Any]) -> bool:
-    return _is_on_each_code_location(entry) or (
-        entry["key"] == CLT_TAG_KEY and isinstance(entry.get("value"), str)
-    )
+    return entry["key"] in CODE_LOCATION_KEYS and is_per_unique_value(entry)

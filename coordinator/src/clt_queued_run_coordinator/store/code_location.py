@@ -4,9 +4,7 @@ import logging
 from collections.abc import Mapping
 
 from clt_queued_run_coordinator._dagster import DagsterRun
-
-CLT_TAG_KEY = "code_location"
-"""The key of the tag on every queued run. The value is the name of the run's code location."""
+from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
 
 
 class RunWithoutCodeLocationError(Exception):

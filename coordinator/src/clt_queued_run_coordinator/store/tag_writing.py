@@ -17,7 +17,7 @@ from clt_queued_run_coordinator._dagster import (
     deserialize_value,
     serialize_value,
 )
-from clt_queued_run_coordinator.store.code_location import CLT_TAG_KEY
+from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.store.transaction import transaction
 
 RUNS_PER_TRANSACTION = 500
