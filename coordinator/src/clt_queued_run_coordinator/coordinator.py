@@ -19,7 +19,7 @@ from clt_queued_run_coordinator._dagster import (
 )
 from clt_queued_run_coordinator.config.kinds import ConfigurationError
 from clt_queued_run_coordinator.config.minimums import refuse_minimums_above_total
-from clt_queued_run_coordinator.config.options import OPTION, CodeLocationLimits, QueueReading
+from clt_queued_run_coordinator.config.options import OPTION, CodeLocationLimits
 from clt_queued_run_coordinator.config.parsing import parse
 from clt_queued_run_coordinator.config.schema import schema
 from clt_queued_run_coordinator.config.settings import Settings
@@ -72,10 +72,7 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         self.is_limiting = limits is not None
         self._registration = Registration()
         self._queue_limiter = QueueLimiter(self._log)
-        reading = self.settings.code_location_limits.queue_reading
-        self._daemon_seam = DaemonSeam(
-            TickHandler(self.settings, self._log), self._log, narrowed=reading is QueueReading.NARROWED
-        )
+        self._daemon_seam = DaemonSeam(TickHandler(self.settings, self._log), self._log)
         self.own_max_concurrent_runs: int | None = options.get("max_concurrent_runs")
         """The configured `max_concurrent_runs`; None if it is left out for the instance's `concurrency.runs`."""
 

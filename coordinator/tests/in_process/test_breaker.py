@@ -356,6 +356,7 @@ AUTOMATIC = [
     {"dagster/backfill": "x"},
     {"dagster/retry_number": "1", "dagster/parent_run_id": "x"},
     {"dagster/backfill": "x", "dagster/parent_run_id": "x"},
+    {"dagster/sensor_name": "s", "dagster/parent_run_id": "x"},  # a sensor can say so of itself
 ]
 
 
@@ -372,13 +373,15 @@ def test_with_manual_launches_automatic_runs_are_held(run_queue: MakeRunQueue, t
     assert queue.tick() == {A: 2}
 
 
-@pytest.mark.parametrize("tags", [{}, {"dagster/schedule_name": "hourly", "dagster/parent_run_id": "x"}])
-def test_manual_launches_pass_within_the_usual_limit(run_queue: MakeRunQueue, tags: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "run", [{}, {"tags": {"dagster/schedule_name": "hourly"}, "root_run_id": "x", "parent_run_id": "x"}]
+)
+def test_manual_launches_pass_within_the_usual_limit(run_queue: MakeRunQueue, run: dict[str, Any]) -> None:
     """Also a scheduled run that somebody executes again."""
     queue = run_queue(code_location_limits={"default": BY_HAND})
     open_breaker(queue)
     queue.queue(A, 3, tags=AUTOMATIC[0], priority=9)
-    queue.queue(A, 3, tags=tags)
+    queue.queue(A, 3, **{**run, "tags": dict(run.get("tags", {}))})
     assert queue.tick() == {A: 2}
     assert queue.tick() == {}
     queue.end(A)

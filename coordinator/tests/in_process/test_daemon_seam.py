@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from clt_queued_run_coordinator.daemon.seam import SILENT_TICKS
 from clt_queued_run_coordinator.operate import queue_state
 from clt_queued_run_coordinator.store import live
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
@@ -17,6 +16,7 @@ from tests.run_queue import A, B, RunQueue
 
 MakeRunQueue = Callable[..., RunQueue]
 QUEUED = RunsFilter(statuses=[DagsterRunStatus.QUEUED])
+SILENT_TICKS = 3
 LIMITS = {"default": 2}
 FAIR_LIMITS = {"sharing": "fair"}
 

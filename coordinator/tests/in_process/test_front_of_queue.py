@@ -29,9 +29,9 @@ def same(queue: RunQueue, most: int) -> None:
         for name in whole.counts():
             in_order = list(whole.in_order(name))
             assert list(islice(first.in_order(name), most)) == in_order[:most]
-            ids = run_ids(connection, [run.id for run in in_order])
+            ids = run_ids(connection, [run.storage_id for run in in_order])
             for before, run in enumerate(in_order):
-                assert priority_in(connection, ids[run.id]) == run.priority
+                assert priority_in(connection, ids[run.storage_id]) == run.priority
                 anew = FrontOfQueue(connection)
                 assert anew.place(connection, name, run) == (before, len(in_order), in_order[0])
 

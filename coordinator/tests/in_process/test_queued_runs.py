@@ -33,7 +33,7 @@ class Kept:
         """The runs of a code location in their order, counted from 0 as they were created."""
         with run_database(self.queue.instance).connect() as connection:
             all_ids = sorted(connection.execute(RunsTable.select()).scalars())
-        return [all_ids.index(run.id) for run in self.queued.in_order(code_location)]
+        return [all_ids.index(run.storage_id) for run in self.queued.in_order(code_location)]
 
 
 @pytest.fixture

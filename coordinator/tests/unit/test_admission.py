@@ -23,8 +23,8 @@ def admitted(
     waiting: dict[str, Iterator[QueuedRun]] = {
         name: iter(sorted(runs, key=lambda run: run.place)) for name, runs in queues.items()
     }
-    chosen = admit(waiting, claims(queues, room), slots, lambda _name, run: run.id not in held, fair=False)
-    return [run.id for _, run in chosen]
+    chosen = admit(waiting, claims(queues, room), slots, lambda _name, run: run.storage_id not in held, fair=False)
+    return [run.storage_id for _, run in chosen]
 
 
 def test_the_oldest_go_first_across_code_locations() -> None:
@@ -48,7 +48,7 @@ def test_what_is_held_takes_no_place() -> None:
 
 runs = st.builds(QueuedRun, st.integers(-2, 2), st.integers(1, 10_000))
 queues_of_some = st.dictionaries(
-    st.sampled_from("abcdef"), st.lists(runs, max_size=12, unique_by=lambda run: run.id), min_size=1
+    st.sampled_from("abcdef"), st.lists(runs, max_size=12, unique_by=lambda run: run.storage_id), min_size=1
 )
 
 
@@ -57,22 +57,24 @@ def test_limits_and_slots_hold_and_nothing_idles(queues: Queues, data: st.DataOb
     """Never more than there is room for; and where there is room, nothing waits that could start."""
     room = {name: data.draw(st.none() | st.integers(1, 5), label=f"room of {name}") for name in queues}
     slots = data.draw(st.none() | st.integers(0, 20), label="slots")
-    ids = [run.id for of_it in queues.values() for run in of_it]
+    ids = [run.storage_id for of_it in queues.values() for run in of_it]
     held = frozenset(data.draw(st.sets(st.sampled_from(ids)), label="held")) if ids else frozenset()
     chosen: dict[str, list[int]] = {name: [] for name in queues}
     for name, run in admit(
         {name: iter(sorted(of_it, key=lambda run: run.place)) for name, of_it in queues.items()},
         claims(queues, room),
         slots,
-        lambda _name, run: run.id not in held,
+        lambda _name, run: run.storage_id not in held,
         fair=False,
     ):
-        chosen[name].append(run.id)
+        chosen[name].append(run.storage_id)
     total = sum(map(len, chosen.values()))
     assert slots is None or total <= slots
     for name, taken in chosen.items():
         limit = room[name]
-        startable = [run.id for run in sorted(queues[name], key=lambda run: run.place) if run.id not in held]
+        startable = [
+            run.storage_id for run in sorted(queues[name], key=lambda run: run.place) if run.storage_id not in held
+        ]
         assert taken == startable[: len(taken)]
         assert limit is None or len(taken) <= limit
         if slots is None or total < slots:

@@ -36,18 +36,18 @@ class Waiting:
         queues = {of: iter([QueuedRun(0, run) for run in runs]) for of, runs in self.runs.items()}
         order: Iterator[QueuedRun] = self._turns.in_turn(queues[True], queues[False])
         for run in order if slots else ():
-            if run.id in self.held:
+            if run.storage_id in self.held:
                 continue
-            of_backfill = run.id in self.runs[True]
+            of_backfill = run.storage_id in self.runs[True]
             could = {of: [r for r in runs if r not in self.held] for of, runs in self.runs.items()}
-            assert could[of_backfill][0] == run.id
+            assert could[of_backfill][0] == run.storage_id
             if all(could.values()):
                 self.both.append(of_backfill)
-            self.runs[of_backfill].remove(run.id)
-            self._turns.start(run.id)
+            self.runs[of_backfill].remove(run.storage_id)
+            self._turns.start(run.storage_id)
             started.append(of_backfill)
             if len(started) - 1 in failing:
-                back.append((of_backfill, run.id))
+                back.append((of_backfill, run.storage_id))
             if len(started) == slots:
                 break
         for of_backfill, run_id in back:

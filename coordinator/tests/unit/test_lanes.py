@@ -36,7 +36,7 @@ def test_lanes_are_merged_in_order_without_those_that_are_full(
     for run in sorted(
         (QueuedRun(priority, run_id) for run_id, (priority, _) in runs.items()), key=lambda r: r.place
     ):
-        of_run = runs[run.id][1]
+        of_run = runs[run.storage_id][1]
         if (after is None or run.place > after.place) and (of_run not in room or taken[of_run] < room[of_run]):
             expected.append(run)
             if of_run in room:
@@ -44,8 +44,8 @@ def test_lanes_are_merged_in_order_without_those_that_are_full(
     started = dict.fromkeys(room, 0)
     order = []
     for run in queued.in_order("a", after, lambda of_run: of_run not in room or started[of_run] < room[of_run]):
-        of_run = queued.job_and_backfill(run.id)
-        assert of_run == runs[run.id][1]
+        of_run = queued.job_and_backfill(run.storage_id)
+        assert of_run == runs[run.storage_id][1]
         started[of_run] = started.get(of_run, 0) + 1
         order.append(run)
     assert order == expected

@@ -226,14 +226,14 @@ def test_of_real_queues_limits_hold_and_nothing_idles(
     }
     held = data.draw(st.sets(st.integers(1, 60)), label="held")
     waiting: dict[str, Iterator[QueuedRun]] = {name: iter(runs) for name, runs in queues.items()}
-    admitted = admit(waiting, claims, slots, lambda _name, run: run.id not in held, fair=fair)
+    admitted = admit(waiting, claims, slots, lambda _name, run: run.storage_id not in held, fair=fair)
     assert slots is None or len(admitted) <= slots
     starts = {name: [run for of_it, run in admitted if of_it == name] for name in queues}
     left = claims.after({name: len(runs) for name, runs in starts.items()})
     for name, group in left.groups.items():
         assert group.limit is None or group.in_progress <= max(group.limit, claims.groups[name].in_progress)
     for name, runs in starts.items():
-        startable = [run for run in queues[name] if run.id not in held]
+        startable = [run for run in queues[name] if run.storage_id not in held]
         assert runs == startable[: len(runs)]
         if slots is None or len(admitted) < slots:
             assert len(runs) == len(startable) or left.room(name) == 0
@@ -247,7 +247,7 @@ def test_with_dagsters_order_a_minimum_goes_first_and_then_the_oldest() -> None:
         "b": iter([QueuedRun(0, 4), QueuedRun(0, 5), QueuedRun(0, 6)]),
     }
     admitted = admit(queues, claims, 4, lambda _name, _run: True, fair=False)
-    assert [run.id for _, run in admitted] == [4, 5, 1, 2]
+    assert [run.storage_id for _, run in admitted] == [4, 5, 1, 2]
 
 
 def test_of_several_below_their_minimums_it_is_the_usual_turn() -> None:

@@ -135,28 +135,28 @@ class Candidates:
 
     def load(self, runs: Iterable[QueuedRun]) -> list[DagsterRun]:
         """Load the bodies of runs; returns the newly loaded ones."""
-        missing = [run.id for run in runs if run.id not in self._bodies]
+        missing = [run.storage_id for run in runs if run.storage_id not in self._bodies]
         loaded = load_runs(self._connection, missing)
         self._bodies.update((run_id, loaded.get(run_id)) for run_id in missing)
         return list(loaded.values())
 
     def load_from(self, code_location: str, run: QueuedRun) -> list[DagsterRun]:
         """Load the bodies of a run and of those behind it in its code location, unless its own is loaded."""
-        if run.id in self._bodies:
+        if run.storage_id in self._bodies:
             return []
         backfills = None
         if self.job_limits.turns_of(code_location):
-            backfills = self._queued.job_and_backfill(run.id).backfill is not None
+            backfills = self._queued.job_and_backfill(run.storage_id).backfill is not None
         behind = self._in_order(code_location, self.job_limits, run, backfills=backfills)
         return self.load(chain([run], islice(behind, min(BODIES_PER_STATEMENT, 2 * self._half) - 1)))
 
     def body(self, run: QueuedRun) -> DagsterRun | None:
         """The loaded body of a run; None if the run has left the queue."""
-        return self._bodies[run.id]
+        return self._bodies[run.storage_id]
 
     def loaded(self, run: QueuedRun) -> DagsterRun:
         """The loaded body of a run that is still queued."""
-        body = self._bodies[run.id]
+        body = self._bodies[run.storage_id]
         assert body is not None  # noqa: S101 - only such runs are admitted
         return body
 
@@ -164,6 +164,6 @@ class Candidates:
         """Whether a run's body names the code location that its rows name. If not, it is added to `misplaced`."""
         origin = code_location_of(body)
         if origin is not None and origin != code_location:
-            self.misplaced[run.id] = origin
+            self.misplaced[run.storage_id] = origin
             return False
         return True

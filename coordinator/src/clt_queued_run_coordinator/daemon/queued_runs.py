@@ -28,12 +28,10 @@ from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.policy.lanes import Lane, Lanes
 from clt_queued_run_coordinator.policy.queued_run import (
     NO_CODE_LOCATION,
-    TAGS_OF_AUTOMATIC_RUNS,
     JobAndBackfill,
     LaneKey,
     MayStart,
     QueuedRun,
-    is_automatic,
     priority_of,
 )
 from clt_queued_run_coordinator.store.code_location import code_location_of
@@ -67,6 +65,7 @@ class QueuedRuns:
         self._lanes: dict[str, dict[int, Lanes]] = {}
         self._runs_of: Counter[str] = Counter()
         self._lane_of: dict[int, Lane] = {}
+        self._only: Mapping[str, Sequence[QueuedRun]] = {}
         self._changed: dict[int, datetime] = {}
         self._settled: dict[int, datetime] = {}
         self._newest: datetime | None = None
@@ -90,6 +89,7 @@ class QueuedRuns:
             now: The daemon's clock, in UTC.
         """
         now = now or datetime.now(timezone.utc)
+        self._only = {}
         self.departures = Counter()
         if len(self.departed) > DEPARTED_KEPT:
             self.departed.clear()
@@ -170,10 +170,13 @@ class QueuedRuns:
         """The number of queued runs of each code location that has any; `NO_CODE_LOCATION` can be among them."""
         return dict(self._runs_of)
 
-    def count(self, code_location: str, may_start: MayStart) -> int:
-        """The number of a code location's queued runs in the lanes that may start."""
-        by_priority = self._lanes.get(code_location, {})
-        return sum(lanes.count(may_start) for lanes in by_priority.values())
+    def show_only(self, only: Mapping[str, Sequence[QueuedRun]]) -> None:
+        """Hide the other runs of some code locations from `in_order` until the next refresh.
+
+        Args:
+            only: The runs that stay, in Dagster's order, by code location.
+        """
+        self._only = only
 
     def code_location(self, run_id: int) -> str:
         """The code location of a queued run."""
@@ -193,11 +196,17 @@ class QueuedRuns:
             after: Only runs that come after this one.
             may_start: Which lanes may start. It is asked again for each run; a lane that may not start is dropped.
         """
+        if code_location in self._only:
+            for run in self._only[code_location]:
+                is_behind = after is None or run.place > after.place
+                if is_behind and (may_start is None or may_start(self._lane_of[run.storage_id].of)):
+                    yield run
+            return
         lanes = self._lanes.get(code_location, {})
         for priority in sorted(lanes, reverse=True):
             if after and priority > after.priority:
                 continue
-            behind = after.id if after and priority == after.priority else 0
+            behind = after.storage_id if after and priority == after.priority else 0
             for run_id in lanes[priority].in_order(behind, may_start):
                 yield QueuedRun(priority, run_id)
 
@@ -243,8 +252,7 @@ class QueuedRuns:
                 carried = [value for key, value in of_run if key == CLT_TAG_KEY]
                 label = _label(of_run)
                 name = label.partition("@")[2] if label else origins.get(run_id)
-                automatic = is_automatic({key for key, _ in of_run})
-                of = JobAndBackfill(jobs.get(run_id), _value(of_run, BACKFILL_ID_TAG), automatic)
+                of = JobAndBackfill(jobs.get(run_id), _value(of_run, BACKFILL_ID_TAG))
                 lane = self._lane_key(name, of) if name and self._lane_key else _ANY
                 self._add(run_id, name or NO_CODE_LOCATION, priority_of(_value(of_run, PRIORITY_TAG)), lane)
                 if name and carried != [name]:
@@ -254,7 +262,7 @@ class QueuedRuns:
     def _tags(self) -> Sequence[str]:
         """The keys of the tags to look up."""
         keys = (CLT_TAG_KEY, REPOSITORY_LABEL_TAG, PRIORITY_TAG)
-        return (*keys, *TAGS_OF_AUTOMATIC_RUNS) if self._lane_key else keys
+        return (*keys, BACKFILL_ID_TAG) if self._lane_key else keys
 
     def _jobs(self, connection: db.Connection, run_ids: Sequence[int]) -> dict[int, str]:
         """The jobs of runs, if jobs decide their lanes."""

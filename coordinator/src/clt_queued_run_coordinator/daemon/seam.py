@@ -22,12 +22,8 @@ from clt_queued_run_coordinator._dagster import (
     RunsFilter,
     daemon_step,
 )
-from clt_queued_run_coordinator.daemon.tick import Tick
 from clt_queued_run_coordinator.daemon.tick_handler import TickHandler
-
-SILENT_TICKS = 3
-"""After this many consecutive ticks in which the daemon did not ask for the queue, it must be reading it in
-another way. One or two such ticks may have failed because of the database."""
+from clt_queued_run_coordinator.policy.queue_state import QueueState
 
 _QUEUED = RunsFilter(statuses=[DagsterRunStatus.QUEUED])
 
@@ -38,16 +34,14 @@ class DaemonSeam:
     Args:
         ticks: Decides which runs may start.
         log: Receives a warning if the daemon reads the queue in another way.
-        narrowed: Whether to show the daemon only the runs that may start. Otherwise it reads the whole queue.
     """
 
-    def __init__(self, ticks: TickHandler, log: logging.Logger, *, narrowed: bool) -> None:
+    def __init__(self, ticks: TickHandler, log: logging.Logger) -> None:
         self._ticks = ticks
         self._log = log
-        self._narrowed = narrowed
         self._fits = True
-        self._silent_ticks = 0
-        self._tick: Tick | None = None
+        self._state: QueueState | None = None
+        self._tag_limits: list[dict[str, Any]] = []
         self._answer: list[DagsterRun] | None = None
         self._seconds = 0.0
 
@@ -58,19 +52,13 @@ class DaemonSeam:
             return self._begin_tick(instance)
 
     def _begin_tick(self, instance: DagsterInstance) -> list[dict[str, Any]]:
-        self._notice_silence()
-        self._tick = self._answer = None
-        tick = self._ticks.begin(instance)
+        self._state = self._answer = None
+        state = self._ticks.begin(instance)
         self._listen_to(instance)
-        if not self._narrowed or not tick.has_limits:
-            self._ticks.enforce_by_tag_limits(instance, tick)
-            return tick.tag_limits
-        if self._fits:
-            self._ticks.tag_untagged(instance)
-        else:
-            self._ticks.enforce_by_tag_limits(instance, tick)
-        self._tick = tick
-        return tick.tag_limits
+        self._ticks.tag_untagged(instance)
+        self._tag_limits = state.tag_limits()
+        self._state = state
+        return self._tag_limits
 
     def _listen_to(self, instance: DagsterInstance) -> None:
         answers: dict[str, Callable[..., Any]] = {
@@ -92,14 +80,17 @@ class DaemonSeam:
         records = ask(*args, **kwargs)
         if daemon_step() != "_get_in_progress_run_records":
             return records
+        state = self._state
+        if state is None:
+            return records
         with self._measured():
-            self._ticks.update_outcomes(instance, records, self._tick if self._fits else None)
-            if self._tick and self._fits:
-                self._ticks.observe_in_progress(self._tick, records)
-                if self._tick.slots == 0:  # the daemon won't read the queue
-                    self._tick, self._silent_ticks = None, 0
-            if self._tick and self._fits:
-                return records  # the outcomes are stored together with the offered runs
+            state = self._ticks.update_outcomes(instance, records, state, narrowed=self._fits)
+            if self._fits and state.has_limits:
+                state = self._ticks.with_usage(state)
+                if state.free_slots != 0:
+                    self._state = state
+                    return records  # the outcomes are stored together with the offered runs
+            self._state = None  # the daemon won't read the queue, or reads it itself
             self._ticks.store_outcomes(instance)
         self._ticks.record_tick(instance, self._seconds)
         return records
@@ -108,23 +99,20 @@ class DaemonSeam:
         self, instance: DagsterInstance, ask: Callable[..., Sequence[DagsterRun]], *args: Any, **kwargs: Any
     ) -> Sequence[DagsterRun]:
         """Answer the daemon's reading of the queue."""
-        if self._tick is None or daemon_step() != "_get_runs_to_dequeue":
+        if self._state is None or daemon_step() != "_get_runs_to_dequeue":
             return ask(*args, **kwargs)
-        self._silent_ticks = 0
         fits = args == (_QUEUED,) and kwargs.keys() == {"cursor", "limit", "ascending"} and kwargs["ascending"]
-        if not fits or self._tick.in_progress is None:
+        if not fits:
             self._does_not_fit("it asks for the queue in a way that this package doesn't know")
-        elif not self._fits:
-            self._fits = True  # from the next tick on; this one has begun with the whole queue
         elif self._answer is None:
             try:
                 with self._measured():
-                    self._answer = self._ticks.runs_to_dequeue(instance, self._tick)
+                    self._answer = self._ticks.runs_to_dequeue(instance, self._state, self._tag_limits)
                 self._ticks.record_tick(instance, self._seconds)
             except IncompatibleDagsterError as error:
                 self._does_not_fit(str(error))
         if self._answer is None:
-            self._tick = None
+            self._state = None
             return ask(*args, **kwargs)
         return _page(self._answer, kwargs["cursor"], kwargs["limit"])
 
@@ -136,13 +124,6 @@ class DaemonSeam:
             yield
         finally:
             self._seconds += time.perf_counter() - began
-
-    def _notice_silence(self) -> None:
-        """Notice when the daemon didn't ask for the queue in the last ticks."""
-        if self._tick is not None and self._answer is None:
-            self._silent_ticks += 1
-            if self._silent_ticks >= SILENT_TICKS:
-                self._does_not_fit("it doesn't ask the instance for the queue")
 
     def _does_not_fit(self, why: str) -> None:
         if self._fits:

@@ -12,14 +12,13 @@ from clt_queued_run_coordinator._dagster import DagsterInstance, DagsterRun, Run
 from clt_queued_run_coordinator.daemon.candidates import Candidates, StoppedAt
 from clt_queued_run_coordinator.daemon.dagster_checks import DagsterChecks
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
-from clt_queued_run_coordinator.daemon.tick import Tick
 from clt_queued_run_coordinator.policy.admission import admit
 from clt_queued_run_coordinator.policy.backfill_share import BackfillTurns
 from clt_queued_run_coordinator.policy.claims import Claims, least
 from clt_queued_run_coordinator.policy.job_and_backfill_limits import JobAndBackfillLimits
-from clt_queued_run_coordinator.policy.queued_run import JobAndBackfill, QueuedRun, is_manual
+from clt_queued_run_coordinator.policy.queue_state import QueueState
+from clt_queued_run_coordinator.policy.queued_run import JobAndBackfill, QueuedRun
 from clt_queued_run_coordinator.policy.tag_limits import other_tag_limits
-from clt_queued_run_coordinator.policy.usage import Usage
 
 
 class SelectedRun(NamedTuple):
@@ -45,7 +44,6 @@ class Selection:
 
     Args:
         queued: The queue.
-        usage: The recent use of each code location and group.
         stopped_at: Where the last tick stopped looking for candidates; kept up to date.
         backing_off: The code locations that get only the slots that the others leave.
         backfills_earned: What the backfills of each code location have earned; see `BackfillTurns`.
@@ -55,7 +53,6 @@ class Selection:
     def __init__(
         self,
         queued: QueuedRuns,
-        usage: Usage,
         *,
         stopped_at: StoppedAt | None = None,
         backing_off: Container[str] = (),
@@ -63,7 +60,6 @@ class Selection:
         make_checks: MakeChecks = DagsterChecks,
     ) -> None:
         self._queued = queued
-        self._usage = usage
         self._stopped_at: StoppedAt = {} if stopped_at is None else stopped_at
         self._backing_off = backing_off
         self._backfills_earned = backfills_earned
@@ -71,33 +67,31 @@ class Selection:
         self.backfill_turns: dict[str, BackfillTurns] = {}
         """The turns of backfills that were taken, by code location."""
 
-    def choose(self, instance: DagsterInstance, tick: Tick) -> list[SelectedRun]:
+    def choose(self, instance: DagsterInstance, state: QueueState) -> list[SelectedRun]:
         """The queued runs that may start, in the order in which the daemon should try them.
 
         Args:
             instance: The instance.
-            tick: The tick, with the runs in progress.
+            state: The queue at this moment.
         """
-        tick.manual_queued = {name: self._queued.count(name, is_manual) for name in tick.manual_only}
-        claims = tick.claims(self._usage)
-        with_room = [name for name in tick.queued if claims.room(name) != 0] if tick.slots != 0 else []
+        claims = state.claims
+        with_room = [name for name in state.queued if claims.room(name) != 0] if state.free_slots != 0 else []
         selected: list[SelectedRun] = []
         if with_room:
             with run_database(instance).connect() as connection:
                 job_limits = JobAndBackfillLimits(
-                    tick.settings.code_location_limits,
-                    tick.jobs_and_backfills_in_progress(),
-                    tick.manual_only,
+                    state.settings.code_location_limits,
+                    ((name, JobAndBackfill.of(run)) for name, run in state.runs_in_progress()),
                     self._backfills_earned,
                 )
                 self.backfill_turns = job_limits.backfill_turns
                 candidates = Candidates(connection, self._queued, self._stopped_at, len(with_room), job_limits)
                 checks = self._make_checks(
-                    instance, other_tag_limits(tick.settings.tag_concurrency_limits), tick.in_progress or ()
+                    instance, other_tag_limits(state.settings.tag_concurrency_limits), state.in_progress
                 )
                 for names in self._by_rank(with_room):
-                    left = None if tick.slots is None else tick.slots - len(selected)
-                    admitted = self._admit(candidates, checks, names, claims, left, fair=tick.is_fair)
+                    left = None if state.free_slots is None else state.free_slots - len(selected)
+                    admitted = self._admit(candidates, checks, names, claims, left, fair=state.is_fair)
                     claims = claims.after(Counter(run.code_location for run in admitted))
                     selected += admitted
                 self._queued.relocate(candidates.misplaced)
@@ -135,7 +129,7 @@ class Selection:
         likely_limits = candidates.job_limits.copy()
 
         def starts_likely(name: str, run: QueuedRun) -> bool:
-            of_run = self._queued.job_and_backfill(run.id)
+            of_run = self._queued.job_and_backfill(run.storage_id)
             if not likely_limits.has_room(name, of_run):
                 return False
             likely_limits.start(name, run, of_run)

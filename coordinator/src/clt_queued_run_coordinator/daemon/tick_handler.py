@@ -4,14 +4,14 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 from clt_queued_run_coordinator._dagster import (
-    IN_PROGRESS_STATUSES,
     DagsterInstance,
     DagsterRun,
     RunRecord,
-    RunsFilter,
     instance_concurrency_settings,
     run_database,
 )
@@ -22,17 +22,18 @@ from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.daemon.breakers import Breakers
 from clt_queued_run_coordinator.daemon.candidates import StoppedAt
 from clt_queued_run_coordinator.daemon.last_tick import LastTick
+from clt_queued_run_coordinator.daemon.manual_launches import ManualLaunches
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.daemon.run_tracker import RunTracker
 from clt_queued_run_coordinator.daemon.selection import SelectedRun, Selection
 from clt_queued_run_coordinator.daemon.state import DaemonState
-from clt_queued_run_coordinator.daemon.tick import Tick
 from clt_queued_run_coordinator.policy import backoff
 from clt_queued_run_coordinator.policy.backfill_share import BackfillTurns
 from clt_queued_run_coordinator.policy.backoff import Backoff
 from clt_queued_run_coordinator.policy.claims import with_groups
 from clt_queued_run_coordinator.policy.job_and_backfill_limits import lane_key
 from clt_queued_run_coordinator.policy.outcomes import SinceLastTick
+from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.policy.usage import Usage
 from clt_queued_run_coordinator.store import live
@@ -69,13 +70,14 @@ class TickHandler:
         self._logged: dict[str, object] = {}
         self._acknowledged_pauses: set[str] = set()
         self._tracker = RunTracker()
+        self._manual_launches = ManualLaunches()
         self.since_last_tick = SinceLastTick()
         """The runs that started and ended; known once the daemon has read the runs in progress."""
         self._breakers = Breakers(settings, log)
         self._live = LiveChanges()
         self._tick_recorded_at: float | None = None
 
-    def begin(self, instance: DagsterInstance) -> Tick:
+    def begin(self, instance: DagsterInstance) -> QueueState:
         """Read the live changes and the queue, and find out which of the runs offered last have started.
 
         Errors of the database are not caught. The tick fails and starts nothing, as Dagster's own would.
@@ -104,7 +106,7 @@ class TickHandler:
         self._backfill_turns = {}
         self._publish_counts(instance)
         settings = self._settings.as_replaced_by(instance_concurrency_settings(instance))
-        return Tick(settings, changes, self._queued.counts())
+        return QueueState(settings, changes, self._queued.counts())
 
     def _publish_counts(self, instance: DagsterInstance) -> None:
         """Publish the queue's counts for submits to code locations with a `max_queued`."""
@@ -128,36 +130,27 @@ class TickHandler:
         """Tag some of the queued runs that another coordinator or an old webserver left untagged."""
         self._tag(instance, sorted(self._queued.untagged)[:TAGGED_PER_TICK])
 
-    def enforce_by_tag_limits(self, instance: DagsterInstance, tick: Tick) -> None:
-        """Let the daemon read the whole queue, and express everything that decides what may start as tag limits.
-
-        Tag limits see only runs that carry their tag when Dagster reads them, so every queued run is tagged first.
-        """
-        self._tag(instance, sorted(self._queued.untagged))
-        tick.whole = True
-        if not tick.has_limits:
-            return
-        self.observe_in_progress(tick, instance.get_run_records(RunsFilter(statuses=IN_PROGRESS_STATUSES)))
-        may_start = tick.may_start(self._usage, self._queued.in_order)
-        tick.tighten_tag_limits(may_start)
-        self._store(instance, narrowed=False, starts=any(most != 0 for most in may_start.values()))
-
-    def update_outcomes(self, instance: DagsterInstance, records: Sequence[RunRecord], tick: Tick | None) -> None:
+    def update_outcomes(
+        self, instance: DagsterInstance, records: Sequence[RunRecord], state: QueueState, *, narrowed: bool
+    ) -> QueueState:
         """Find out from the daemon's reading of the runs in progress which runs started and ended.
 
         Args:
             instance: The instance.
             records: The runs in progress.
-            tick: The tick, which then holds the code locations whose circuit breakers open; None if the daemon
-                reads the whole queue.
+            state: The queue at this moment.
+            narrowed: Whether the daemon is shown only the runs that may start.
+
+        Returns:
+            The state in which the code locations whose circuit breakers have opened are held.
         """
         self.since_last_tick = self._tracker.update(
-            instance, records, self._queued.departed, self._queued, whole=tick is None
+            instance, records, self._queued.departed, self._queued, whole=not narrowed
         )
         opened = self._breakers.update(instance, self._tracker, self.since_last_tick.ended, self._live)
         self._queued.departed.clear()
-        if tick and opened:
-            tick.hold(opened)
+        live = replace(state.live, breakers={**state.live.breakers, **opened})
+        return replace(state, live=live, in_progress=records)
 
     def store_outcomes(self, instance: DagsterInstance) -> None:
         """Store the outcomes in a tick that offers no runs."""
@@ -175,38 +168,43 @@ class TickHandler:
             last_tick.write(instance, LastTick(time.time(), seconds))
             self._tick_recorded_at = now
 
-    def observe_in_progress(self, tick: Tick, records: Sequence[RunRecord]) -> None:
-        """Take over the runs in progress; from then on the tick knows which slots are in use."""
-        tick.in_progress = records
-        self._usage = tick.advance_usage(self._usage, time.time())
+    def with_usage(self, state: QueueState) -> QueueState:
+        """The state with the recent use by now."""
+        state = state.with_usage(self._usage, time.time())
+        self._usage = state.usage
+        return state
 
-    def runs_to_dequeue(self, instance: DagsterInstance, tick: Tick) -> list[DagsterRun]:
+    def runs_to_dequeue(
+        self, instance: DagsterInstance, state: QueueState, tag_limits: list[dict[str, Any]]
+    ) -> list[DagsterRun]:
         """The queued runs that the daemon is shown, in the order in which it should try them.
 
         Args:
             instance: The instance.
-            tick: The tick, with the runs in progress.
+            state: The queue at this moment.
+            tag_limits: The tag limits that the daemon got; it looks at them after it has read the queue.
         """
+        with run_database(instance).connect() as connection:
+            state = self._manual_launches.pass_breakers(connection, self._queued, state)
         selection = Selection(
             self._queued,
-            self._usage,
             stopped_at=self._stopped_at,
             backing_off={name for name, of_it in self._backoffs.items() if of_it.left},
             backfills_earned=self._backfills_earned,
         )
-        selected = selection.choose(instance, tick)
+        selected = selection.choose(instance, state)
         self._backfill_turns = selection.backfill_turns
         runs = self._tagged(instance, selected)
         starts = Counter(run.code_location for run in selected)
         for name, queued, _ in selected:
-            self._offered.setdefault(name, []).append(queued.id)
-        tick.tighten_tag_limits(starts)
-        if tick.settings.is_fair:
+            self._offered.setdefault(name, []).append(queued.storage_id)
+        tag_limits[:] = state.tag_limits(starts)
+        if state.settings.is_fair:
             self._charge(starts)
         self._store(instance, narrowed=True, starts=bool(selected))
         self._tracker.offer(self._offered)
         self._tracker.store(instance)
-        self._log_saturation(tick, bool(runs))
+        self._log_saturation(state, bool(runs))
         return runs
 
     def _charge(self, starts: Mapping[str, int]) -> None:
@@ -218,11 +216,11 @@ class TickHandler:
         lacking = {}
         for name, queued, run in selected:
             if name != NO_CODE_LOCATION and (
-                queued.id in self._queued.untagged or run.tags.get(CLT_TAG_KEY) != name
+                queued.storage_id in self._queued.untagged or run.tags.get(CLT_TAG_KEY) != name
             ):
                 lacking[run.run_id] = name
                 runs.append(run.with_tags({**run.tags, CLT_TAG_KEY: name}))
-                self._queued.untagged.discard(queued.id)
+                self._queued.untagged.discard(queued.storage_id)
             else:
                 runs.append(run)
         write_tags(instance, lacking)
@@ -249,17 +247,17 @@ class TickHandler:
             self._stored = DaemonState(narrowed, self._usage)
             daemon_state.write(instance, self._stored)
 
-    def _log_saturation(self, tick: Tick, something_starts: bool) -> None:
-        if something_starts or not tick.queued or tick.slots == 0:
+    def _log_saturation(self, state: QueueState, something_starts: bool) -> None:
+        if something_starts or not state.queued or state.free_slots == 0:
             self._logged.pop("saturated", None)
             return
         self._log_once(
             "saturated",
-            {name: tick.limit(name) for name in tick.queued},
+            {name: state.limit(name) for name in state.queued},
             logging.INFO,
-            f"No queued run can start ({', '.join(tick.saturated())}). {sum(tick.queued.values())} queued,"
-            f" {len(tick.in_progress or ())} in progress, max_concurrent_runs"
-            f" {tick.settings.max_concurrent_runs}.",
+            f"No queued run can start ({', '.join(state.saturated())}). {sum(state.queued.values())} queued,"
+            f" {len(state.in_progress)} in progress, max_concurrent_runs"
+            f" {state.settings.max_concurrent_runs}.",
         )
 
     def _log_once(self, subject: str, state: object, level: int, line: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from clt_queued_run_coordinator._dagster import DagsterRun, RunRecord
 from clt_queued_run_coordinator.config.options import CodeLocationEntry
+from clt_queued_run_coordinator.daemon.manual_launches import let_through
 from clt_queued_run_coordinator.operate.next_tick import NextTick
 from clt_queued_run_coordinator.operate.run_facts import FullPool, RunFacts, utc_time
 from clt_queued_run_coordinator.policy.in_force import LimitInForce, Source, limits_of
@@ -121,7 +122,7 @@ def breaker_open(facts: RunFacts) -> Blocker | None:
     opened = facts.tick.live.breaker(facts.code_location)
     if opened is None or facts.code_location == NO_CODE_LOCATION:
         return None
-    if facts.code_location in facts.tick.manual_only and is_manual(JobAndBackfill.of(facts.run)):
+    if facts.code_location in let_through(facts.tick) and is_manual(facts.run):
         return None  # the breaker lets manual launches through
     return Blocker(
         "breaker",
@@ -220,7 +221,7 @@ def behind_others(facts: RunFacts) -> Blocker | None:
 
 def no_free_slot(facts: RunFacts) -> Blocker | None:
     """As many runs are in progress in all as `max_concurrent_runs` allows."""
-    if facts.tick.slots != 0:
+    if facts.tick.free_slots != 0:
         return None
     total = facts.tick.settings.max_concurrent_runs
     counts = Counter(code_location_of(record.dagster_run) or NO_CODE_LOCATION for record in facts.in_progress)
@@ -305,7 +306,7 @@ def blockers_by_runs_ahead(facts: RunFacts, coming: NextTick, full: UsedUpByRuns
     room = coming.room.get(facts.code_location)
     if room is not None and own >= room:
         found.append(_turn_within(facts, coming) or behind_others(facts) or _behind_in_group(facts, room))
-    elif facts.tick.slots is not None and sum(coming.by_code_location.values()) >= facts.tick.slots:
+    elif facts.tick.free_slots is not None and sum(coming.by_code_location.values()) >= facts.tick.free_slots:
         found.append(_turn_within(facts, coming) or _turn_of_others(facts, coming))
     within = (job_at_its_limit(facts, coming.runs), backfill_at_its_limit(facts, coming.runs))
     found += [blocker for blocker in within if blocker]
@@ -347,7 +348,7 @@ def _behind_in_group(facts: RunFacts, room: int) -> Blocker:
 
 
 def _turn_of_others(facts: RunFacts, coming: NextTick) -> Blocker:
-    slots = facts.tick.slots or 0
+    slots = facts.tick.free_slots or 0
     others = {name: runs for name, runs in coming.by_code_location.items() if name != facts.code_location}
     by_whom = _by_whom(Counter(others))
     before = f"{run_count(facts.before)} of {facts.code_location} go first" if facts.before else ""

@@ -117,18 +117,18 @@ def _blocked_by_runs_ahead(instance: DagsterInstance, facts: RunFacts) -> list[B
     """The blockers that the runs ahead cause; empty if the run starts at the next tick."""
     if not _competes(facts):
         return []
-    room = facts.tick.claims(facts.daemon.usage).room(facts.code_location)
-    unlimited = facts.tick.slots is None and room is None
+    room = facts.tick.room(facts.code_location)
+    unlimited = facts.tick.free_slots is None and room is None
     at_least = facts.before + 1 if unlimited else 0
     coming = next_tick(instance, facts.tick, facts.front, facts.daemon, at_least)
-    if facts.queued.id in coming.starts:
+    if facts.queued.storage_id in coming.starts:
         return []
     return blockers.blockers_by_runs_ahead(facts, coming, _used_up_by_runs_ahead(instance, facts, coming))
 
 
 def _competes(facts: RunFacts) -> bool:
     """Whether other queued runs could take what this one needs. If not, the next tick need not be worked out."""
-    slots = facts.tick.slots
+    slots = facts.tick.free_slots
     keys = {limit["key"] for limit in other_tag_limits(facts.tick.settings.tag_concurrency_limits)}
     if keys & facts.run.tags.keys() or facts.run.run_op_concurrency:
         return True
@@ -137,7 +137,7 @@ def _competes(facts: RunFacts) -> bool:
     limits = facts.tick.settings.code_location_limits
     if limits.has_job_or_backfill_limits or limits.has_backfill_shares:
         return True
-    room = facts.tick.claims(facts.daemon.usage).room(facts.code_location)
+    room = facts.tick.room(facts.code_location)
     group = limits.group(facts.code_location)
     return room is not None and (room <= facts.before or group is not None)
 

@@ -122,7 +122,7 @@ class FrontOfQueue(QueuedRuns):
         before, runs, first = 0, 0, run
         for since in self._stretches:
             before, runs, first, found = 0, 0, run, False
-            groups = connection.execute(_by_priority(since, code_location, run.id)).all()
+            groups = connection.execute(_by_priority(since, code_location, run.storage_id)).all()
             for label, text, number, older, oldest, itself in groups:
                 if _code_location(label) == code_location:
                     priority = priority_of(text)

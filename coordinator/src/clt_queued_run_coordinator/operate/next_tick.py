@@ -3,17 +3,18 @@
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, DagsterRun, RunRecord, with_read_only_pools
 from clt_queued_run_coordinator.daemon.candidates import CANDIDATES_PER_LOCATION, CANDIDATES_PER_TICK
 from clt_queued_run_coordinator.daemon.dagster_checks import DagsterChecks
+from clt_queued_run_coordinator.daemon.manual_launches import ManualLaunches
 from clt_queued_run_coordinator.daemon.selection import Selection
 from clt_queued_run_coordinator.daemon.state import DaemonState
-from clt_queued_run_coordinator.daemon.tick import Tick
 from clt_queued_run_coordinator.operate import counts as run_counts
 from clt_queued_run_coordinator.operate.front import FrontOfQueue
+from clt_queued_run_coordinator.policy.queue_state import QueueState
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class NextTick:
 
 
 def next_tick(
-    instance: DagsterInstance, tick: Tick, front: FrontOfQueue, state: DaemonState, at_least: int = 0
+    instance: DagsterInstance, tick: QueueState, front: FrontOfQueue, state: DaemonState, at_least: int = 0
 ) -> NextTick:
     """Work out which runs the next tick starts.
 
@@ -50,13 +51,14 @@ def next_tick(
         state: What the daemon has stored.
         at_least: The least number of runs of each code location to look at.
     """
-    slots = tick.slots or 0
+    slots = tick.free_slots or 0
     if not front.is_read:
         with run_counts.reading(instance) as connection:
             front.read(connection, max(CANDIDATES_PER_LOCATION + slots, at_least))
-    tick = Tick(tick.settings, tick.live, front.counts(), in_progress=tick.in_progress)
-    claims = tick.claims(state.usage)
-    room = {name: claims.room(name) for name in tick.queued}
+    tick = replace(tick, queued=front.counts()).with_usage(state.usage, time.time())
+    with run_counts.reading(instance) as connection:
+        tick = ManualLaunches().pass_breakers(connection, front, tick)
+    room = {name: tick.room(name) for name in tick.queued}
     with_room = [name for name, most in room.items() if most != 0]
     candidates = CANDIDATES_PER_TICK // max(1, len(with_room))
     if candidates > CANDIDATES_PER_LOCATION:
@@ -69,10 +71,9 @@ def next_tick(
         made.append(DagsterChecks(with_read_only_pools(instance), limits, in_progress))
         return made[-1]
 
-    usage = tick.advance_usage(state.usage, time.time())
-    selected = Selection(front, usage, make_checks=make_checks).choose(instance, tick)
+    selected = Selection(front, make_checks=make_checks).choose(instance, tick)
     return NextTick(
-        starts=frozenset(run.queued.id for run in selected),
+        starts=frozenset(run.queued.storage_id for run in selected),
         by_code_location=Counter(run.code_location for run in selected),
         room=room,
         checks=made[0] if made else None,

@@ -28,11 +28,11 @@ from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.daemon.candidates import CANDIDATES_PER_LOCATION
 from clt_queued_run_coordinator.daemon.dagster_checks import DagsterChecks, pools_of
 from clt_queued_run_coordinator.daemon.state import DaemonState
-from clt_queued_run_coordinator.daemon.tick import Tick
 from clt_queued_run_coordinator.operate import counts as run_counts
 from clt_queued_run_coordinator.operate.counts import Count, Counts
 from clt_queued_run_coordinator.operate.front import FrontOfQueue, priority_in
 from clt_queued_run_coordinator.operate.queue_state import QueueState
+from clt_queued_run_coordinator.policy import queue_state
 from clt_queued_run_coordinator.policy.in_force import limits_of
 from clt_queued_run_coordinator.policy.job_and_backfill_limits import lane_key
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, QueuedRun
@@ -132,7 +132,7 @@ class RunFacts:
     before: int
     of: int
     queued_in_all: int
-    tick: Tick
+    tick: queue_state.QueueState
     daemon: DaemonState
     front: FrontOfQueue
     share: int | None
@@ -155,7 +155,7 @@ class RunFacts:
     @property
     def in_progress(self) -> Sequence[RunRecord]:
         """The runs in progress."""
-        return self.tick.in_progress or ()
+        return self.tick.in_progress
 
     def in_progress_of(self, *code_locations: str) -> list[RunRecord]:
         """The runs in progress of some code locations."""
@@ -212,12 +212,12 @@ def read(
         read_at = last_tick.read(connection)
         queued = QueuedRun(priority_in(connection, stored.run.run_id), stored.number)
         before, of, first = front.place(connection, code_location, queued)
-        first_id = run_ids(connection, [first.id]).get(first.id, stored.run.run_id)
+        first_id = run_ids(connection, [first.storage_id]).get(first.storage_id, stored.run.run_id)
         if settings.is_fair:  # shares are of all that is queued
             front.read(connection, CANDIDATES_PER_LOCATION)
     in_progress = instance.get_run_records(RunsFilter(statuses=IN_PROGRESS_STATUSES))
     counts = front.counts() if front.is_read else {code_location: of}
-    tick = Tick(settings, changes, counts, in_progress=in_progress)
+    tick = queue_state.QueueState(settings, changes, counts, in_progress, daemon.usage)
     state = _state(tick, daemon)
     checks = dagster_checks(instance, tick)
     checks.load_pools([stored.run])
@@ -249,7 +249,7 @@ def read(
     )
 
 
-def _state(tick: Tick, daemon: DaemonState) -> QueueState:
+def _state(tick: queue_state.QueueState, daemon: DaemonState) -> QueueState:
     """The queue, for working out the shares."""
     of_each = {name: Count(queued=queued) for name, queued in tick.queued.items() if name != NO_CODE_LOCATION}
     for name, runs in tick.in_progress_of.items():
@@ -260,10 +260,10 @@ def _state(tick: Tick, daemon: DaemonState) -> QueueState:
     return QueueState(tick.settings, counts, tick.live, limits_of(names, tick.settings, tick.live), daemon)
 
 
-def dagster_checks(instance: DagsterInstance, tick: Tick) -> DagsterChecks:
+def dagster_checks(instance: DagsterInstance, tick: queue_state.QueueState) -> DagsterChecks:
     """Dagster's own checks against the runs in progress, without their writes."""
     limits = other_tag_limits(tick.settings.tag_concurrency_limits)
-    return DagsterChecks(with_read_only_pools(instance), limits, tick.in_progress or ())
+    return DagsterChecks(with_read_only_pools(instance), limits, tick.in_progress)
 
 
 def utc_time(timestamp: float | None) -> datetime | None:

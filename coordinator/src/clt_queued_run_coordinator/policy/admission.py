@@ -46,7 +46,7 @@ def admit(
             next_run[name] = run
             # With fair sharing, priorities count only within a code location.
             standing = place(name, run)
-            turns.wait(name, (standing.id,) if fair else standing.place)
+            turns.wait(name, (standing.storage_id,) if fair else standing.place)
 
     for name in queues:
         wait(name)

@@ -1,7 +1,7 @@
 """The limits on jobs and backfills within a code location, and the turns of its backfills. Pure."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from clt_queued_run_coordinator.config.options import CodeLocationEntry, CodeLocationLimits
 from clt_queued_run_coordinator.policy.backfill_share import BackfillTurns
@@ -23,7 +23,6 @@ class JobAndBackfillLimits:
     Args:
         limits: The configured limits.
         in_progress: The code location, job and backfill of each run in progress.
-        manual_only: The code locations of which only manually launched runs may start.
         earned: What the backfills of each code location have earned; see `BackfillTurns`.
     """
 
@@ -31,11 +30,9 @@ class JobAndBackfillLimits:
         self,
         limits: CodeLocationLimits,
         in_progress: Iterable[tuple[str, JobAndBackfill]] = (),
-        manual_only: Collection[str] = (),
         earned: Mapping[str, float] | None = None,
     ) -> None:
         self._limits = limits
-        self._manual_only = manual_only
         self._earned = earned or {}
         self.backfill_turns: dict[str, BackfillTurns] = {}
         """The turns of backfills, for each code location whose turns were asked for."""
@@ -46,7 +43,7 @@ class JobAndBackfillLimits:
 
     def copy(self) -> "JobAndBackfillLimits":
         """A copy that continues counting from the same state."""
-        copy = JobAndBackfillLimits(self._limits, manual_only=self._manual_only, earned=self._earned)
+        copy = JobAndBackfillLimits(self._limits, earned=self._earned)
         copy.backfill_turns = {name: turns.copy() for name, turns in self.backfill_turns.items()}
         copy._of_job, copy._of_backfill = self._of_job.copy(), self._of_backfill.copy()
         return copy
@@ -56,10 +53,8 @@ class JobAndBackfillLimits:
 
     def has_room(self, code_location: str, of_run: JobAndBackfill) -> bool:
         """Whether another run of this job and this backfill may start."""
-        if of_run.automatic and code_location in self._manual_only:
-            return False
         entry = self._entry(code_location)
-        job, backfill, _ = of_run
+        job, backfill = of_run
         if job is not None:
             most = entry.max_per_job.of(job)
             if most is not None and self._of_job[code_location, job] >= most:
@@ -70,7 +65,7 @@ class JobAndBackfillLimits:
     def count(self, code_location: str, of_run: JobAndBackfill) -> None:
         """Count a run that is in progress or starts."""
         entry = self._entry(code_location)
-        job, backfill, _ = of_run
+        job, backfill = of_run
         if job is not None and entry.max_per_job.of(job) is not None:
             self._of_job[code_location, job] += 1
         if backfill is not None and entry.max_per_backfill is not None:
@@ -78,7 +73,7 @@ class JobAndBackfillLimits:
 
     def room_check(self, code_location: str) -> MayStart | None:
         """`has_room` for one code location; None if it has no such limits."""
-        if not self._entry(code_location).has_job_or_backfill_limits and code_location not in self._manual_only:
+        if not self._entry(code_location).has_job_or_backfill_limits:
             return None
         return lambda of_run: self.has_room(code_location, of_run)
 
@@ -101,7 +96,7 @@ class JobAndBackfillLimits:
         self.count(code_location, of_run)
         turns = self.turns_of(code_location)
         if turns:
-            turns.start(run.id)
+            turns.start(run.storage_id)
 
 
 def lane_key(limits: CodeLocationLimits) -> LaneKey | None:
@@ -112,17 +107,16 @@ def lane_key(limits: CodeLocationLimits) -> LaneKey | None:
     Returns:
         None if no limit within a code location is configured.
     """
-    if not (limits.has_job_or_backfill_limits or limits.has_backfill_shares or limits.lets_manual_launches_pass):
+    if not (limits.has_job_or_backfill_limits or limits.has_backfill_shares):
         return None
 
     def what_counts(code_location: str, of_run: JobAndBackfill) -> JobAndBackfill:
         entry = limits.entry(code_location)
-        job, backfill, automatic = of_run
+        job, backfill = of_run
         if job is not None and entry.max_per_job.of(job) is None:
             job = None
         if backfill is not None and entry.max_per_backfill is None:
             backfill = None if entry.backfill_share is None else _SOME_BACKFILL
-        counts = entry.breaker is not None and entry.breaker.manual_launches
-        return JobAndBackfill(job, backfill, automatic and counts)
+        return JobAndBackfill(job, backfill)
 
     return what_counts

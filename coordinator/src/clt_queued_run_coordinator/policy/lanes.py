@@ -72,10 +72,6 @@ class Lanes:
     def _take(self, lane: Lane) -> None:
         del self._by_first[bisect_left(self._by_first, lane.first, key=_first)]
 
-    def count(self, may_start: MayStart) -> int:
-        """The number of runs in the lanes that may start."""
-        return sum(len(lane.ids) for lane in self._by_first if may_start(lane.of))
-
     def in_order(self, after: int, may_start: MayStart | None) -> Iterator[int]:
         """The runs that follow a given one, oldest first, from the lanes that may start.
 

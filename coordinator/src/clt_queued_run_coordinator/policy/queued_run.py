@@ -1,12 +1,11 @@
 """What decides a queued run's place in Dagster's order and within its code location. Pure."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from typing import NamedTuple
 
 from clt_queued_run_coordinator._dagster import (
     BACKFILL_ID_TAG,
     LAUNCHED_BY_TAGS,
-    PARENT_RUN_ID_TAG,
     RETRY_NUMBER_TAG,
     DagsterRun,
 )
@@ -20,36 +19,34 @@ class QueuedRun(NamedTuple):
 
     Attributes:
         priority: Dagster's priority; the higher one goes first.
-        id: The run's id in the storage. Of two runs with the same priority the smaller id, the older run, goes
-            first.
+        storage_id: Its number in the storage. Of two runs with the same priority the smaller one, the older run,
+            goes first.
     """
 
     priority: int
-    id: int
+    storage_id: int
 
     @property
     def place(self) -> tuple[int, int]:
         """Dagster's order as a sort key; the smallest goes first."""
-        return -self.priority, self.id
+        return -self.priority, self.storage_id
 
 
 class JobAndBackfill(NamedTuple):
-    """What a run belongs to within its code location. A part that nothing depends on is left at its default.
+    """What a run belongs to within its code location. A part that nothing depends on is None.
 
     Attributes:
         job: The name of its job; `__ASSET_JOB` for runs that materialize assets without a job of their own.
         backfill: The id of its backfill; None if it isn't part of one.
-        automatic: Whether something other than a manual launch created it; see `is_automatic`.
     """
 
     job: str | None = None
     backfill: str | None = None
-    automatic: bool = False
 
     @classmethod
     def of(cls, run: DagsterRun) -> "JobAndBackfill":
         """What a run belongs to."""
-        return cls(run.job_name, run.tags.get(BACKFILL_ID_TAG), is_automatic(run.tags))
+        return cls(run.job_name, run.tags.get(BACKFILL_ID_TAG))
 
 
 LaneKey = Callable[[str, JobAndBackfill], JobAndBackfill]
@@ -59,26 +56,18 @@ MayStart = Callable[[JobAndBackfill], bool]
 """Whether the runs of a lane may start."""
 
 
-TAGS_OF_AUTOMATIC_RUNS = (BACKFILL_ID_TAG, RETRY_NUMBER_TAG, PARENT_RUN_ID_TAG, *LAUNCHED_BY_TAGS)
-"""The tags that `is_automatic` looks at."""
+def is_manual(run: DagsterRun) -> bool:
+    """Whether a person launched a run: no schedule, sensor, automation, backfill or automatic retry did.
 
-
-def is_automatic(tags: Container[str]) -> bool:
-    """Whether a schedule, a sensor, automation, a backfill or an automatic retry launched a run.
-
-    A re-execution keeps the tags of its parent. One that a person started has no retry number.
+    A re-execution keeps the tags of its parent. What tells it apart is the parent that Dagster itself writes into
+    a field of the run; the tag with the parent's id can be written by a sensor too.
 
     Args:
-        tags: The keys of the run's tags.
+        run: The run.
     """
-    if BACKFILL_ID_TAG in tags or RETRY_NUMBER_TAG in tags:
-        return True
-    return PARENT_RUN_ID_TAG not in tags and any(tag in tags for tag in LAUNCHED_BY_TAGS)
-
-
-def is_manual(of_run: JobAndBackfill) -> bool:
-    """Whether a person launched a run."""
-    return not of_run.automatic
+    if BACKFILL_ID_TAG in run.tags or RETRY_NUMBER_TAG in run.tags:
+        return False
+    return run.parent_run_id is not None or not any(tag in run.tags for tag in LAUNCHED_BY_TAGS)
 
 
 def priority_of(value: str | None) -> int:

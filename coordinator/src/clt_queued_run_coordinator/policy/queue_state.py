@@ -1,0 +1,213 @@
+"""The queue at one moment: what is queued and in progress, and what limits it. Immutable; all else is derived.
+
+The daemon makes one at each tick. Whoever answers people about the queue makes the same one. So both derive the
+limits in force, the free slots and the claims in the same way.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from clt_queued_run_coordinator._dagster import DagsterRun, RunRecord
+from clt_queued_run_coordinator.config.options import Group
+from clt_queued_run_coordinator.config.settings import Settings
+from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
+from clt_queued_run_coordinator.policy.changes import LiveChanges
+from clt_queued_run_coordinator.policy.claims import Claim, Claims, levels, with_groups
+from clt_queued_run_coordinator.policy.in_force import (
+    LimitInForce,
+    default_limit,
+    effective_limits,
+    limits_of,
+)
+from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
+from clt_queued_run_coordinator.policy.tag_limits import as_tag_limits, code_locations_named_in
+from clt_queued_run_coordinator.policy.usage import Usage
+from clt_queued_run_coordinator.store.code_location import code_location_of
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """The queue at one moment.
+
+    Attributes:
+        settings: The settings in force.
+        live: The live changes in force.
+        queued: The number of queued runs of each code location that has any; `NO_CODE_LOCATION` can be among them.
+        in_progress: The runs in progress, whatever put them there.
+        usage: The recent use of each code location and group as of this moment.
+    """
+
+    settings: Settings
+    live: LiveChanges = field(default_factory=LiveChanges)
+    queued: Mapping[str, int] = field(default_factory=dict)
+    in_progress: Sequence[RunRecord] = ()
+    usage: Usage = field(default_factory=Usage)
+
+    @cached_property
+    def limits(self) -> dict[str, LimitInForce]:
+        """The limit in force of each code location that is configured, was changed live, or has runs."""
+        names = {
+            *self.settings.code_location_limits.named_locations,
+            *self.live.code_locations,
+            *code_locations_named_in(self.settings.tag_concurrency_limits),
+            *self.queued,
+            *self.in_progress_of,
+        }
+        return limits_of(names - {NO_CODE_LOCATION}, self.settings, self.live)
+
+    def in_force(self, code_location: str) -> LimitInForce:
+        """The limit in force of a code location, whether it is in `limits` or not."""
+        known = self.limits.get(code_location)
+        return known or limits_of([code_location], self.settings, self.live)[code_location]
+
+    def limit(self, code_location: str) -> int | None:
+        """The most runs in progress of a code location, without its group's limit; None for no limit."""
+        return None if code_location == NO_CODE_LOCATION else self.in_force(code_location).limit
+
+    def weight(self, code_location: str) -> float:
+        """The size of a code location's share relative to the others'."""
+        return self.settings.code_location_limits.entry(code_location).weight
+
+    @cached_property
+    def default_limit(self) -> int | None:
+        """The limit of a code location that is neither configured nor known yet."""
+        return default_limit(self.settings, self.live)
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether anything limits what may start, or could begin to during a tick."""
+        configured = self.settings.code_location_limits
+        return (
+            self.settings.max_concurrent_runs != -1
+            or self.default_limit is not None
+            or any(in_force.limit is not None for in_force in self.limits.values())
+            or self._has_limited_groups
+            or configured.has_breakers
+            or configured.has_job_or_backfill_limits
+        )
+
+    @property
+    def is_fair(self) -> bool:
+        """Whether there are slots to share fairly: those of `max_concurrent_runs`, or those of a group's limit."""
+        return self.settings.is_fair and (self.settings.max_concurrent_runs != -1 or self._has_limited_groups)
+
+    @cached_property
+    def _has_limited_groups(self) -> bool:
+        return any(group.limit is not None for group in self.settings.code_location_limits.groups.values())
+
+    @cached_property
+    def in_progress_of(self) -> Counter[str]:
+        """The number of runs in progress by code location. Their origin decides, whatever their tags say."""
+        return Counter(code_location for code_location, _ in self.runs_in_progress())
+
+    def runs_in_progress(self) -> Iterator[tuple[str, DagsterRun]]:
+        """Each run in progress with its code location."""
+        for record in self.in_progress:
+            yield code_location_of(record.dagster_run) or NO_CODE_LOCATION, record.dagster_run
+
+    def in_progress_of_group(self, group: Group) -> int:
+        """The number of runs in progress of a group."""
+        return sum(self.in_progress_of[code_location] for code_location in group.locations)
+
+    @property
+    def total_slots(self) -> int | None:
+        """How many runs of code locations may be in progress at once; None for no limit.
+
+        A run without a code location takes a slot from all of them.
+        """
+        total = self.settings.max_concurrent_runs
+        return None if total == -1 else max(0, total - self.in_progress_of[NO_CODE_LOCATION])
+
+    @property
+    def free_slots(self) -> int | None:
+        """The free slots; None for no limit."""
+        total = self.settings.max_concurrent_runs
+        return None if total == -1 else max(0, total - len(self.in_progress))
+
+    @cached_property
+    def claims(self) -> Claims:
+        """The claim of each code location that has runs, or is in a group, and of each group."""
+        limits = self.settings.code_location_limits
+        of_each = {
+            name: Claim(
+                queued=self.queued.get(name, 0),
+                in_progress=self.in_progress_of[name],
+                limit=self.limit(name),
+                weight=self.weight(name),
+                used=self.usage.of(name),
+                min=limits.entry(name).min,
+            )
+            for name in {**self.queued, **self.in_progress_of, **limits.group_of}
+        }
+        return Claims.of(of_each, limits.groups, self.usage)
+
+    def room(self, code_location: str) -> int | None:
+        """How many more runs of a code location may start by its limit and its group's; None for no limit."""
+        return self.claims.room(code_location)
+
+    def competing(self) -> list[dict[str, float]]:
+        """The weights of the code locations that compete for slots, and of their groups; see `levels`.
+
+        A code location competes if it has runs in progress, or queued runs and a limit above 0.
+        """
+        groups = self.settings.code_location_limits.groups
+        held = {name for group in groups.values() if group.limit == 0 for name in group.locations}
+        names = {name for name in self.queued if self.limit(name) != 0 and name not in held}
+        return levels({name: self.weight(name) for name in {*names, *self.in_progress_of}}, groups)
+
+    def with_usage(self, before: Usage, now: float) -> "QueueState":
+        """The state with the recent use by now, in which code locations that came back are level with the others.
+
+        Nothing is counted if sharing isn't fair.
+
+        Args:
+            before: The use as of the last tick.
+            now: The daemon's clock, in seconds since 1970.
+        """
+        if not self.settings.is_fair:
+            return replace(self, usage=before)
+        limits = self.settings.code_location_limits
+        used = before.advanced(now, with_groups(self.in_progress_of, limits.groups), limits.half_life)
+        return replace(self, usage=used.joined_by(self.competing()))
+
+    def tag_limits(self, starts: Mapping[str, int] | None = None, *, applied: bool = True) -> list[dict[str, Any]]:
+        """The limits in force as tag limits, for Dagster's daemon to apply or for its UI to show.
+
+        Args:
+            starts: How many runs of each code location start in this tick, if it is known. Then nothing else may.
+            applied: Whether Dagster's daemon applies them; see `as_tag_limits`.
+        """
+        limits = effective_limits(self.limits, self.settings)
+        if starts is not None:
+            # Dagster counts the runs in progress that carry a tag, whatever their origin.
+            tagged = Counter(record.dagster_run.tags.get(CLT_TAG_KEY) for record in self.in_progress)
+            names = {*self.limits, *starts} - {NO_CODE_LOCATION}
+            limits = {
+                name: max(0, tagged[name] + starts.get(name, 0) - self._above_its_limit(name)) for name in names
+            }
+        configured = self.settings.tag_concurrency_limits
+        return as_tag_limits(limits, self.default_limit, configured, applied=applied)
+
+    def _above_its_limit(self, code_location: str) -> int:
+        """How far a code location or its group is above its limit: no run may replace so many that end."""
+        group = self.settings.code_location_limits.group(code_location)
+        pairs = [(self.limit(code_location), self.in_progress_of[code_location])]
+        if group:
+            pairs.append((group.limit, self.in_progress_of_group(group)))
+        return max([0, *(in_progress - limit for limit, in_progress in pairs if limit is not None)])
+
+    def saturated(self) -> Iterator[str]:
+        """For the log: each code location with queued runs, with its runs in progress and its limit.
+
+        The groups that have a limit follow in the same form.
+        """
+        for name in sorted(self.queued):
+            limit = self.limit(name)
+            of_limit = "no limit" if limit is None else limit
+            yield f"{name or 'without a code location'} {self.in_progress_of[name]}/{of_limit}"
+        for name, group in sorted(self.settings.code_location_limits.groups.items()):
+            if group.limit is not None and any(location in self.queued for location in group.locations):
+                yield f"group {name} {self.in_progress_of_group(group)}/{group.limit}"
