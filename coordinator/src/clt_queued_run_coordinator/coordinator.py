@@ -34,6 +34,7 @@ from clt_queued_run_coordinator.registration import Registration
 from clt_queued_run_coordinator.store.code_location import code_location_of, missing_tag
 from clt_queued_run_coordinator.store.tag_writing import write_tags
 from clt_queued_run_coordinator.submit.max_queued import QueueLimiter
+from clt_queued_run_coordinator.text.safe import SafeMessages
 
 __all__ = ["CLT_TAG_KEY", "CLTQueuedRunCoordinator", "CodeLocationTaggingQueuedRunCoordinator"]
 
@@ -54,6 +55,7 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
     """
 
     _log = logging.getLogger("dagster.run_coordinator.clt_queued_run_coordinator")
+    _log.addFilter(SafeMessages())
 
     def __init__(
         self,

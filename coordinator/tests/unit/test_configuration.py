@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 import yaml
-from clt_queued_run_coordinator.cli.opening import describe_error
 from clt_queued_run_coordinator.config.kinds import ConfigurationError
 from clt_queued_run_coordinator.config.options import CodeLocationEntry, CodeLocationLimits, Sharing
 from clt_queued_run_coordinator.config.parsing import parse
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
+from clt_queued_run_coordinator.text.safe import describe
 from dagster import DagsterInvalidConfigError
 from dagster._serdes import ConfigurableClassData
 from hypothesis import given
@@ -140,7 +140,7 @@ def test_a_bad_value_is_refused_when_the_coordinator_is_loaded(config: dict[str,
     """The message names the key."""
     with pytest.raises((DagsterInvalidConfigError, ConfigurationError)) as refused:
         load(config)
-    assert message in describe_error(refused.value)
+    assert message in describe(refused.value)
 
 
 anything = st.recursive(
@@ -176,5 +176,5 @@ def test_any_value_is_taken_or_refused_by_the_class(option: Any) -> None:
     try:
         load({"code_location_limits": option})
     except (DagsterInvalidConfigError, ConfigurationError) as refused:
-        message = describe_error(refused)
+        message = describe(refused)
     assert "code_location_limits" in message

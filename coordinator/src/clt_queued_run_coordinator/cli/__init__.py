@@ -1,11 +1,13 @@
 """`dagster-clt` shows the run queue, limits and pauses code locations live, and checks an instance or Helm values.
 
 Results go to standard output, everything else to standard error. The exit code is 0 on success, 1 for a failure or
-findings, and 2 for wrong usage. Each command lives in a module of its own, which is imported only when the command
-is called, because importing Dagster takes a second.
+findings, and 2 for wrong usage; 130 after Ctrl-C, and 141 where nobody reads the output any more. Each command
+lives in a module of its own, which is imported only when the command is called, because importing Dagster takes a
+second.
 """
 
 import importlib
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -48,6 +50,13 @@ class Commands(click.Group):
         assert isinstance(command, click.Command)  # noqa: S101 - see COMMANDS
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; whatever goes wrong is told in one line."""
+        from clt_queued_run_coordinator.cli.errors import told  # noqa: PLC0415 - `--help` doesn't need it
+
+        with told(verbose=ctx.params["verbose"]):
+            return super().invoke(ctx)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands; click would import each one for its description."""
         del ctx
@@ -62,7 +71,8 @@ class Commands(click.Group):
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dagster-clt-queued-run-coordinator")
-def main() -> None:
+@click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an error, and what libraries log.")
+def main(verbose: bool) -> None:
     """Limit, pause and watch the runs of each code location.
 
     Works on the instance in DAGSTER_HOME, like `dagster` itself. LOCATION is the name of a code location. Changes
@@ -74,3 +84,4 @@ def main() -> None:
       dagster-clt explain 478aa1eb
       dagster-clt set-limit code-location-a 5 --for 2h --reason "slow warehouse"
     """  # noqa: D301 - \b is for click
+    del verbose  # `Commands.invoke` goes by it

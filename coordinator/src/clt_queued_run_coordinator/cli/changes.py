@@ -6,6 +6,7 @@ import click
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings
 from clt_queued_run_coordinator.cli.instance import read_queue
+from clt_queued_run_coordinator.cli.output import echo
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.operate import counts, queue_state, workspace
 from clt_queued_run_coordinator.operate.check import TAG_LIMITS, shadowed_by_tag_limits
@@ -63,9 +64,9 @@ def make_change(
         raise click.ClickException(str(error)) from error
     state = read_queue(instance, coordinator)
     for name in names:
-        click.echo(f"{name}: {_limit(state.in_force(name))} from the next tick {_end(state, name, written)}")
+        echo(f"{name}: {_limit(state.in_force(name))} from the next tick {_end(state, name, written)}")
     if TAG_LIMITS in instance_concurrency_settings(instance):
-        click.echo(f"Beware: {shadowed_by_tag_limits()}", err=True)
+        echo(f"Beware: {shadowed_by_tag_limits()}", err=True)
 
 
 def _limit(in_force: LimitInForce) -> str:

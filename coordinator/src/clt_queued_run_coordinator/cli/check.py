@@ -6,6 +6,7 @@ import click
 
 from clt_queued_run_coordinator._dagster import instance_concurrency_settings, run_database
 from clt_queued_run_coordinator.cli.instance import open_instance
+from clt_queued_run_coordinator.cli.output import echo
 from clt_queued_run_coordinator.daemon.queued_runs import untagged_queued_runs
 from clt_queued_run_coordinator.operate import counts, queue_state
 from clt_queued_run_coordinator.operate.check import findings_in_instance
@@ -56,8 +57,8 @@ def check(fix: bool, values: tuple[Path, ...], chart: Path | None, workspace: Pa
         raise click.UsageError("--workspace works on an instance; leave it out with --values.")
     findings = _check_values(values, chart) if values else _check_instance(fix, _workspace(workspace))
     for finding in findings:
-        click.echo(str(finding))
-    click.echo(f"{len(findings)} finding{'' if len(findings) == 1 else 's'}", err=True)
+        echo(str(finding))
+    echo(f"{len(findings)} finding{'' if len(findings) == 1 else 's'}", err=True)
     if findings:
         raise SystemExit(1)
 
@@ -72,7 +73,7 @@ def _check_values(values: tuple[Path, ...], chart: Path | None) -> list[Finding]
     except HelmInputError as error:
         raise click.ClickException(str(error)) from error
     for line in report.skipped:
-        click.echo(f"skipped: {line}", err=True)
+        echo(f"skipped: {line}", err=True)
     return report.findings
 
 
@@ -89,7 +90,7 @@ def _check_instance(fix: bool, workspace: Workspace | None) -> list[Finding]:
             untagged = untagged_queued_runs(connection)
         if fix:
             write_tags(instance, untagged)
-            click.echo(f"Tagged {run_count(len(untagged))}.", err=True)
+            echo(f"Tagged {run_count(len(untagged))}.", err=True)
         return findings_in_instance(
             queue_state.read(instance, coordinator.settings),
             counts.known_code_locations(instance),

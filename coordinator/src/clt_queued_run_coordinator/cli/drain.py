@@ -14,6 +14,7 @@ from clt_queued_run_coordinator._dagster import DagsterInstance
 from clt_queued_run_coordinator.cli.changes import force_option
 from clt_queued_run_coordinator.cli.instance import open_instance
 from clt_queued_run_coordinator.cli.options import end_of_change, end_options, parse_duration, reason_option
+from clt_queued_run_coordinator.cli.output import echo
 from clt_queued_run_coordinator.cli.pause import (
     optional_location_argument,
     pause_all_option,
@@ -79,7 +80,7 @@ def drain(
         try:
             left = _wait(instance, None if code_location is None else [code_location], timeout, interval)
         except KeyboardInterrupt:
-            click.echo(f"Interrupted: {what} stays paused; {resume} ends the pause.", err=True)
+            echo(f"Interrupted: {what} stays paused; {resume} ends the pause.", err=True)
             raise SystemExit(1) from None
     if left.resumed:
         raise click.ClickException(
@@ -92,8 +93,8 @@ def drain(
             f" It stays paused; drain again to go on waiting, or {resume} ends the pause."
         )
     if not left.is_seen:
-        click.echo("No daemon is running; one that starts obeys the pause from its first tick.", err=True)
-    click.echo(f"{what}: drained; {resume} ends the pause")
+        echo("No daemon is running; one that starts obeys the pause from its first tick.", err=True)
+    echo(f"{what}: drained; {resume} ends the pause")
 
 
 def _wait(instance: DagsterInstance, names: list[str] | None, timeout: timedelta, interval: float) -> Draining:
@@ -133,6 +134,6 @@ def _progress() -> Iterator[Callable[[str], None]]:
     def show(line: str) -> None:
         if shown[-1:] != [line]:
             shown.append(line)
-            click.echo(line, err=True)
+            echo(line, err=True)
 
     yield show

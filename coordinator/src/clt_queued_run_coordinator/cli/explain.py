@@ -1,13 +1,14 @@
 """`dagster-clt explain`."""
 
-import json
 from datetime import datetime, timezone
 
 import click
 
 from clt_queued_run_coordinator._dagster import DagsterRunStatus
-from clt_queued_run_coordinator.cli.explain_text import as_text
-from clt_queued_run_coordinator.cli.instance import open_instance, output_option
+from clt_queued_run_coordinator.cli.explain_text import lines_of
+from clt_queued_run_coordinator.cli.instance import open_instance
+from clt_queued_run_coordinator.cli.options import output_option
+from clt_queued_run_coordinator.cli.output import echo, echo_json
 from clt_queued_run_coordinator.operate.explanation import describe_unqueued
 from clt_queued_run_coordinator.operate.explanation import explain as explained
 from clt_queued_run_coordinator.operate.run_facts import StoredRun, find_runs
@@ -32,10 +33,16 @@ def explain(run_id: str, output: str) -> None:
         if stored.run.status is not DagsterRunStatus.QUEUED:
             what = describe_unqueued(stored, now)
             data = {"run_id": stored.run.run_id, "status": stored.run.status.value, "what": what}
-            click.echo(json.dumps(data, indent=2) if output == "json" else what)
+            if output == "json":
+                echo_json(data)
+            else:
+                echo(what)
             raise SystemExit(1)
         explanation = explained(instance, coordinator, stored, now)
-        click.echo(json.dumps(explanation.as_data(), indent=2) if output == "json" else as_text(explanation))
+        if output == "json":
+            echo_json(explanation.as_data())
+        else:
+            echo(*lines_of(explanation))
 
 
 def _only_one(run_id: str, runs: list[StoredRun]) -> StoredRun:

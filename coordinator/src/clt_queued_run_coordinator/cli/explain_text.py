@@ -8,12 +8,8 @@ from clt_queued_run_coordinator.operate.explanation import Explanation
 from clt_queued_run_coordinator.text.formats import duration, ordinal
 
 
-def as_text(explanation: Explanation) -> str:
+def lines_of(explanation: Explanation) -> Iterator[str]:
     """The explanation as lines of text."""
-    return "\n".join(_lines(explanation))
-
-
-def _lines(explanation: Explanation) -> Iterator[str]:
     of = f" of {explanation.code_location}" if explanation.code_location else ""
     priority = f", priority {explanation.priority}" if explanation.priority else ""
     created = f"created {duration(explanation.queued_seconds)} ago"

@@ -1,13 +1,13 @@
 """`dagster-clt history`."""
 
-import json
 from datetime import datetime
 
 import click
-from rich.text import Text
 
 from clt_queued_run_coordinator._dagster import run_database
-from clt_queued_run_coordinator.cli.instance import open_instance, output_option, table_console
+from clt_queued_run_coordinator.cli.instance import open_instance
+from clt_queued_run_coordinator.cli.options import output_option
+from clt_queued_run_coordinator.cli.output import echo, echo_json, echo_table
 from clt_queued_run_coordinator.store import history as changes
 from clt_queued_run_coordinator.store.history import HistoryEntry
 from clt_queued_run_coordinator.store.live import EVERY_CODE_LOCATION
@@ -39,11 +39,11 @@ def history(code_location: str | None, limit: int, output: str) -> None:
             if code_location in {None, entry.code_location} or entry.code_location == EVERY_CODE_LOCATION
         ][:limit]
     if output == "json":
-        click.echo(json.dumps([entry.as_data() for entry in entries], indent=2))
+        echo_json([entry.as_data() for entry in entries])
     elif entries:
-        table_console().print(history_table(entries), crop=False)
+        echo_table(history_table(entries))
     else:
-        click.echo(f"No live changes{f' of {code_location!r}' if code_location else ''} yet.", err=True)
+        echo(f"No live changes{f' of {code_location!r}' if code_location else ''} yet.", err=True)
 
 
 def history_table(entries: list[HistoryEntry]) -> Uncut:
@@ -56,11 +56,11 @@ def history_table(entries: list[HistoryEntry]) -> Uncut:
         name = "every code location" if entry.code_location == EVERY_CODE_LOCATION else entry.code_location
         table.add_row(
             _moment(entry.at),
-            Text(entry.by),
-            Text(name),
-            Text(_what(entry)),
+            entry.by,
+            name,
+            _what(entry),
             _moment(entry.until),
-            Text(entry.reason or ""),
+            entry.reason or "",
         )
     return Uncut(table)
 

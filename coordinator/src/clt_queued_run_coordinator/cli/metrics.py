@@ -5,6 +5,7 @@ import signal
 import click
 
 from clt_queued_run_coordinator.cli.instance import open_instance, read_queue
+from clt_queued_run_coordinator.cli.output import echo
 from clt_queued_run_coordinator.metrics import scrape
 
 
@@ -46,7 +47,7 @@ def metrics(host: str, port: int) -> None:
             raise click.ClickException(
                 f"Can't listen on {host}:{port}: {error.strerror}; choose another --host or --port."
             ) from error
-        click.echo(f"Serving http://{host}:{port}/metrics", err=True)
+        echo(f"Serving http://{host}:{port}/metrics", err=True)
         # Without a handler a container's first process ignores SIGTERM, and each rollout waits until it is killed.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:

@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dagster import DagsterInvalidConfigError
-
 from clt_queued_run_coordinator._dagster import DagsterInstance, InstanceRef, RunCoordinator
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator, refuse_unfit_limits
+from clt_queued_run_coordinator.text.safe import describe
 
 
 class OpeningError(Exception):
@@ -47,7 +46,7 @@ def load_coordinator() -> RunCoordinator[DagsterInstance]:
             refuse_unfit_limits(coordinator, (concurrency or {}).get("runs") or {})
     except Exception as error:
         raise OpeningError(
-            f"The run coordinator in {file} can't be loaded by {sys.executable}: {describe_error(error)}"
+            f"The run coordinator in {file} can't be loaded by {sys.executable}: {describe(error)}"
         ) from error
     if coordinator is None:
         raise OpeningError(f"{file} names no run coordinator.")
@@ -72,19 +71,7 @@ def opened_instance() -> Iterator[tuple[DagsterInstance, CLTQueuedRunCoordinator
         instance = DagsterInstance.get()
         loaded = instance.run_coordinator
     except Exception as error:
-        raise OpeningError(f"The instance in {dagster_home()} can't be opened: {describe_error(error)}") from error
+        raise OpeningError(f"The instance in {dagster_home()} can't be opened: {describe(error)}") from error
     with instance:
         assert isinstance(loaded, CLTQueuedRunCoordinator)  # noqa: S101 - the same class was loaded above
         yield instance, loaded
-
-
-def describe_error(error: BaseException) -> str:
-    """An error's message and that of its cause in one line; the error's type if it has no message.
-
-    When Dagster refuses a configuration, its message begins with the whole schema. Only the errors are kept.
-    """
-    message = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, DagsterInvalidConfigError):
-        return message[max(0, message.find("Error 1: ")) :]
-    cause = describe_error(error.__cause__) if error.__cause__ else ""
-    return message if not cause or cause in message else f"{message}: {cause}"

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from clt_queued_run_coordinator.config.duration import EXAMPLES, seconds_of
-from clt_queued_run_coordinator.text.one_line import LONGEST
+from clt_queued_run_coordinator.text.safe import LONGEST_CELL
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -72,13 +72,22 @@ def parse_reason(_ctx: click.Context, _param: click.Parameter, value: str | None
         raise click.BadParameter("it is empty; give a reason, or leave the option out")
     if not text.isprintable():
         raise click.BadParameter("it contains characters that can't be printed; leave them out")
-    if len(text) > LONGEST:
-        raise click.BadParameter(f"it has {len(text)} characters; shorten it to {LONGEST}")
+    if len(text) > LONGEST_CELL:
+        raise click.BadParameter(f"it has {len(text)} characters; shorten it to {LONGEST_CELL}")
     return text
 
 
 reason_option = click.option(
     "--reason", metavar="TEXT", callback=parse_reason, help="Why, in one line; `status` and `history` show it."
+)
+
+
+output_option = click.option(
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="`table` for people, `json` for scripts.",
 )
 
 

@@ -3,6 +3,7 @@
 import click
 
 from clt_queued_run_coordinator.cli.instance import open_instance
+from clt_queued_run_coordinator.cli.output import echo
 from clt_queued_run_coordinator.operate import lookup
 from clt_queued_run_coordinator.store.tag_writing import write_priority
 
@@ -48,7 +49,7 @@ def prioritize(
     left = len(chosen) - written
     if not written:
         raise click.ClickException(f"No priority was changed: all {left} runs had just left the queue.")
-    click.echo(
+    echo(
         f"{written} queued {'run has' if written == 1 else 'runs have'} priority {priority};"
         f" {left} had left the queue"
     )

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from clt_queued_run_coordinator.cli.opening import OpeningError, load_coordinator
+from clt_queued_run_coordinator.cli.output import echo
 
 
 @click.command()
@@ -18,4 +19,4 @@ def probe() -> None:
         coordinator: Any = load_coordinator()
     except OpeningError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{type(coordinator).__name__} can be loaded")
+    echo(f"{type(coordinator).__name__} can be loaded")

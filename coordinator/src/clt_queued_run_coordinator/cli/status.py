@@ -1,17 +1,13 @@
 """`dagster-clt status`."""
 
-import json
 import time
 
 import click
 from rich.live import Live
 
-from clt_queued_run_coordinator.cli.instance import (
-    open_instance,
-    output_option,
-    read_status,
-    table_console,
-)
+from clt_queued_run_coordinator.cli.instance import open_instance, read_status
+from clt_queued_run_coordinator.cli.options import output_option
+from clt_queued_run_coordinator.cli.output import TableConsole, echo_json, echo_table
 from clt_queued_run_coordinator.cli.status_table import status_table
 
 
@@ -36,14 +32,13 @@ def status(watch: bool, interval: float, output: str) -> None:
         raise click.UsageError("--watch shows a table; leave out --output json.")
     with open_instance() as (instance, coordinator):
         if output == "json":
-            click.echo(json.dumps(read_status(instance, coordinator).as_data(), indent=2))
+            echo_json(read_status(instance, coordinator).as_data())
             return
-        console = table_console()
         table = status_table(read_status(instance, coordinator))
         if not watch:
-            console.print(table, crop=False)
+            echo_table(table)
             return
-        with Live(table, console=console, auto_refresh=False) as display:
+        with Live(table, console=TableConsole(), auto_refresh=False) as display:
             try:
                 while True:
                     time.sleep(interval)

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from clt_queued_run_coordinator.operate.status import CodeLocationStatus, GroupStatus, Status
 from clt_queued_run_coordinator.text.formats import duration, timestamp
+from clt_queued_run_coordinator.text.safe import safe
 from clt_queued_run_coordinator.text.tables import Uncut, new_table
 
 
@@ -40,7 +41,7 @@ def status_table(status: Status) -> RenderableType:
         Uncut(table),
         *([_group_table(status, has_minimums=has_minimums, is_fair=is_fair)] if status.groups else []),
     ]
-    changes = [Text(line) for line in _changes(status)]
+    changes = [Text(safe(line)) for line in _changes(status)]
     parts += [Parts(*changes)] if changes else []
     return Parts(*(of_it for part in parts for of_it in (part, Text())), Text(_summary(status)))
 

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import KeyValueStoreTable
-from clt_queued_run_coordinator.text.one_line import one_line
+from clt_queued_run_coordinator.text.safe import one_line
 
 PREFIX = "clt_queued_run_coordinator.history/"
 KEPT = 500

@@ -10,7 +10,7 @@ import sqlalchemy as db
 from clt_queued_run_coordinator._dagster import KeyValueStoreTable
 from clt_queued_run_coordinator.policy.changes import PREFIX, Change, Kind, LiveChanges, has_ended, now
 from clt_queued_run_coordinator.store import database_clock
-from clt_queued_run_coordinator.text.one_line import one_line
+from clt_queued_run_coordinator.text.safe import one_line
 
 
 def read(connection: db.Connection) -> LiveChanges:

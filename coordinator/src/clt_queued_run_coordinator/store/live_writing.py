@@ -26,7 +26,7 @@ from clt_queued_run_coordinator.policy.changes import (
 from clt_queued_run_coordinator.store import database_clock, history
 from clt_queued_run_coordinator.store.live_reading import parse
 from clt_queued_run_coordinator.store.transaction import transaction
-from clt_queued_run_coordinator.text.one_line import one_line
+from clt_queued_run_coordinator.text.safe import one_line
 
 LOCK_KEY = f"{PREFIX}.turn"
 """The key that each writer writes first, which locks out other writers until the end of its transaction."""

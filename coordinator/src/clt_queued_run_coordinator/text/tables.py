@@ -1,19 +1,31 @@
 """Tables for a terminal of any width."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
+from rich.text import Text
+
+from clt_queued_run_coordinator.text.safe import LONGEST_CELL, safe
 
 ROOM_FOR_TEXT = 20
 """The least width, in columns, of text that may wrap."""
 
 
-def new_table() -> Table:
+class PlainTable(Table):
+    """A table whose cells are plain text: rich reads no markup in them."""
+
+    def add_row(self, *cells: object, **options: Any) -> None:
+        """Add a row."""
+        super().add_row(*(Text(safe(cell, LONGEST_CELL)) for cell in cells), **options)
+
+
+def new_table() -> PlainTable:
     """An empty table with a line below the headings."""
-    return Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    return PlainTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
 
 
 @dataclass(frozen=True)

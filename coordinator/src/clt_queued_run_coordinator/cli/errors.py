@@ -1,0 +1,65 @@
+"""What a command says, and its exit code, where something goes wrong."""
+
+import logging
+import signal
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from clt_queued_run_coordinator.cli.output import drop_output, write_anything
+from clt_queued_run_coordinator.text.safe import describe, safe
+
+DATABASE_PACKAGES = {"alembic", "dagster_mysql", "dagster_postgres", "psycopg2", "sqlalchemy", "sqlite3"}
+"""The packages whose errors are the database's, or those of the way to it."""
+
+
+@contextmanager
+def told(*, verbose: bool) -> Iterator[None]:
+    """Tell in one line what goes wrong, and end the program with the exit code for it.
+
+    Args:
+        verbose: Show the traceback too, and what libraries log.
+
+    Raises:
+        click.ClickException: The database can't be used, or this package has a bug.
+        SystemExit: With the exit code that shells give for it: somebody pressed Ctrl-C (130), or the reader of the
+            output is gone (141).
+    """
+    write_anything()
+    if not verbose:
+        logging.getLogger().addHandler(logging.NullHandler())  # Dagster logs each retry of a connection
+    try:
+        yield
+    except (click.exceptions.Exit, click.Abort):
+        raise
+    except click.ClickException as error:
+        error.message = safe(error.message)  # type: ignore[misc]
+        _show_traceback(error.__cause__ if verbose else None)
+        raise
+    except KeyboardInterrupt:
+        raise SystemExit(128 + signal.SIGINT) from None
+    except BrokenPipeError:
+        drop_output()
+        raise SystemExit(128 + signal.SIGPIPE) from None
+    except Exception as error:
+        _show_traceback(error if verbose else None)
+        if is_of_the_database(error):
+            what = f"The instance's database can't be used: {describe(error).rstrip('.')}"
+            how = "see that it runs, and that `storage` in dagster.yaml leads to it"
+            raise click.ClickException(safe(f"{what}; {how}.")) from error
+        what = f"This is a bug in dagster-clt: {type(error).__name__}: {describe(error).rstrip('.')}"
+        how = "" if verbose else "; `dagster-clt -v COMMAND` shows where"
+        raise click.ClickException(safe(f"{what}{how}.")) from error
+
+
+def is_of_the_database(error: BaseException) -> bool:
+    """Whether an error comes from the database or from the way to it."""
+    return any(kind.__module__.partition(".")[0] in DATABASE_PACKAGES for kind in type(error).__mro__)
+
+
+def _show_traceback(error: BaseException | None) -> None:
+    if error:
+        lines = "".join(traceback.format_exception(error)).splitlines()
+        click.echo("\n".join(safe(line) for line in lines), err=True)
