@@ -222,15 +222,17 @@ def test_the_probe_says_why_a_coordinator_cannot_be_loaded(home: Home, text: str
     assert len(answer.err.splitlines()) == 1
 
 
-def test_the_probe_loads_any_coordinator_without_a_database(
+def test_the_probe_needs_no_database_and_refuses_another_coordinator(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also the stock one, so that a deployment can move back."""
+    """Under another one every limit would be gone without a word."""
     monkeypatch.delenv("NO_SUCH_DATABASE", raising=False)
     home = Home(tmp_path, {"storage": {"postgres": {"postgres_url": {"env": "NO_SUCH_DATABASE"}}}}, ExitStack())
     assert home.run("probe").out == "CLTQueuedRunCoordinator can be loaded\n"
     (tmp_path / "dagster.yaml").write_text("")
-    assert home.run("probe").out == "QueuedRunCoordinator can be loaded\n"
+    answer = home.run("probe")
+    assert (answer.code, answer.out) == (1, "")
+    assert "is QueuedRunCoordinator; name the module clt_queued_run_coordinator.coordinator" in answer.err
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,11 @@ import platform
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ import requests
 from clt_queued_run_coordinator.metrics import scrape
 from clt_queued_run_coordinator.metrics.families import PAUSE_REASONS
 from clt_queued_run_coordinator.metrics.scrape import Scrape
-from clt_queued_run_coordinator.metrics.server import PACKAGE, QueueCollector
+from clt_queued_run_coordinator.metrics.server import PACKAGE, QueueCollector, SharedReading
 from clt_queued_run_coordinator.operate import queue_state
 from clt_queued_run_coordinator.store import live
 from dagster import DagsterRunStatus, RunsFilter
@@ -66,7 +68,7 @@ def _exposed(queue: RunQueue) -> str:
     """What would be served of a queue, without a server."""
     registry = CollectorRegistry()
     state = queue_state.read(queue.instance, queue.coordinator.settings)
-    registry.register(QueueCollector(lambda: scrape.read(queue.instance, state)))
+    registry.register(QueueCollector(lambda: scrape.read(queue.instance, state), print))
     return generate_latest(registry).decode()
 
 
@@ -196,19 +198,60 @@ def test_limits_that_are_shadowed_are_seen(home: Home) -> None:
     assert _samples(_exposed(home.queue()))["limits_shadowed"] == 1
 
 
-def test_a_scrape_that_fails_is_counted() -> None:
+@pytest.mark.parametrize("error", [ConnectionError("no database\nat all"), KeyError(), SystemExit(3)])
+def test_a_scrape_that_fails_is_counted(error: BaseException) -> None:
     """It is answered all the same, so that Prometheus can tell it from a server that is gone."""
 
     def fails() -> Scrape:
-        raise ConnectionError("no database")
+        raise error
 
+    told: list[str] = []
     registry = CollectorRegistry()
-    registry.register(QueueCollector(fails))
+    registry.register(QueueCollector(SharedReading(fails), told.append))
     for errors in (1, 2):
         lines = generate_latest(registry).decode().splitlines()
         assert "dagster_clt_up 0.0" in lines
         assert f"dagster_clt_scrape_errors_total {errors}.0" in lines
         assert any(line.startswith("dagster_clt_build_info{") for line in lines)
+    assert len(told) == 2
+    assert all(line.isprintable() for line in told)
+
+
+@on_sqlite
+def test_scrapes_of_a_database_that_swallows_packets_are_answered_by_one_reading(home: Home) -> None:
+    """None waits for it, no threads pile up, and once it answers the scrapes do too."""
+    queue = home.queue()
+    queue.queue(A, 1)
+    state = queue_state.read(queue.instance, queue.coordinator.settings)
+    begun: list[int] = []
+    answers = threading.Event()
+
+    def hangs() -> Scrape:
+        begun.append(1)
+        assert answers.wait(60)
+        return scrape.read(queue.instance, state)
+
+    reading = SharedReading(hangs, seconds=0.05)
+    registry = CollectorRegistry()
+    registry.register(QueueCollector(reading, print))
+    with ThreadPoolExecutor(8) as scrapers:
+        texts = scrapers.map(lambda _: generate_latest(registry).decode(), range(16))
+    assert all("dagster_clt_up 0.0" in text for text in texts)
+    assert len(begun) == 1
+    answers.set()
+    patient = SharedReading(hangs, seconds=60)
+    assert patient().status.queued == 1
+
+
+def test_the_exporter_comes_before_its_database_and_does_not_wait_for_it(tmp_path: Path) -> None:
+    """Prometheus waits 10 s by default; without a deadline of its own the exporter would take longer."""
+    url = "postgresql://dagster@127.0.0.1:1/nothing"
+    with ExitStack() as stack:
+        home = Home(tmp_path, {"storage": {"postgres": {"postgres_url": url}}}, stack)
+        with _served(home) as address:
+            began = time.monotonic()
+            assert _samples(_text(address))["up"] == 0
+            assert time.monotonic() - began < 9
 
 
 @on_sqlite

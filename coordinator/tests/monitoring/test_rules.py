@@ -92,7 +92,7 @@ def _families() -> list[Metric]:
     group = GroupStatus("team", ["a"], 1, 1, 1, 1, 1.0, 1, 1.0, "")
     status = Status(1, "fair", 1, 1, 0, [line], "narrowed", [group])
     scrape = Scrape(datetime.now(timezone.utc), status, last_tick=LastTick(1.0, 1.0))
-    return list(QueueCollector(lambda: scrape).collect())
+    return list(QueueCollector(lambda: scrape, print).collect())
 
 
 def test_the_dashboard_can_be_imported_with_any_prometheus() -> None:

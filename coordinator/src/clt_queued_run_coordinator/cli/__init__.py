@@ -21,7 +21,10 @@ COMMANDS = {
     "metrics": ("metrics", "Serve metrics for Prometheus at /metrics."),
     "pause": ("pause", "Stop dequeuing runs of LOCATION; runs in progress go on."),
     "prioritize": ("prioritize", "Set the priority of queued runs; higher priorities are dequeued first."),
-    "probe": ("probe", "Check that the instance's run coordinator can be loaded; for startup probes."),
+    "probe": (
+        "probe",
+        "Check that this package's run coordinator can be loaded for the instance; for startup probes.",
+    ),
     "reload": ("reload", "Have the webserver read its code locations anew, as Reload does in the UI."),
     "resume": ("pause", "Resume LOCATION: end its pause and close its circuit breaker."),
     "set-limit": ("limit", "Let at most LIMIT runs of LOCATION be in progress at once; 0 starts none."),

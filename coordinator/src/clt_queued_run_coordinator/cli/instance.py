@@ -1,31 +1,102 @@
-"""The instance that a command works on, and its queue."""
+"""The instance that a command works on, found by DAGSTER_HOME as the `dagster` command does, and its queue."""
 
+import os
+import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import click
+import sqlalchemy as db
 
-from clt_queued_run_coordinator._dagster import DagsterInstance
-from clt_queued_run_coordinator.cli.opening import OpeningError, opened_instance
+from clt_queued_run_coordinator._dagster import DagsterInstance, InstanceRef
 from clt_queued_run_coordinator.cli.output import echo
-from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
+from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator, refuse_unfit_limits
 from clt_queued_run_coordinator.operate import queue_state
 from clt_queued_run_coordinator.operate.status import Status, status
+from clt_queued_run_coordinator.text.safe import describe
+
+TIMEOUTS = {
+    "connect_timeout": 5,  # seconds, for each address of the server
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # milliseconds
+}
+"""How libpq notices that the network to PostgreSQL is dead; without them a command may wait for hours."""
+
+
+def dagster_home() -> Path:
+    """The folder that DAGSTER_HOME names.
+
+    Raises:
+        click.ClickException: DAGSTER_HOME is not set, or is not the absolute path of a folder.
+    """
+    home = os.environ.get("DAGSTER_HOME")
+    if not home:
+        raise click.ClickException(
+            "DAGSTER_HOME is not set; set it to the folder that holds the instance's dagster.yaml."
+        )
+    folder = Path(home).expanduser()
+    if not folder.is_absolute() or not folder.is_dir():
+        raise click.ClickException(
+            f"DAGSTER_HOME is {home!r}; it must be the absolute path of an existing folder."
+        )
+    return folder
+
+
+def load_coordinator() -> CLTQueuedRunCoordinator:
+    """Load the coordinator that `dagster.yaml` names, without opening the instance's database.
+
+    Raises:
+        click.ClickException: It can't be loaded, or isn't this package's.
+    """
+    file = dagster_home() / "dagster.yaml"
+    try:
+        ref = InstanceRef.from_dir(str(file.parent))
+        coordinator = ref.run_coordinator
+        if isinstance(coordinator, CLTQueuedRunCoordinator):
+            concurrency: Any = ref.settings.get("concurrency")
+            refuse_unfit_limits(coordinator, (concurrency or {}).get("runs") or {})
+            return coordinator
+    except Exception as error:
+        raise click.ClickException(
+            f"The run coordinator in {file} can't be loaded by {sys.executable}: {describe(error)}"
+        ) from error
+    own = CLTQueuedRunCoordinator
+    raise click.ClickException(
+        f"The run coordinator in {file} is {type(coordinator).__name__}; name the module {own.__module__} and the"
+        f" class {own.__name__} there."
+    )
+
+
+def get_instance() -> tuple[DagsterInstance, CLTQueuedRunCoordinator]:
+    """The open instance, to be closed by the caller, and its coordinator.
+
+    Raises:
+        click.ClickException: They can't be opened, or the coordinator isn't this package's.
+    """
+    load_coordinator()
+    if not db.event.contains(db.Engine, "do_connect", _set_timeouts):
+        db.event.listen(db.Engine, "do_connect", _set_timeouts)
+    try:
+        instance = DagsterInstance.get()
+        coordinator = instance.run_coordinator
+    except Exception as error:
+        raise click.ClickException(
+            f"The instance in {dagster_home()} can't be opened: {describe(error)}"
+        ) from error
+    assert isinstance(coordinator, CLTQueuedRunCoordinator)  # noqa: S101 - the same class was loaded above
+    return instance, coordinator
 
 
 @contextmanager
 def open_instance() -> Iterator[tuple[DagsterInstance, CLTQueuedRunCoordinator]]:
-    """The instance in DAGSTER_HOME, and its coordinator.
-
-    Raises:
-        click.ClickException: It can't be opened; the message is one line with the cause and the cure.
-    """
-    with ExitStack() as stack:
-        try:
-            opened = stack.enter_context(opened_instance())
-        except OpeningError as error:
-            raise click.ClickException(str(error)) from error
-        yield opened
+    """The open instance and its coordinator; see `get_instance`."""
+    instance, coordinator = get_instance()
+    with instance:
+        yield instance, coordinator
 
 
 def read_queue(instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator) -> queue_state.QueueState:
@@ -39,3 +110,9 @@ def read_status(instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator)
     """The queue as `dagster-clt status` shows it."""
     state = read_queue(instance, coordinator)
     return status(state, state.live.read_at)
+
+
+def _set_timeouts(dialect: db.Dialect, _record: object, _arguments: object, options: dict[str, Any]) -> None:
+    if dialect.name == "postgresql":
+        for name, value in TIMEOUTS.items():
+            options.setdefault(name, value)

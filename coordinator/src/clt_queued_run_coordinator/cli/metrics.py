@@ -1,11 +1,15 @@
 """`dagster-clt metrics`."""
 
 import signal
+from contextlib import suppress
+from functools import partial
 
 import click
 
-from clt_queued_run_coordinator.cli.instance import open_instance, read_queue
+from clt_queued_run_coordinator._dagster import DagsterInstance
+from clt_queued_run_coordinator.cli.instance import get_instance, load_coordinator, read_queue
 from clt_queued_run_coordinator.cli.output import echo
+from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.metrics import scrape
 
 
@@ -40,17 +44,24 @@ def metrics(host: str, port: int) -> None:
         raise click.ClickException(
             f"The package {error.name} is missing; install dagster-clt-queued-run-coordinator[metrics]."
         ) from error
-    with open_instance() as (instance, coordinator):
+    load_coordinator()
+    # Without a handler a container's first process ignores SIGTERM, and each rollout waits until it is killed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    opened: list[tuple[DagsterInstance, CLTQueuedRunCoordinator]] = []
+
+    def read() -> scrape.Scrape:
+        """Read the queue; the first reading opens the instance, so that the database may come later than this."""
+        if not opened:
+            opened.append(get_instance())
+        instance, coordinator = opened[0]
+        return scrape.read(instance, read_queue(instance, coordinator))
+
+    with suppress(KeyboardInterrupt):
         try:
-            port, thread = serve(lambda: scrape.read(instance, read_queue(instance, coordinator)), host, port)
+            port, thread = serve(read, partial(echo, err=True), host, port)
         except OSError as error:
             raise click.ClickException(
                 f"Can't listen on {host}:{port}: {error.strerror}; choose another --host or --port."
             ) from error
         echo(f"Serving http://{host}:{port}/metrics", err=True)
-        # Without a handler a container's first process ignores SIGTERM, and each rollout waits until it is killed.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            thread.join()
-        except KeyboardInterrupt:
-            return
+        thread.join()
