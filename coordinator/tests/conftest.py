@@ -1,7 +1,6 @@
 """Fixtures that several folders of tests share."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -36,31 +35,6 @@ def migrations_are_read_once() -> Iterator[None]:
 
     with mock.patch.object(ScriptDirectory, "from_config", from_config):
         yield
-
-
-@pytest.fixture(scope="session")
-def promtool() -> str:
-    """Prometheus' own checks; the test is skipped where it isn't installed."""
-    return _installed("promtool", "prometheus")
-
-
-@pytest.fixture(scope="session")
-def prometheus() -> str:
-    """Prometheus; the test is skipped where it isn't installed."""
-    return _installed("prometheus", "prometheus")
-
-
-@pytest.fixture(scope="session")
-def podman() -> str:
-    """Podman, whose version podman-compose asks for first; the test is skipped where it isn't installed."""
-    return _installed("podman", "podman")
-
-
-def _installed(program: str, package: str) -> str:
-    found = shutil.which(program)
-    if not found:
-        pytest.skip(f"{program} is not installed; on Debian: apt-get install {package}")
-    return found
 
 
 @pytest.fixture(scope="session")

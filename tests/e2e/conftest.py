@@ -1,4 +1,4 @@
-"""The deployment that every test here uses, one after the other; gone when they end."""
+"""The cluster and the releases on it; a test's marker is its folder, so that `make e2e MARKERS=restore` selects."""
 
 import logging
 import os
@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -14,12 +15,21 @@ from tests.e2e.deployment import ROOT, Deployment
 from tests.e2e.webserver import Webserver
 
 log = logging.getLogger(__name__)
+HERE = Path(__file__).parent
 ARTIFACTS = ROOT / "artifacts" / "e2e"
 NEEDED = {
     "KUBECONFIG": "the file that names a cluster",
     "CHART": "the Dagster chart: a directory, an archive, or a version of dagster/dagster",
     "VERSION": "the tag of the images that `make e2e-images` built and the cluster can pull",
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with the name of its folder; pyproject.toml says what each is about."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker("e2e")
+            item.add_marker(item.path.relative_to(HERE).parts[0])
 
 
 @pytest.fixture(scope="session")
@@ -65,9 +75,9 @@ def release(request: pytest.FixtureRequest, cluster: Cluster, name: str, *others
             other.delete_namespace()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def deployment(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Deployment]:
-    """The release."""
+    """A release for the tests of one file."""
     with release(request, cluster, "release") as prepared:
         prepared.upgrade()
         yield prepared

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.artifacts import kept_if_a_test_fails
+from harness.artifacts import kept_if_a_test_fails
 from tests.faults.scene import Scene, opened_scene
 from tests.postgresql import PostgreSQL
 

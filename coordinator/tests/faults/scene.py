@@ -14,7 +14,7 @@ from dagster import DagsterRunStatus as Status
 from harness.concurrency import LimitChange, longest_overtaking, violations, violations_while_changing
 from harness.event_log import run_histories, runs_in_progress, runs_queued
 from harness.run_history import problems
-from harness.system import ROOT, System, trial_config
+from harness.system import System, trial_config
 from harness.waiting import wait_until
 from sqlalchemy.exc import DBAPIError
 from tests.faults.flood import Flood
@@ -179,7 +179,9 @@ def opened_scene(
     home: Path, postgresql: PostgreSQL, url: str, seed: int, config: Mapping[str, Any] | None = None
 ) -> Iterator[Scene]:
     """A scene whose system runs for as long as the context, on a `dagster.yaml` of its own where one is given."""
-    system = System(home, config or instance_config(url), environment={"PYTHONPATH": str(ROOT)})
+    system = System(
+        home, config or instance_config(url), environment={"PYTHONPATH": str(Path(__file__).parents[2])}
+    )
     scene = Scene(system, postgresql, url.rsplit("/", 1)[-1], seed)
     try:
         with system:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.artifacts import kept_if_a_test_fails
+from harness.artifacts import kept_if_a_test_fails
 
 
 @pytest.fixture(scope="module")

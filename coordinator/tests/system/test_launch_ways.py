@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
 from dagster import DagsterRunStatus as Status
-from harness.system import CODE_LOCATIONS, ROOT, System, trial_config
+from harness.system import CODE_LOCATIONS, System, trial_config
 from harness.waiting import wait_until
 from tests.system.launch_ways import SPOOFING, WAYS, Way
 
@@ -22,7 +22,7 @@ def system(home: Path) -> Iterator[System]:
     with System(
         home,
         trial_config(),
-        environment={"REFRESH_SEARCH_INDEX_CRON": "* * * * *", "PYTHONPATH": str(ROOT)},
+        environment={"REFRESH_SEARCH_INDEX_CRON": "* * * * *", "PYTHONPATH": str(Path(__file__).parents[2])},
         code_locations={**CODE_LOCATIONS, SPOOFING: "tests.system.spoofing"},
     ) as running:
         yield running

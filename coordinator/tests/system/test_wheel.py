@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+PACKAGE = Path(__file__).parents[2]
 
 
 DEFINITIONS = """
@@ -41,13 +41,12 @@ run_coordinator:
 @pytest.fixture
 def python(tmp_path: Path) -> Path:
     """The Python of a new environment: the wheel, and this one's packages but those of the repository."""
-    subprocess.run(["make", "wheel"], cwd=ROOT, check=True)
-    wheels = (ROOT / "dist").glob("dagster_clt_queued_run_coordinator-*.whl")
-    wheel = max(wheels, key=lambda path: path.stat().st_mtime)
     environment = tmp_path / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     python = environment / "bin" / "python"
     uv = Path(sys.executable).with_name("uv")
+    subprocess.run([uv, "build", "--quiet", "--wheel", PACKAGE, "--out-dir", tmp_path], check=True)
+    (wheel,) = tmp_path.glob("dagster_clt_queued_run_coordinator-*.whl")
     subprocess.run([uv, "pip", "install", "--quiet", "--python", python, "--no-deps", wheel], check=True)
     # A folder that a .pth file names is searched, but its own .pth files, the editable installs, are not read.
     (packages,) = environment.glob("lib/python*/site-packages")

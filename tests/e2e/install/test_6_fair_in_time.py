@@ -1,0 +1,56 @@
+"""A third code location comes late, beside two that flood the queue: on real pods its runs get in all the same."""
+
+import logging
+from typing import Any
+
+import pytest
+import yaml
+from harness.graphql import Launch
+
+from tests.e2e.deployment import VALUES, Deployment, location_names
+from tests.e2e.install.test_3_failures import wait_until_ended
+from tests.e2e.runs import burst, histories, succeeded, wait_for_end
+from tests.e2e.webserver import Webserver
+
+log = logging.getLogger(__name__)
+LATE = "code-location-late"
+SLOTS = 2
+
+
+@pytest.fixture
+def late_code_location(deployment: Deployment) -> None:
+    """Deploys the image of `code-location-b` once more under another name, with two slots for all three."""
+    deployments = yaml.safe_load(VALUES.read_text())["dagster-user-deployments"]["deployments"]
+    repository, tag = deployment.image("code-location-b")
+    image = {**deployments[1]["image"], "repository": repository, "tag": tag}
+    late = {**deployments[1], "name": LATE, "image": image}
+    values = {
+        "dagster-user-deployments": {"deployments": [*deployments, late]},
+        "dagsterDaemon": {
+            "runCoordinator": {"config": {"customRunCoordinator": {"config": {"max_concurrent_runs": SLOTS}}}}
+        },
+    }
+    log.info("deploying a third code location, with %d slots for all three", SLOTS)
+    deployment.upgrade(more_values=values)
+
+
+@pytest.mark.usefixtures("late_code_location")
+def test_a_late_code_location_gets_in_beside_two_floods(webserver: Webserver) -> None:
+    """Its first run starts with one of the next free slots, while runs of both others still wait."""
+    floods = webserver.launch([each for location in location_names() for each in burst(location, 5, seconds=2)])
+    wait_until_ended(webserver, floods, 2)
+    config: dict[str, Any] = {"ops": {"balance": {"config": {"seconds": 2}}}}
+    late = webserver.launch([Launch(LATE, "close_books", config)] * 2)
+    runs = wait_for_end(webserver, [*floods, *late], seconds=600)
+    succeeded(runs)
+    found = histories(webserver, runs)
+    first = min((each for each in found if each.code_location == LATE), key=lambda each: each.in_progress[0].start)
+    began = first.in_progress[0].start
+    meanwhile = [
+        each.run_id
+        for each in found
+        if each.code_location != LATE and first.enqueued < each.in_progress[0].start < began
+    ]
+    assert len(meanwhile) <= SLOTS
+    for location in location_names():
+        assert any(each.waits_at(began) for each in found if each.code_location == location)
