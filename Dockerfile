@@ -3,6 +3,8 @@
 #   --target code-location --build-arg LOCATION=<folder>   a folder of code_locations/: its code server and its runs
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
 ARG LOCATION=""
+# The folder with the coordinator's source, or with its wheel.
+ARG COORDINATOR=coordinator
 
 # The build stages are thrown away; an image takes from them only what they installed.
 # A pip.conf and a uv.toml that name another package index may be given as secrets, which leave no trace.
@@ -18,8 +20,10 @@ RUN python -m venv --without-pip /opt/venv
 # A member of the workspace is installed under a prefix of its own, which is copied over the environment later: its
 # layer holds nothing else. It is built with the locked tools alone.
 FROM tools AS coordinator
-COPY coordinator /build/member
-RUN /opt/tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /build/wheels /build/member \
+ARG COORDINATOR
+COPY ${COORDINATOR} /build/member
+RUN { ls /build/member/*.whl || echo /build/member; } 2>/dev/null \
+    | xargs /opt/tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /build/wheels \
     && /opt/tools/bin/uv pip install --no-deps --prefix /opt/member /build/wheels/*.whl
 
 FROM tools AS location

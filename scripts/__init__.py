@@ -1,1 +1,1 @@
-"""What writes files of this repository anew: `make pictures`, `make monitoring`."""
+"""What writes files of this repository anew: values, the operator's files, what names a code location."""

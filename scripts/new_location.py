@@ -50,12 +50,14 @@ def _render(root: Path, name: str, folder: Path) -> Path:
 
 def _lock(root: Path, name: str, workspace: Path) -> None:
     """Write the requirements.txt of a project that lies in a workspace of its own, as `make lock` would."""
-    for file in ("Makefile", "pyproject.toml", "coordinator/pyproject.toml", "requirements/dev.txt"):
+    members = [file.relative_to(root).as_posix() for file in root.glob("*/pyproject.toml")]
+    wheels = [file.relative_to(root).as_posix() for file in root.glob("wheels/*")]
+    for file in ("Makefile", "pyproject.toml", "requirements/dev.txt", *members, *wheels):
         copy = workspace / file
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / file, copy)
     locked = subprocess.run(
-        ["make", "lock-location", f"LOCATION={name}", f"VENV={sys.prefix}"],
+        ["make", "lock", f"LOCATION={name}", f"VENV={sys.prefix}"],
         cwd=workspace,
         env={**os.environ, "UV_PYTHON": sys.executable},
         check=False,

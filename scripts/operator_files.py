@@ -1,6 +1,6 @@
 """Writes what the Prometheus operator and Grafana's sidecar take from the plain files in `deploy/monitoring`.
 
-`make monitoring` calls it; a test holds the files to it.
+`.venv/bin/python -m scripts.operator_files` writes them; a test holds the files to it.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 FOLDER = ROOT / "deploy" / "monitoring"
 
-_WRITTEN = "# Written by `make monitoring` from {source}; change that one.\n"
+_WRITTEN = "# Written by `python -m scripts.operator_files` from {source}; change that one.\n"
 
 _RULE = """\
 apiVersion: monitoring.coreos.com/v1

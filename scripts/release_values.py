@@ -1,6 +1,6 @@
 """The Helm values of a release: those of deploy/values.yaml with the images of one version in them.
 
-`make release-values` writes those of the whole deployment, and `make deploy-location` those of one code location
+`make release-values` writes those of the whole deployment, and with `LOCATION=billing` those of one code location
 for the chart dagster-user-deployments.
 """
 

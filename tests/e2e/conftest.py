@@ -1,4 +1,4 @@
-"""The cluster and the releases on it; a test's marker is its folder, so that `make e2e MARKERS=restore` selects."""
+"""The cluster and the releases on it; each folder is a marker, for `make e2e MARKERS=restore`."""
 
 import logging
 import os

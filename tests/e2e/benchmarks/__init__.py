@@ -1,4 +1,4 @@
-"""What is measured on a live cluster, each a program: `PYTHONPATH=coordinator .venv/bin/python -m tests.e2e.benchmarks.rollout`.
+"""Programs that measure a release of their own on a live cluster; they need what `make e2e` needs.
 
-They need what `make e2e` needs, and install a release of their own.
+`PYTHONPATH=coordinator .venv/bin/python -m tests.e2e.benchmarks.rollout` starts one.
 """

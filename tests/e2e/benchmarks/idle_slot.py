@@ -1,4 +1,4 @@
-"""How long a slot stands idle on a live cluster, ours beside Dagster's own: `make bench-cluster`.
+"""How long a slot stands idle on a live cluster, ours beside Dagster's own.
 
 It needs what `make e2e` needs (KUBECONFIG, CHART, VERSION), and installs a release of its own.
 """

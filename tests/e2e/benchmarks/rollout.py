@@ -1,4 +1,4 @@
-"""What a `helm upgrade` does to launches, dequeues and runs, second by second: `make bench-rollout`.
+"""What a `helm upgrade` does to launches, dequeues and runs, second by second.
 
 It needs what `make e2e` needs (KUBECONFIG, CHART, VERSION), and the same images under the tag NEXT_VERSION, to
 which it upgrades daemon, webserver and code servers at once. It installs a release of its own.

@@ -1,8 +1,8 @@
 """What launches and starts cost on a live cluster, with one CPU limit of the daemon after the other.
 
-`make bench-sizing-cluster` needs what `make e2e` needs (KUBECONFIG, CHART, VERSION), and installs a release of its
-own. The runs ask for a CPU that no node has. So the daemon creates each Job, with all that this takes of
-Kubernetes, and no pod of a run takes a share of the machine.
+It needs what `make e2e` needs (KUBECONFIG, CHART, VERSION), and installs a release of its own. The runs ask for a
+CPU that no node has. So the daemon creates each Job, with all that this takes of Kubernetes, and no pod of a run
+takes a share of the machine.
 """
 
 import json
