@@ -112,14 +112,14 @@ def test_one_that_is_resumed_meanwhile_is_told(home: Home) -> None:
 
 
 def test_ctrl_c_leaves_it_paused_and_says_so(home: Home) -> None:
-    """With exit code 1."""
+    """With the exit code of SIGINT."""
     queue = home.queue()
     queue.put(A, DagsterRunStatus.STARTING, 1)
     with draining(home, A) as process:
         assert line_of(process.stderr) == "1 in progress\n"
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=120)
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert err == f"Interrupted: {A} stays paused; `dagster-clt resume {A}` ends the pause.\n"
 
 

@@ -232,3 +232,33 @@ def test_without_changes_the_history_is_empty(home: Home) -> None:
     """Nothing on standard output."""
     answer = home.run("history")
     assert (answer.code, answer.out, answer.err) == (0, "", "No live changes yet.\n")
+
+
+@pytest.mark.parametrize("home", ["sqlite"], indirect=True)
+def test_somebody_else_than_the_pods_user_is_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By --by, or by a variable for all commands of a shell or a pipeline; an empty one counts as none."""
+    monkeypatch.setenv("DAGSTER_CLT_BY", "the pipeline")
+    home.run("set-limit", A, "2")
+    home.run("pause", A, "--by", "Ada  Lovelace", "--reason", "a try")
+    home.run("resume", A)
+    home.run("drain", A, "--by", "Grace")
+    home.run("resume", "--all")
+    monkeypatch.setenv("DAGSTER_CLT_BY", "")
+    home.run("clear-limit", A)
+    history = json.loads(home.run("history", "--output", "json").out)
+    newest, *older = [entry["by"] for entry in history]
+    assert "@" in newest
+    assert older == ["the pipeline", "Grace", "the pipeline", "Ada Lovelace", "the pipeline"]
+
+
+@pytest.mark.parametrize(
+    ("by", "message"), [(" ", "it is empty"), ("a\x1b[2J", "can't be printed"), ("a" * 501, "501")]
+)
+@pytest.mark.parametrize("home", ["sqlite"], indirect=True)
+def test_a_name_that_cannot_be_shown_is_refused(home: Home, by: str, message: str) -> None:
+    """As a reason is."""
+    for option in ("--by", "--reason"):
+        answer = home.run("pause", A, option, by)
+        assert answer.code == 2
+        assert message in answer.err
+    assert home.run("history").out == ""

@@ -1,6 +1,6 @@
-"""What the commands share that change a limit or a pause while the daemon runs."""
+"""How the commands change a limit or a pause while the daemon runs, and say what is in force from then on."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import click
 
@@ -8,62 +8,48 @@ from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concur
 from clt_queued_run_coordinator.cli.instance import read_queue
 from clt_queued_run_coordinator.cli.output import echo
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
-from clt_queued_run_coordinator.operate import counts, queue_state, workspace
+from clt_queued_run_coordinator.operate import names
 from clt_queued_run_coordinator.operate.check import TAG_LIMITS, shadowed_by_tag_limits
 from clt_queued_run_coordinator.operate.queue_state import QueueState
 from clt_queued_run_coordinator.policy.in_force import LimitInForce, limits_of
-from clt_queued_run_coordinator.store import live
-from clt_queued_run_coordinator.store.live import Change
+from clt_queued_run_coordinator.store.live import EVERY_CODE_LOCATION, Change
 from clt_queued_run_coordinator.text.formats import timestamp
-from clt_queued_run_coordinator.text.similar_names import likely_meant
-
-location_argument = click.argument("code_location", metavar="LOCATION")
-force_option = click.option(
-    "--force", is_flag=True, help="Accept a name that is in no workspace and that no run was ever queued from."
-)
-
-
-def known_code_locations(instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator) -> set[str]:
-    """The code locations that have a limit, have or had runs, or are in the workspace."""
-    found = workspace.find()
-    return {
-        *queue_state.read(instance, coordinator.settings).limits,
-        *counts.known_code_locations(instance),
-        *(found.code_locations if found else ()),
-    }
-
-
-def refuse_bad_name(
-    instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator, name: str, force: bool
-) -> None:
-    """Refuse a name that can't be a code location's and, unless forced, one that isn't known.
-
-    Raises:
-        click.ClickException: It is refused; the message suggests the name that was likely meant.
-    """
-    if not name.strip() or name == live.EVERY_CODE_LOCATION:
-        raise click.UsageError(f"{name!r} can't be the name of a code location; name one, as `status` shows it.")
-    if not force:
-        _refuse_unknown(name, known_code_locations(instance, coordinator))
 
 
 def make_change(
     instance: DagsterInstance,
     coordinator: CLTQueuedRunCoordinator,
-    names: Iterable[str],
-    write: Callable[[], Change],
+    code_location: str | None,
+    write: Callable[[str, list[str]], Change],
+    *,
+    force: bool = False,
 ) -> None:
-    """Write a live change, then say which limit is in force for each of the named code locations.
+    """Write a live change, then say which limit is in force for each code location that it is about.
+
+    Args:
+        instance: The instance.
+        coordinator: Its coordinator.
+        code_location: Which one to change; None for all.
+        write: Writes the change; takes the name and, for all, the known code locations.
+        force: Accept a name that isn't known.
 
     Raises:
-        click.ClickException: The change would already have ended.
+        click.UsageError: The name can't be a code location's.
+        RefusalError: It isn't known, or the change would already have ended.
     """
-    try:
-        written = write()
-    except live.EndHasPassedError as error:
-        raise click.ClickException(str(error)) from error
+    if code_location is not None and not names.can_be_a_name(code_location):
+        raise click.UsageError(
+            f"{code_location!r} can't be the name of a code location; name one, as `status` shows it."
+        )
+    known = [] if force and code_location else sorted(names.known(instance, coordinator.settings))
+    if code_location is None:
+        changed, written = known, write(EVERY_CODE_LOCATION, known)
+    else:
+        if not force:
+            names.refuse_unknown(code_location, known)
+        changed, written = [code_location], write(code_location, [])
     state = read_queue(instance, coordinator)
-    for name in names:
+    for name in changed:
         echo(f"{name}: {_limit(state.in_force(name))} from the next tick {_end(state, name, written)}")
     if TAG_LIMITS in instance_concurrency_settings(instance):
         echo(f"Beware: {shadowed_by_tag_limits()}", err=True)
@@ -84,13 +70,3 @@ def _end(state: QueueState, name: str, written: Change) -> str:
         return "on"
     then = limits_of([name], state.settings, state.live.at(in_force.until))[name]
     return f"until {timestamp(in_force.until)}, then {_limit(then)}"
-
-
-def _refuse_unknown(name: str, known: set[str]) -> None:
-    if name in known:
-        return
-    meant = likely_meant(name, known)
-    hint = f"did you mean {meant!r}?" if meant else f"known are: {', '.join(sorted(known)) or 'none'}."
-    raise click.ClickException(
-        f"No run was ever queued from a code location {name!r}; {hint} --force accepts the name anyway."
-    )

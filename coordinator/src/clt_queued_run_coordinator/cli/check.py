@@ -11,7 +11,7 @@ from clt_queued_run_coordinator.daemon.queued_runs import untagged_queued_runs
 from clt_queued_run_coordinator.operate import counts, queue_state
 from clt_queued_run_coordinator.operate.check import findings_in_instance
 from clt_queued_run_coordinator.operate.finding import Finding
-from clt_queued_run_coordinator.operate.workspace import Workspace, WorkspaceError, find, read
+from clt_queued_run_coordinator.operate.workspace import Workspace, find, read
 from clt_queued_run_coordinator.store.tag_writing import write_tags
 from clt_queued_run_coordinator.text.formats import run_count
 
@@ -55,7 +55,9 @@ def check(fix: bool, values: tuple[Path, ...], chart: Path | None, workspace: Pa
         raise click.UsageError("--chart works only with --values; name the values files too.")
     if workspace and values:
         raise click.UsageError("--workspace works on an instance; leave it out with --values.")
-    findings = _check_values(values, chart) if values else _check_instance(fix, _workspace(workspace))
+    findings = (
+        _check_values(values, chart) if values else _check_instance(fix, read(workspace) if workspace else find())
+    )
     for finding in findings:
         echo(str(finding))
     echo(f"{len(findings)} finding{'' if len(findings) == 1 else 's'}", err=True)
@@ -75,13 +77,6 @@ def _check_values(values: tuple[Path, ...], chart: Path | None) -> list[Finding]
     for line in report.skipped:
         echo(f"skipped: {line}", err=True)
     return report.findings
-
-
-def _workspace(file: Path | None) -> Workspace | None:
-    try:
-        return read(file) if file else find()
-    except WorkspaceError as error:
-        raise click.ClickException(str(error)) from error
 
 
 def _check_instance(fix: bool, workspace: Workspace | None) -> list[Finding]:

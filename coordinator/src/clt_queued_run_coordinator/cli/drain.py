@@ -1,38 +1,37 @@
 """`dagster-clt drain`."""
 
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from shlex import quote
 
 import click
-from rich.console import Console
 
 from clt_queued_run_coordinator._dagster import DagsterInstance
-from clt_queued_run_coordinator.cli.changes import force_option
+from clt_queued_run_coordinator.cli.changes import make_change
+from clt_queued_run_coordinator.cli.errors import is_of_the_database
 from clt_queued_run_coordinator.cli.instance import open_instance
-from clt_queued_run_coordinator.cli.options import end_of_change, end_options, parse_duration, reason_option
-from clt_queued_run_coordinator.cli.output import echo
-from clt_queued_run_coordinator.cli.pause import (
-    optional_location_argument,
-    pause_all_option,
-    pause_one_or_all,
+from clt_queued_run_coordinator.cli.options import (
+    change_options,
+    end_of_change,
+    end_options,
+    force_option,
+    one_or_all_options,
+    parse_duration,
     require_one_or_all,
 )
+from clt_queued_run_coordinator.cli.output import echo
 from clt_queued_run_coordinator.config.duration import EXAMPLES
 from clt_queued_run_coordinator.operate import draining
 from clt_queued_run_coordinator.operate.draining import Draining
 from clt_queued_run_coordinator.store import live
 from clt_queued_run_coordinator.text.formats import duration
+from clt_queued_run_coordinator.text.safe import describe
 
 
 @click.command()
-@optional_location_argument
-@pause_all_option
+@one_or_all_options("Pause every code location, including those that are added later.")
 @end_options
-@reason_option
+@change_options
 @click.option(
     "--timeout",
     metavar="DURATION",
@@ -57,6 +56,7 @@ def drain(
     lasts: timedelta | None,
     until: datetime | None,
     reason: str | None,
+    by: str | None,
     timeout: timedelta,
     interval: float,
     force: bool,
@@ -64,7 +64,7 @@ def drain(
     """Pause LOCATION and wait until none of its runs is in progress.
 
     The exit code is 1 if that takes longer than the timeout. Either way LOCATION stays paused until `dagster-clt
-    resume`, or until the end given by --for or --until.
+    resume`, or until the end given by --for or --until. Runs without a code location count only for --all.
 
     \b
     Example, around a deployment:
@@ -76,12 +76,18 @@ def drain(
     what = "everything" if code_location is None else code_location
     resume = f"`dagster-clt resume {'--all' if code_location is None else quote(code_location)}`"
     with open_instance() as (instance, coordinator):
-        pause_one_or_all(instance, coordinator, code_location, end, reason, force=force)
+        make_change(
+            instance,
+            coordinator,
+            code_location,
+            lambda name, known: live.pause(instance, name, end, reason, known, by=by),
+            force=force,
+        )
         try:
             left = _wait(instance, None if code_location is None else [code_location], timeout, interval)
         except KeyboardInterrupt:
             echo(f"Interrupted: {what} stays paused; {resume} ends the pause.", err=True)
-            raise SystemExit(1) from None
+            raise
     if left.resumed:
         raise click.ClickException(
             f"{_names(left.resumed)} is no longer paused: somebody resumed it, or its pause ended; {_left(left)}."
@@ -98,18 +104,30 @@ def drain(
 
 
 def _wait(instance: DagsterInstance, names: list[str] | None, timeout: timedelta, interval: float) -> Draining:
-    """Wait until nothing is in progress, somebody resumes what was paused, or the time is up."""
+    """Wait until nothing is in progress, somebody resumes what was paused, or the time is up.
+
+    Each change of what is left is told on standard error. A database that is away for a while is waited for.
+    """
     ends = time.monotonic() + timeout.total_seconds()
-    with _progress() as show:
-        while True:
+    told = ""
+    while True:
+        remaining = ends - time.monotonic()
+        try:
             left = draining.read(instance, names)
+        except Exception as error:
+            if remaining <= 0 or not is_of_the_database(error):
+                raise
+            state = f"the database can't be used: {describe(error)}"
+        else:
             if left.is_drained or left.resumed:
                 return left
-            show(_left(left))
-            remaining = ends - time.monotonic()
-            if remaining <= 0:
-                return left
-            time.sleep(min(remaining, interval))
+            state = _left(left)
+        if state != told:
+            echo(state, err=True)
+            told = state
+        if remaining <= 0:
+            return left
+        time.sleep(min(remaining, interval))
 
 
 def _names(names: tuple[str, ...]) -> str:
@@ -120,20 +138,3 @@ def _left(left: Draining) -> str:
     if left.in_progress:
         return f"{left.in_progress} in progress"
     return "nothing in progress, but the daemon hasn't started a tick with the pause yet"
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """Show the progress on standard error: in place on a terminal, otherwise a line for each change."""
-    if sys.stderr.isatty():
-        with Console(stderr=True, highlight=False).status("") as status:
-            yield status.update
-        return
-    shown: list[str] = []
-
-    def show(line: str) -> None:
-        if shown[-1:] != [line]:
-            shown.append(line)
-            echo(line, err=True)
-
-    yield show

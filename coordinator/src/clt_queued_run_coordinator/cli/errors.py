@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import click
 
 from clt_queued_run_coordinator.cli.output import drop_output, write_anything
+from clt_queued_run_coordinator.text.refusal import RefusalError
 from clt_queued_run_coordinator.text.safe import describe, safe
 
 DATABASE_PACKAGES = {"alembic", "dagster_mysql", "dagster_postgres", "psycopg2", "sqlalchemy", "sqlite3"}
@@ -23,7 +24,7 @@ def told(*, verbose: bool) -> Iterator[None]:
         verbose: Show the traceback too, and what libraries log.
 
     Raises:
-        click.ClickException: The database can't be used, or this package has a bug.
+        click.ClickException: What was asked for is refused, the database can't be used, or this package has a bug.
         SystemExit: With the exit code that shells give for it: somebody pressed Ctrl-C (130), or the reader of the
             output is gone (141).
     """
@@ -38,6 +39,8 @@ def told(*, verbose: bool) -> Iterator[None]:
         error.message = safe(error.message)  # type: ignore[misc]
         _show_traceback(error.__cause__ if verbose else None)
         raise
+    except RefusalError as error:
+        raise click.ClickException(safe(error)) from error
     except KeyboardInterrupt:
         raise SystemExit(128 + signal.SIGINT) from None
     except BrokenPipeError:

@@ -4,9 +4,15 @@ from datetime import datetime, timedelta
 
 import click
 
-from clt_queued_run_coordinator.cli.changes import force_option, location_argument, make_change, refuse_bad_name
+from clt_queued_run_coordinator.cli.changes import make_change
 from clt_queued_run_coordinator.cli.instance import open_instance
-from clt_queued_run_coordinator.cli.options import end_of_change, end_options, reason_option
+from clt_queued_run_coordinator.cli.options import (
+    change_options,
+    end_of_change,
+    end_options,
+    force_option,
+    location_argument,
+)
 from clt_queued_run_coordinator.store import live
 
 
@@ -15,7 +21,7 @@ from clt_queued_run_coordinator.store import live
 @location_argument
 @click.argument("limit", type=click.IntRange(min=0))
 @end_options
-@reason_option
+@change_options
 @force_option
 def set_limit(
     code_location: str,
@@ -24,6 +30,7 @@ def set_limit(
     lasts: timedelta | None,
     until: datetime | None,
     reason: str | None,
+    by: str | None,
     force: bool,
 ) -> None:
     """Let at most LIMIT runs of LOCATION be in progress at once; 0 starts none.
@@ -37,23 +44,26 @@ def set_limit(
     """  # noqa: D301 - \b is for click
     end = end_of_change(lasts, until)
     with open_instance() as (instance, coordinator):
-        refuse_bad_name(instance, coordinator, code_location, force)
         make_change(
             instance,
             coordinator,
-            [code_location],
-            lambda: live.set_limit(instance, code_location, limit, end, reason),
+            code_location,
+            lambda name, _: live.set_limit(instance, name, limit, end, reason, by=by),
+            force=force,
         )
 
 
 @click.command("clear-limit")
 @location_argument
-@reason_option
+@change_options
 @force_option
-def clear_limit(code_location: str, reason: str | None, force: bool) -> None:
+def clear_limit(code_location: str, *, reason: str | None, by: str | None, force: bool) -> None:
     """Remove the live limit of LOCATION; its configured limit applies again."""
     with open_instance() as (instance, coordinator):
-        refuse_bad_name(instance, coordinator, code_location, force)
         make_change(
-            instance, coordinator, [code_location], lambda: live.clear_limit(instance, code_location, reason)
+            instance,
+            coordinator,
+            code_location,
+            lambda name, _: live.clear_limit(instance, name, reason, by=by),
+            force=force,
         )

@@ -1,4 +1,4 @@
-"""Options that several commands share: when a change ends by itself, and why it was made."""
+"""Arguments and options that several commands share."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -59,8 +59,8 @@ def parse_time(_ctx: click.Context, _param: click.Parameter, value: str | None) 
     return in_utc
 
 
-def parse_reason(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    """Parse a reason as one line of text.
+def parse_line(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Parse one line of text.
 
     Raises:
         click.BadParameter: It is empty, too long, or not printable.
@@ -69,7 +69,7 @@ def parse_reason(_ctx: click.Context, _param: click.Parameter, value: str | None
         return None
     text = " ".join(value.split())
     if not text:
-        raise click.BadParameter("it is empty; give a reason, or leave the option out")
+        raise click.BadParameter("it is empty; write something, or leave it out")
     if not text.isprintable():
         raise click.BadParameter("it contains characters that can't be printed; leave them out")
     if len(text) > LONGEST_CELL:
@@ -77,10 +77,11 @@ def parse_reason(_ctx: click.Context, _param: click.Parameter, value: str | None
     return text
 
 
-reason_option = click.option(
-    "--reason", metavar="TEXT", callback=parse_reason, help="Why, in one line; `status` and `history` show it."
-)
+location_argument = click.argument("code_location", metavar="LOCATION")
 
+force_option = click.option(
+    "--force", is_flag=True, help="Accept a name that is in no workspace and that no run was ever queued from."
+)
 
 output_option = click.option(
     "--output",
@@ -118,3 +119,43 @@ def end_of_change(lasts: timedelta | None, until: datetime | None) -> timedelta 
     if lasts is not None and until is not None:
         raise click.UsageError("Give --for or --until, not both.")
     return until if lasts is None else lasts
+
+
+def change_options(command: Command) -> Command:
+    """Add `--reason` and `--by` to a command that changes something, as its arguments of these names."""
+    reason = click.option(
+        "--reason", metavar="TEXT", callback=parse_line, help="Why, in one line; `status` and `history` show it."
+    )
+    by = click.option(
+        "--by",
+        metavar="NAME",
+        envvar="DAGSTER_CLT_BY",
+        show_envvar=True,
+        callback=parse_line,
+        help="Who makes the change, as `status` and `history` show it; by default the user and the machine.",
+    )
+    return reason(by(command))
+
+
+def one_or_all_options(every_one: str) -> Callable[[Command], Command]:
+    """Add LOCATION or `--all` to a command, as `code_location` and `every_one`; see `require_one_or_all`.
+
+    Args:
+        every_one: The help of `--all`.
+    """
+
+    def add(command: Command) -> Command:
+        argument = click.argument("code_location", metavar="[LOCATION]", required=False)
+        return argument(click.option("--all", "every_one", is_flag=True, help=every_one)(command))
+
+    return add
+
+
+def require_one_or_all(code_location: str | None, every_one: bool) -> None:
+    """Refuse both a name and `--all`, and neither.
+
+    Raises:
+        click.UsageError: It is refused.
+    """
+    if (code_location is None) != every_one:
+        raise click.UsageError("Name one LOCATION, or give --all.")

@@ -36,15 +36,12 @@ def prioritize(
     if location is not None and job is None:
         raise click.UsageError("--location works only with --job; name the job too.")
     with open_instance() as (instance, _):
-        try:
-            if backfill is not None:
-                chosen = lookup.runs_of_backfill(instance, backfill)
-            elif job is not None:
-                chosen = lookup.runs_of_job(instance, job, location)
-            else:
-                chosen = lookup.runs_by_id(instance, run_ids)
-        except lookup.NoSuchRunsError as error:
-            raise click.ClickException(str(error)) from error
+        if backfill is not None:
+            chosen = lookup.runs_of_backfill(instance, backfill)
+        elif job is not None:
+            chosen = lookup.runs_of_job(instance, job, location)
+        else:
+            chosen = lookup.runs_by_id(instance, run_ids)
         written = write_priority(instance, chosen, priority)
     left = len(chosen) - written
     if not written:

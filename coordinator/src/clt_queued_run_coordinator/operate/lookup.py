@@ -16,6 +16,7 @@ from clt_queued_run_coordinator._dagster import (
 )
 from clt_queued_run_coordinator.store.code_location import code_location_of
 from clt_queued_run_coordinator.store.rows import in_chunks, load_runs
+from clt_queued_run_coordinator.text.refusal import RefusalError
 from clt_queued_run_coordinator.text.similar_names import most_similar
 
 SHORT_ID = 8
@@ -24,7 +25,7 @@ SHORT_ID = 8
 _IS_QUEUED = RunsTable.c.status == DagsterRunStatus.QUEUED.value
 
 
-class NoSuchRunsError(Exception):
+class NoSuchRunsError(RefusalError):
     """No queued run fits the description. The message says in one line what there is instead."""
 
 

@@ -8,13 +8,15 @@ from typing import Any
 
 import yaml
 
+from clt_queued_run_coordinator.text.refusal import RefusalError
+
 FILE = "workspace.yaml"
 CHARTS_FILE = Path("/dagster-workspace") / FILE
 """Where Dagster's Helm chart mounts it in the daemon's and the webserver's containers."""
 
 
-class WorkspaceError(Exception):
-    """A workspace file can't be read; the message is one line with the cause."""
+class WorkspaceError(RefusalError):
+    """A workspace file can't be read."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from enum import Enum
 
+from clt_queued_run_coordinator.text.refusal import RefusalError
+
 PREFIX = "clt_queued_run_coordinator"
 EVERY_CODE_LOCATION = "*"
 """Stands for all code locations without a pause or resume of their own."""
@@ -20,7 +22,7 @@ class Kind(str, Enum):
     BREAKER = "breaker"
 
 
-class EndHasPassedError(Exception):
+class EndHasPassedError(RefusalError):
     """The change would expire before it is made. The message is one line."""
 
 

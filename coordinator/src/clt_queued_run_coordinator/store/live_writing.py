@@ -53,15 +53,19 @@ def set_limit(
     limit: int,
     until: datetime | timedelta | None = None,
     reason: str | None = None,
+    *,
+    by: str | None = None,
 ) -> Change:
     """Limit a code location from the next tick on; 0 starts none of its runs. See `write`."""
     kind = Kind.LIMIT if until is None else Kind.LIMIT_UNTIL
-    return write(instance, kind, code_location, limit, until=until, reason=reason)
+    return write(instance, kind, code_location, limit, until=until, reason=reason, by=by)
 
 
-def clear_limit(instance: DagsterInstance, code_location: str, reason: str | None = None) -> Change:
+def clear_limit(
+    instance: DagsterInstance, code_location: str, reason: str | None = None, *, by: str | None = None
+) -> Change:
     """Return to the configured limit. See `write`."""
-    return write(instance, Kind.LIMIT, code_location, None, reason=reason)
+    return write(instance, Kind.LIMIT, code_location, None, reason=reason, by=by)
 
 
 def pause(
@@ -70,17 +74,24 @@ def pause(
     until: datetime | timedelta | None = None,
     reason: str | None = None,
     known: Iterable[str] = (),
+    *,
+    by: str | None = None,
 ) -> Change:
     """Start no runs of a code location from the next tick on. Runs in progress are left alone. See `write`."""
     kind = Kind.PAUSED if until is None else Kind.PAUSED_UNTIL
-    return write(instance, kind, code_location, True, until=until, reason=reason, known=known)
+    return write(instance, kind, code_location, True, until=until, reason=reason, by=by, known=known)
 
 
 def resume(
-    instance: DagsterInstance, code_location: str, reason: str | None = None, known: Iterable[str] = ()
+    instance: DagsterInstance,
+    code_location: str,
+    reason: str | None = None,
+    known: Iterable[str] = (),
+    *,
+    by: str | None = None,
 ) -> Change:
     """End a pause and close the circuit breaker, so that the previous limit is in force again. See `write`."""
-    return write(instance, Kind.PAUSED, code_location, False, reason=reason, known=known)
+    return write(instance, Kind.PAUSED, code_location, False, reason=reason, by=by, known=known)
 
 
 def write(
