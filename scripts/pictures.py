@@ -1,9 +1,9 @@
 """The pictures of the docs, taken of a running system under load.
 
 `PYTHONPATH=coordinator .venv/bin/python -m scripts.pictures` takes them. It needs Debian's packages `chromium` and
-`prometheus`, and what `.venv/bin/uv pip install --requirement requirements/pictures.txt` installs. The panels of the
-dashboard are drawn from the queries of `deploy/monitoring/dashboard.json`, answered by a real Prometheus; Grafana
-draws them more finely.
+`prometheus`, and what `.venv/bin/uv pip install --requirement requirements/pictures.txt` installs. The panels of
+the dashboard are drawn from the queries of `deploy/monitoring/dashboard.json`, answered by a real
+Prometheus; Grafana draws them more finely.
 """
 
 import json
