@@ -7,15 +7,16 @@
 import logging
 import os
 import re
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
-PAGES_OUTSIDE_DOCS = ("CHANGELOG.md", "CONTRIBUTING.md", "tests/README.md")
 LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<path>[^)\s:#]+)(?P<anchor>#[^)\s]*)?\)")
 FENCE = re.compile(r"^ *(```|~~~)")
 
@@ -23,7 +24,7 @@ logger = logging.getLogger("mkdocs.hooks.docs_site")
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Add the pages that lie elsewhere in the repository.
+    """Add the pages of the navigation that lie elsewhere in the repository.
 
     Args:
         files: The files of the docs folder.
@@ -32,7 +33,10 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     Returns:
         The same files and those pages.
     """
-    for path in PAGES_OUTSIDE_DOCS:
+    outside = [
+        path for path in _pages(config.nav) if not files.get_file_from_path(path) and (ROOT / path).exists()
+    ]
+    for path in outside:
         files.append(File.generated(config, path, abs_src_path=str(ROOT / path)))
     return files
 
@@ -58,6 +62,15 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
             in_code = not in_code
         lines.append(line if in_code else LINK.sub(replace, line))
     return "\n".join(lines)
+
+
+def _pages(nav: Any) -> Iterator[str]:
+    """The pages that a navigation, or a part of it, names."""
+    if isinstance(nav, str):
+        yield nav
+    else:
+        for part in nav.values() if isinstance(nav, dict) else nav:
+            yield from _pages(part)
 
 
 def _on_site(link: re.Match[str], *, page: Page, repo_url: str, files: Files) -> str:

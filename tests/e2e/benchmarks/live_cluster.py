@@ -10,7 +10,7 @@ from tests.e2e.deployment import Deployment
 from tests.e2e.webserver import Webserver
 
 NEEDED = ("KUBECONFIG", "CHART", "VERSION")
-"""The environment variables of `make e2e`; docs/benchmarks.md says what they name."""
+"""The environment variables of `make e2e`; tests/README.md says what they name."""
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def installed_release(parser: ArgumentParser, namespace: str) -> Iterator[tuple[
     """
     missing = [name for name in NEEDED if not os.environ.get(name)]
     if missing:
-        parser.error(f"{missing[0]} isn't set; docs/benchmarks.md says what it names")
+        parser.error(f"{missing[0]} isn't set; tests/README.md says what it names")
     deployment = Deployment(Cluster(os.environ.get("E2E_NAMESPACE", namespace)), os.environ["CHART"])
     with closing(Webserver(deployment.cluster)) as webserver:
         try:

@@ -46,7 +46,7 @@ def is_well(webserver: Webserver, group: list[dict[str, Any]]) -> bool:
     """Whether a run or one of its retries did all of its work.
 
     A worker that loses the database between its only step and the end of its run leaves a run that is FAILED and
-    that Dagster does not retry, since no step is left (docs/faults.md).
+    that Dagster does not retry, since no step is left (docs/how-it-works.md).
     """
     if any(run["status"] == "SUCCESS" for run in group):
         return True
