@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
 
 import sqlalchemy as db
 from clt_queued_run_coordinator.operate.explanation import explain
-from clt_queued_run_coordinator.operate.run_facts import find_runs
+from clt_queued_run_coordinator.operate.stored_run import find_runs
 from dagster import DagsterRunStatus
 from dagster._core.storage.runs.schema import RunsTable
 from tests.run_queue import RunQueue
@@ -48,8 +47,9 @@ def _timed(queue: RunQueue, run_id: str, expected: str) -> Callable[[], float]:
     def measure() -> float:
         begin = time.perf_counter()
         (stored,) = find_runs(queue.instance, run_id)
-        explanation = explain(queue.instance, queue.coordinator, stored, datetime.now(timezone.utc))
+        explanation = explain(queue.instance, queue.coordinator, stored)
         seconds = time.perf_counter() - begin
+        assert explanation
         assert expected in [blocker.kind for blocker in explanation.held_by]
         return seconds
 

@@ -5,12 +5,11 @@ The API counts the runs of one filter at a time; reading all runs to count them 
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
 
 from clt_queued_run_coordinator._dagster import IN_PROGRESS_STATUSES
 from clt_queued_run_coordinator.config.settings import Settings
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
-from clt_queued_run_coordinator.operate import queue_state
+from clt_queued_run_coordinator.operate import now
 from clt_queued_run_coordinator.operate.status import status
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from tests.run_queue import RunQueue
@@ -56,14 +55,14 @@ def timed_reading(queue: RunQueue) -> Callable[[], float]:
 
     def read() -> float:
         begin = time.perf_counter()
-        queue_state.read(queue.instance, queue.coordinator.settings)
+        now.read(queue.instance, queue.coordinator.settings)
         return time.perf_counter() - begin
 
     return read
 
 
 def _ours(instance: DagsterInstance, settings: Settings) -> Counted:
-    seen = status(queue_state.read(instance, settings), datetime.now(timezone.utc))
+    seen = status(now.read(instance, settings))
     return {one.code_location: (one.queued, one.in_progress) for one in seen.code_locations}
 
 

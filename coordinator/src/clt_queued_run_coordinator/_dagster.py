@@ -2,8 +2,9 @@
 
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 from dagster import (
@@ -76,6 +77,7 @@ __all__ = [
     "instance_concurrency_settings",
     "is_valid_cron_string",
     "new_pool_counter",
+    "pools_of",
     "resolve_to_config_type",
     "restricted_to_pool",
     "run_database",
@@ -159,40 +161,79 @@ def new_pool_counter(
     storage = instance.event_log_storage
     parameters = inspect.signature(GlobalOpConcurrencyLimitsCounter).parameters
     if "concurrency_keys" in parameters:  # from 1.11 on
-        arguments["concurrency_keys"] = storage.get_concurrency_keys()
+        # The counter gives a pool that was never used its default number of slots, but only after this reading.
+        needed = (
+            {pool for run in runs for pool in pools_of(run)}
+            if instance.global_op_concurrency_default_limit
+            else ()
+        )
+        arguments["concurrency_keys"] = {*storage.get_concurrency_keys(), *needed}
         arguments["pool_limits"] = storage.get_pool_limits()
     if not parameters.keys() >= {"instance", "runs", "in_progress_run_records", *arguments}:
         raise IncompatibleDagsterError("its counter of pools takes other arguments")
     return GlobalOpConcurrencyLimitsCounter(instance, runs, in_progress, **arguments)
 
 
-def with_read_only_pools(instance: DagsterInstance) -> DagsterInstance:
+def pools_of(run: DagsterRun) -> set[str]:
+    """The pools that a run's ops need."""
+    needs = run.run_op_concurrency
+    return {*needs.root_key_counts, *(needs.all_pools or ())} if needs else set()
+
+
+def with_read_only_pools(
+    instance: DagsterInstance, more_slots: Mapping[str, int] | None = None
+) -> DagsterInstance:
     """The instance for a pool counter that must not write.
 
-    The counter initializes each pool without slots to its default number of them. With this instance such a pool
-    stays without slots, which blocks no run.
+    The counter initializes each pool that was never used to its default number of slots. With this instance such a
+    pool only seems to have them.
+
+    Args:
+        instance: The instance.
+        more_slots: How many slots more than it has each pool is to seem to have.
     """
-    return cast("DagsterInstance", _ReadOnlyPools(instance))
+    return cast("DagsterInstance", _ReadOnlyPools(instance, more_slots or {}))
 
 
 class _ReadOnlyPools:
-    def __init__(self, instance: DagsterInstance) -> None:
+    def __init__(self, instance: DagsterInstance, more_slots: Mapping[str, int]) -> None:
         self._instance = instance
-        self.event_log_storage = _ReadOnlyPoolsEventLog(instance.event_log_storage)
+        default = instance.global_op_concurrency_default_limit
+        self.event_log_storage = _ReadOnlyPoolsEventLog(instance.event_log_storage, default, more_slots)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._instance, name)
 
 
 class _ReadOnlyPoolsEventLog:
-    def __init__(self, storage: object) -> None:
+    def __init__(self, storage: Any, default: int | None, more_slots: Mapping[str, int]) -> None:
         self._storage = storage
+        self._default = default
+        self._more_slots = more_slots
+        self._initialized: set[str] = set()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._storage, name)
 
-    def initialize_concurrency_limit_to_default(self, _pool: str) -> bool:
-        return False
+    def initialize_concurrency_limit_to_default(self, pool: str) -> bool:
+        self._initialized.add(pool)
+        return True
+
+    def get_concurrency_keys(self) -> set[str]:
+        stored: set[str] = self._storage.get_concurrency_keys()
+        return stored - self._initialized if self._default is None else stored | self._initialized
+
+    def get_concurrency_infos(self, pools: Sequence[str]) -> dict[str, Any]:
+        return {pool: self.get_concurrency_info(pool) for pool in pools}
+
+    def get_concurrency_info(self, pool: str) -> Any:
+        stored = self._storage.get_concurrency_info(pool)
+        slots = (self._default or 0) if pool in self._initialized else stored.slot_count
+        return SimpleNamespace(
+            slot_count=slots + self._more_slots.get(pool, 0),
+            claimed_slots=stored.claimed_slots,
+            pending_steps=stored.pending_steps,
+        )
 
 
 def restricted_to_pool(run: DagsterRun, pool: str) -> DagsterRun:

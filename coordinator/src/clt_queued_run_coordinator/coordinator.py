@@ -27,9 +27,7 @@ from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.daemon.seam import DaemonSeam
 from clt_queued_run_coordinator.daemon.tick_handler import TickHandler
 from clt_queued_run_coordinator.lazy_tag_limits import LazyTagLimits
-from clt_queued_run_coordinator.operate import queue_state
-from clt_queued_run_coordinator.policy.in_force import effective_limits
-from clt_queued_run_coordinator.policy.tag_limits import as_tag_limits
+from clt_queued_run_coordinator.operate import now
 from clt_queued_run_coordinator.registration import Registration
 from clt_queued_run_coordinator.store.code_location import code_location_of, missing_tag
 from clt_queued_run_coordinator.store.tag_writing import write_tags
@@ -144,13 +142,7 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         return config._replace(tag_concurrency_limits=LazyTagLimits(self._limits_in_force))
 
     def _limits_in_force(self) -> list[dict[str, Any]]:
-        state = queue_state.read(self._instance, self.settings)
-        return as_tag_limits(
-            effective_limits(state.limits, state.settings),
-            state.default_limit,
-            state.settings.tag_concurrency_limits,
-            applied=False,
-        )
+        return now.read(self._instance, self.settings).state.tag_limits(applied=False)
 
 
 def refuse_unfit_limits(coordinator: CLTQueuedRunCoordinator, runs: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ import time
 import pytest
 from clt_queued_run_coordinator._dagster import QUEUE_DAEMON
 from dagster import DagsterRunStatus
+from dagster._core.storage.runs.schema import RunsTable
 from dagster._daemon.types import DaemonHeartbeat
 from tests.command_line.conftest import Home
 from tests.run_queue import A, B, RunQueue
@@ -27,13 +28,17 @@ def test_the_text_is_whole(home: Home) -> None:
     assert (answer.code, answer.err) == (0, "")
     lines = answer.out.splitlines()
     assert lines[0].startswith(f"Run {run_id} of {A}, job job: created ")
-    assert lines[1].startswith(f"3rd of 3 queued runs of {A}; share 3, used ")
+    assert lines[1].startswith(f"3rd of 3 queued runs of {A}; share 3.0, credit ")
     assert lines[2:4] == [
         "",
         f"Held: the limit of {A} is used up: 3 of 3 in progress (limit from configuration)",
     ]
     assert [line.split()[:3] for line in lines[4:7]] == [[holder, A, "job"] for holder in reversed(running)]
-    assert lines[7:] == [f"  ->  wait for a run to end, or: dagster-clt set-limit {A} 6, with the 2 before it"]
+    assert lines[7:10] == [
+        f"  ->  wait for a run to end, or: dagster-clt set-limit {A} 6, with the 2 before it",
+        "",
+        f"Held: when there is room for a run of {A}, 2 runs go first",
+    ]
 
 
 def test_a_run_that_nothing_holds(home: Home) -> None:
@@ -60,7 +65,7 @@ def test_json_has_the_documented_fields(home: Home) -> None:
         "place": 1,
         "of": 1,
         "share": 0,
-        "used_slot_seconds": 0.0,
+        "credit_slot_seconds": 0.0,
         "starts_within_seconds": None,
         "notes": [],
     }
@@ -105,3 +110,17 @@ def test_a_run_that_is_not_queued(home: Home, output: str) -> None:
     what = json.loads(answer.out)["what"] if output == "json" else answer.out.strip()
     assert (answer.code, answer.err) == (1, "")
     assert what.startswith(f"Run {run_id} is not queued: it is in progress (STARTED)")
+
+
+def test_a_body_that_nobody_can_read(home: Home) -> None:
+    """It is said, with what to do."""
+    queue = alive(home.queue())
+    (run_id,) = queue.queue(A)
+    with queue.storage.connect() as connection:
+        connection.execute(RunsTable.update().values(run_body="{}"))
+    answer = home.run("explain", run_id)
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err == (
+        f"Error: Dagster can't read what is stored of run {run_id}, so it can't start; delete it with"
+        f" `dagster run delete {run_id}`, and launch it again.\n"
+    )

@@ -21,7 +21,7 @@ from clt_queued_run_coordinator.metrics import scrape
 from clt_queued_run_coordinator.metrics.families import PAUSE_REASONS
 from clt_queued_run_coordinator.metrics.scrape import Scrape
 from clt_queued_run_coordinator.metrics.server import PACKAGE, QueueCollector, SharedReading
-from clt_queued_run_coordinator.operate import queue_state
+from clt_queued_run_coordinator.operate import now
 from clt_queued_run_coordinator.store import live
 from dagster import DagsterRunStatus, RunsFilter
 from prometheus_client import CollectorRegistry, generate_latest
@@ -67,7 +67,7 @@ def _text(address: str) -> str:
 def _exposed(queue: RunQueue) -> str:
     """What would be served of a queue, without a server."""
     registry = CollectorRegistry()
-    state = queue_state.read(queue.instance, queue.coordinator.settings)
+    state = now.read(queue.instance, queue.coordinator.settings)
     registry.register(QueueCollector(lambda: scrape.read(queue.instance, state), print))
     return generate_latest(registry).decode()
 
@@ -94,7 +94,7 @@ def test_a_scrape_has_the_numbers_of_the_queue(home: Home) -> None:
         (build,) = [name for name in scraped if name.startswith("build_info ")]
         assert build == f"build_info {dagster.__version__} {platform.python_version()} {version(PACKAGE)}"
         assert scraped.pop(f"oldest_queued_run_age_seconds {A}") >= 0
-        assert scraped.pop(f"used_slot_seconds {A}") >= 0
+        assert scraped.pop(f"credit_slot_seconds {A}") >= 0
         assert {name: value for name, value in scraped.items() if "queue_wait" not in name} == {
             "up": 1,
             build: 1,
@@ -129,7 +129,7 @@ def test_groups_have_numbers_of_their_own(home: Home) -> None:
     queue.queue(A, 4)
     queue.put(B, DagsterRunStatus.STARTED, 2, tag=B)
     scraped = _samples(_exposed(queue))
-    assert scraped.pop("group_used_slot_seconds team") >= 0
+    assert scraped.pop("group_credit_slot_seconds team") >= 0
     assert {name: value for name, value in scraped.items() if name.startswith("group_")} == {
         "group_queued_runs team": 4,
         "group_in_progress_runs team": 2,
@@ -222,7 +222,7 @@ def test_scrapes_of_a_database_that_swallows_packets_are_answered_by_one_reading
     """None waits for it, no threads pile up, and once it answers the scrapes do too."""
     queue = home.queue()
     queue.queue(A, 1)
-    state = queue_state.read(queue.instance, queue.coordinator.settings)
+    state = now.read(queue.instance, queue.coordinator.settings)
     begun: list[int] = []
     answers = threading.Event()
 

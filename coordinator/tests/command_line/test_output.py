@@ -96,7 +96,7 @@ def test_a_bug_is_told_in_one_line_and_where_by_v(home: Home, monkeypatch: pytes
     def fail(*_: object) -> None:
         raise KeyError("a\nb")
 
-    monkeypatch.setattr("clt_queued_run_coordinator.operate.queue_state.read", fail)
+    monkeypatch.setattr("clt_queued_run_coordinator.operate.now.read", fail)
     assert home.run("status") == Answer(
         1, "", "Error: This is a bug in dagster-clt: KeyError: 'a\\nb'; `dagster-clt -v COMMAND` shows where.\n"
     )

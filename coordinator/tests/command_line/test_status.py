@@ -35,11 +35,11 @@ def test_a_line_for_each_code_location(home: Home) -> None:
     lines = answer.out.splitlines()
     assert _columns(lines[0]) == [
         *("CODE LOCATION", "QUEUED", "IN PROGRESS", "LIMIT", "FROM"),
-        *("WEIGHT", "SHARE", "USED", "OLDEST", "WAITS FOR"),
+        *("WEIGHT", "SHARE", "CREDIT", "OLDEST", "WAITS FOR"),
     ]
     a, b = _columns(lines[2]), _columns(lines[3])
-    assert (a[:8], a[9]) == ([A, "5", "3", "3", "configuration", "1", "3", "0s"], "its limit")
-    assert (b[:8], b[9]) == ([B, "1", "0", "5", "default", "1", "1", "0s"], "the next tick")
+    assert (a[:8], a[9]) == ([A, "5", "3", "3", "configuration", "1", "3.0", "0s"], "its limit")
+    assert (b[:8], b[9]) == ([B, "1", "0", "5", "default", "1", "1.0", "0s"], "the next tick")
     assert lines[-1] == "3 in progress (of 10); 6 queued; sharing fair"
 
 
@@ -73,7 +73,7 @@ def test_json_has_the_documented_fields(home: Home) -> None:
         "refused": None,
         "weight": 1.0,
         "share": 1,
-        "used_slot_seconds": 0.0,
+        "credit_slot_seconds": 0.0,
         "group": None,
         "min": 0,
         "waits_for": "the next tick",
@@ -109,7 +109,7 @@ def test_groups_and_minimums_are_shown(home: Home) -> None:
     queue.queue("code-location-c", 6)
     data = json.loads(home.run("status", "--output", "json").out)
     (group,) = data["groups"]
-    assert group.pop("used_slot_seconds") >= 2
+    assert group.pop("credit_slot_seconds") >= 2
     assert group == {
         "group": "the team",
         "locations": [A, B],

@@ -13,7 +13,7 @@ from clt_queued_run_coordinator.cli.status_table import status_table
 from clt_queued_run_coordinator.daemon import acknowledged_pauses
 from clt_queued_run_coordinator.metrics import scrape
 from clt_queued_run_coordinator.metrics.server import QueueCollector
-from clt_queued_run_coordinator.operate import draining, queue_state
+from clt_queued_run_coordinator.operate import draining, now
 from clt_queued_run_coordinator.operate.status import status
 from clt_queued_run_coordinator.store import history, live
 from clt_queued_run_coordinator.store.live import PREFIX
@@ -73,7 +73,7 @@ def test_the_loop_goes_on(queue: RunQueue, stored: dict[str, str]) -> None:
     queue.queue(B)
     assert queue.tick().get(B) == 1
     queue.end(B)
-    state = queue_state.read(queue.instance, queue.coordinator.settings)
+    state = now.read(queue.instance, queue.coordinator.settings)
     shown = status(state, datetime.now(timezone.utc))
     json.dumps(shown.as_data())
     Console(file=io.StringIO(), width=200).print(status_table(shown))

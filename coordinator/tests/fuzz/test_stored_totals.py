@@ -9,7 +9,7 @@ from clt_queued_run_coordinator.daemon import last_tick, stored_totals
 from clt_queued_run_coordinator.daemon.run_tracker import RunTracker
 from clt_queued_run_coordinator.metrics import scrape
 from clt_queued_run_coordinator.metrics.server import QueueCollector
-from clt_queued_run_coordinator.operate import queue_state
+from clt_queued_run_coordinator.operate import now
 from dagster import DagsterRunStatus, RunsFilter
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -75,7 +75,7 @@ def test_the_daemon_counts_on(queue: RunQueue, stored: str, tick: str) -> None:
     followed.store(queue.instance)
     with queue.storage.connect() as connection:
         assert stored_totals.read_totals(connection)[B].starts > starts
-    state = queue_state.read(queue.instance, queue.coordinator.settings)
+    state = now.read(queue.instance, queue.coordinator.settings)
     registry = CollectorRegistry()
     registry.register(QueueCollector(lambda: scrape.read(queue.instance, state)))
     scraped = generate_latest(registry).decode()

@@ -12,7 +12,7 @@ import pytest
 from clt_queued_run_coordinator.daemon import breakers, candidates
 from clt_queued_run_coordinator.daemon.run_tracker import RunTracker
 from clt_queued_run_coordinator.daemon.stored_totals import KEY
-from clt_queued_run_coordinator.operate import queue_state
+from clt_queued_run_coordinator.operate import now
 from clt_queued_run_coordinator.policy.in_force import LimitInForce, Source
 from clt_queued_run_coordinator.store import database_clock, history, live
 from clt_queued_run_coordinator.store.rows import load_runs
@@ -69,7 +69,7 @@ def open_breaker(queue: RunQueue, code_location: str = A) -> None:
 
 def in_force(queue: RunQueue, code_location: str = A) -> LimitInForce:
     """The limit in force of a code location."""
-    return queue_state.read(queue.instance, queue.coordinator.settings).limits[code_location]
+    return now.read(queue.instance, queue.coordinator.settings).state.limits[code_location]
 
 
 def openings(queue: RunQueue) -> list[str | None]:

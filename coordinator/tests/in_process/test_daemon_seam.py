@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from clt_queued_run_coordinator.operate import queue_state
+from clt_queued_run_coordinator.operate import now
 from clt_queued_run_coordinator.store import live
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._daemon.run_coordinator import queued_run_coordinator_daemon as daemon_module
@@ -37,7 +37,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 def narrowed(queue: RunQueue) -> bool | None:
     """What `status` and the metrics tell of the daemon's reading."""
-    return queue_state.read(queue.instance, queue.coordinator.settings).daemon.narrowed
+    return now.read(queue.instance, queue.coordinator.settings).daemon.narrowed
 
 
 def test_the_daemon_of_this_dagster_is_answered(run_queue: MakeRunQueue, asked: list[Any]) -> None:

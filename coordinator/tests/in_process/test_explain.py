@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 from clt_queued_run_coordinator._dagster import QUEUE_DAEMON
-from clt_queued_run_coordinator.operate.explanation import Explanation, describe_unqueued, explain
-from clt_queued_run_coordinator.operate.run_facts import find_runs
+from clt_queued_run_coordinator.daemon import last_tick
+from clt_queued_run_coordinator.operate.explanation import Explanation, explain
+from clt_queued_run_coordinator.operate.stored_run import describe_unqueued, find_runs
 from clt_queued_run_coordinator.store import live
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.storage.runs.schema import KeyValueStoreTable, RunsTable, RunTagsTable
 from dagster._daemon.types import DaemonHeartbeat
+from dagster._utils.error import SerializableErrorInfo
 from tests.in_process.storages import on_one_storage
 from tests.run_queue import A, B, RunQueue
 
@@ -30,7 +32,9 @@ def explained(queue: RunQueue, run_id: str) -> Explanation:
     """What is said of a run while the daemon is alive."""
     beat(queue.instance)
     (stored,) = find_runs(queue.instance, run_id)
-    return explain(queue.instance, queue.coordinator, stored, datetime.now(timezone.utc))
+    explanation = explain(queue.instance, queue.coordinator, stored)
+    assert explanation
+    return explanation
 
 
 def kinds(queue: RunQueue, run_id: str) -> list[str]:
@@ -85,8 +89,9 @@ def test_a_limit_with_the_runs_that_use_it_up(run_queue: MakeRunQueue) -> None:
     running = queue.queue(A, 2)
     queue.tick()
     *_, run_id = queue.queue(A, 3)
-    explanation = held_by(queue, run_id, "limit")
-    (blocker,) = explanation.held_by
+    explanation = held_by(queue, run_id, "limit", "order")
+    blocker, order = explanation.held_by
+    assert order.what == f"when there is room for a run of {A}, 2 runs go first"
     assert (explanation.place, explanation.of) == (3, 3)
     assert blocker.what == f"the limit of {A} is used up: 2 of 2 in progress (limit from configuration)"
     assert blocker.cure == f"wait for a run to end, or: dagster-clt set-limit {A} 5, with the 2 before it"
@@ -112,7 +117,8 @@ def test_a_limit_of_zero(run_queue: MakeRunQueue) -> None:
     live.set_limit(queue.instance, A, 0)
     (run_id,) = queue.queue(A)
     (blocker,) = held_by(queue, run_id, "limit").held_by
-    assert "0 of 0 in progress (limit from live by " in blocker.what
+    assert blocker.what.startswith(f"the limit of {A} is 0, so nothing starts (limit from live by ")
+    assert blocker.cure == f"dagster-clt set-limit {A} 1"
     live.set_limit(queue.instance, A, 1)
     let_go(queue, run_id)
 
@@ -143,11 +149,11 @@ def test_the_total(run_queue: MakeRunQueue) -> None:
 @pytest.mark.parametrize(
     ("limit", "what"),
     [
-        ({"key": "database", "limit": 1}, "database is used up: 1 of 1"),
-        ({"key": "database", "value": "big", "limit": 1}, "database: big is used up: 1 of 1"),
+        ({"key": "database", "limit": 1}, "database is used up: 1 of 1 in progress"),
+        ({"key": "database", "value": "big", "limit": 1}, "database: big is used up: 1 of 1 in progress"),
         (
             {"key": "database", "value": {"applyLimitPerUniqueValue": True}, "limit": 1},
-            "database: big is used up: 1 of 1 for each value",
+            "database: big is used up: 1 of 1 in progress for each value",
         ),
     ],
 )
@@ -161,7 +167,7 @@ def test_a_tag_limit(run_queue: MakeRunQueue, limit: dict[str, Any], what: str) 
     (other,) = queue.queue(A, tags={"unlimited": "big"})
     let_go(queue, other)
     (blocker,) = held_by(queue, run_id, "tag_limit").held_by
-    assert blocker.what == f"the tag limit on {what} in progress"
+    assert blocker.what == f"the tag limit on {what}"
     assert [holder.run_id for holder in blocker.holders] == [running]
     queue.end(B)
     let_go(queue, run_id)
@@ -236,8 +242,8 @@ def test_others_that_are_below_their_share(run_queue: MakeRunQueue) -> None:
     (blocker,) = explanation.held_by
     assert (blocker.kind, explanation.share) == ("share", 1)
     assert blocker.what == (
-        f"1 slot free in all, and it is the turn of other code locations: {A} has 1 in progress of its share of 1;"
-        f" next are {B} 1"
+        f"1 slot free in all, and it is the turn of other code locations: {A} has 1 in progress of its share of"
+        f" 1.0; next are {B} 1"
     )
     held_by(queue, run_id, "share")
 
@@ -249,7 +255,7 @@ def test_a_tag_limit_that_runs_before_it_use_up(run_queue: MakeRunQueue) -> None
     )
     (first, run_id) = queue.queue(A, 2, tags={"database": "yes"})
     (blocker,) = explained(queue, run_id).held_by
-    assert blocker.what == "the tag limit on database is used up and by runs that go first: 0 of 1 in progress"
+    assert blocker.what == ("the tag limit on database is used up: 0 of 1 in progress, and runs with it go first")
     assert starts(queue, first, ticks=1)
     held_by(queue, run_id, "tag_limit")
 
@@ -325,7 +331,9 @@ def test_the_daemon_that_is_not_heard_of(run_queue: MakeRunQueue) -> None:
     (stored,) = find_runs(queue.instance, run_id)
 
     def what() -> str:
-        (blocker,) = explain(queue.instance, queue.coordinator, stored, datetime.now(timezone.utc)).held_by
+        explanation = explain(queue.instance, queue.coordinator, stored)
+        assert explanation
+        (blocker,) = explanation.held_by
         assert blocker.kind == "daemon"
         return blocker.what
 
@@ -373,7 +381,7 @@ def test_nothing_is_written(run_queue: MakeRunQueue) -> None:
     before = everything()
     for run_id in run_ids:
         (stored,) = find_runs(queue.instance, run_id)
-        explain(queue.instance, queue.coordinator, stored, datetime.now(timezone.utc))
+        explain(queue.instance, queue.coordinator, stored)
     assert everything() == before
 
 
@@ -406,3 +414,268 @@ def test_a_breaker_that_lets_manual_launches_pass(run_queue: MakeRunQueue) -> No
     assert kinds(queue, scheduled) == ["breaker"]
     let_go(queue, manual)
     held_by(queue, scheduled, "breaker")
+
+
+def advised(queue: RunQueue, run_id: str, kind: str = "limit") -> str:
+    """What is said to let a run start."""
+    (blocker,) = (blocker for blocker in explained(queue, run_id).held_by if blocker.kind == kind)
+    return blocker.cure
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({"max_concurrent_runs": 1}, "max_concurrent_runs"),
+        ({"code_location_limits": {"groups": {"team": {"locations": [A, B], "limit": 1}}}}, "group_limit"),
+    ],
+    ids=["total", "group"],
+)
+@on_one_storage
+def test_when_all_that_is_named_is_gone_the_run_starts(
+    run_queue: MakeRunQueue, options: dict[str, Any], kind: str
+) -> None:
+    """Older runs of others that wait for the same thing are named too."""
+    queue = run_queue(**options)
+    queue.queue(B)
+    queue.tick()
+    queue.queue(B)
+    (run_id,) = queue.queue(A)
+    held_by(queue, run_id, kind, "order")
+    queue.end(B)
+    assert kinds(queue, run_id) == ["order"]
+    queue.tick()
+    assert kinds(queue, run_id) == [kind]
+    queue.end(B)
+    let_go(queue, run_id)
+
+
+@on_one_storage
+def test_a_pool_that_an_older_run_waits_for_as_well(run_queue: MakeRunQueue) -> None:
+    """The slot that ends would be its."""
+    queue = run_queue({"pools": {"granularity": "run"}}, code_location_limits={})
+    queue.instance.event_log_storage.set_concurrency_slots("database", 1)
+    queue.queue(B, pool="database")
+    queue.tick()
+    queue.queue(B, pool="database")
+    (run_id,) = queue.queue(A, pool="database")
+    explanation = held_by(queue, run_id, "pool", "pool")
+    assert [blocker.what for blocker in explanation.held_by] == [
+        "the pool database is full: 1 slot",
+        "the pool database is full once the runs that go first have started: 1 slot",
+    ]
+
+
+@on_one_storage
+def test_the_limit_that_is_advised_is_the_smallest_that_lets_the_run_start(run_queue: MakeRunQueue) -> None:
+    """Runs ahead of it that something else holds don't count."""
+    queue = run_queue(
+        tag_concurrency_limits=[{"key": "database", "limit": 1}], code_location_limits={"locations": {A: 3}}
+    )
+    queue.queue(A, 3)
+    queue.queue(B, tags={"database": "yes"})
+    queue.tick()
+    queue.queue(A, 20, tags={"database": "yes"})
+    (run_id,) = queue.queue(A)
+    assert advised(queue, run_id) == f"wait for a run to end, or: dagster-clt set-limit {A} 4"
+    live.set_limit(queue.instance, A, 4)
+    let_go(queue, run_id)
+
+
+@on_one_storage
+def test_a_limit_that_is_raised_in_vain_is_not_advised(run_queue: MakeRunQueue) -> None:
+    """With no slot for those before it."""
+    queue = run_queue(max_concurrent_runs=2, code_location_limits={"locations": {A: 2}})
+    queue.queue(A, 2)
+    queue.tick()
+    queue.queue(A)
+    (run_id,) = queue.queue(A)
+    assert advised(queue, run_id) == "wait for a run to end"
+    held_by(queue, run_id, "limit", "max_concurrent_runs", "order")
+
+
+@on_one_storage
+def test_more_runs_in_progress_than_a_limit_allows(run_queue: MakeRunQueue) -> None:
+    """As many have to end."""
+    queue = run_queue(code_location_limits={"locations": {A: 4}})
+    queue.queue(A, 4)
+    queue.tick()
+    live.set_limit(queue.instance, A, 2)
+    (run_id,) = queue.queue(A)
+    assert advised(queue, run_id).startswith("wait for 3 runs to end, or: ")
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "cure"),
+    [
+        ({"code_location_limits": {"locations": {A: 0}}}, "limit", f"dagster-clt set-limit {A} 1"),
+        ({"code_location_limits": {"default": 0}}, "limit", f"dagster-clt set-limit {A} 1"),
+        (
+            {"tag_concurrency_limits": [{"key": "code_location", "value": A, "limit": 0}]},
+            "limit",
+            f"raise the limit of {A} in tag_concurrency_limits to 1",
+        ),
+        (
+            {"tag_concurrency_limits": [{"key": "dagster/code_location", "value": A, "limit": 0}]},
+            "limit",
+            f"raise the limit of {A} in tag_concurrency_limits to 1",
+        ),
+        (
+            {"code_location_limits": {"groups": {"team": {"locations": [A], "limit": 0}}}},
+            "group_limit",
+            "raise the group's limit",
+        ),
+        ({"max_concurrent_runs": 0}, "max_concurrent_runs", "raise max_concurrent_runs"),
+        (
+            {"code_location_limits": {"locations": {A: {"max_per_job": 0}}}},
+            "max_per_job",
+            "raise max_per_job",
+        ),
+        (
+            {"code_location_limits": {"locations": {A: {"max_per_backfill": 0}}}},
+            "max_per_backfill",
+            "raise max_per_backfill",
+        ),
+        (
+            {"tag_concurrency_limits": [{"key": "database", "limit": 0}]},
+            "tag_limit",
+            "raise the limit of database in tag_concurrency_limits",
+        ),
+    ],
+)
+@on_one_storage
+def test_nobody_is_told_to_wait_for_a_run_where_a_limit_is_0(
+    run_queue: MakeRunQueue, options: dict[str, Any], kind: str, cure: str
+) -> None:
+    """No end of a run would help."""
+    queue = run_queue(**options)
+    (run_id,) = queue.queue(A, tags={"database": "yes", "dagster/backfill": "bf"})
+    (blocker,) = held_by(queue, run_id, kind).held_by
+    assert (blocker.cure, blocker.holders) == (cure, [])
+    assert " is 0, so nothing starts" in blocker.what
+
+
+@on_one_storage
+def test_a_pool_without_slots(run_queue: MakeRunQueue) -> None:
+    """It has to be given some."""
+    queue = run_queue(code_location_limits={})
+    queue.instance.event_log_storage.set_concurrency_slots("database", 0)
+    (run_id,) = queue.queue(A, pool="database")
+    (blocker,) = held_by(queue, run_id, "pool").held_by
+    assert blocker.cure == "give it slots: dagster instance concurrency set database N"
+
+
+@pytest.mark.parametrize("granularity", ["run", "op"])
+@on_one_storage
+def test_a_pool_that_was_never_used(run_queue: MakeRunQueue, granularity: str) -> None:
+    """It has the default number of slots once a tick looks at it."""
+    pools = {"granularity": granularity, "default_limit": 1}
+    queue = run_queue({"pools": pools}, code_location_limits={})
+    first, second = queue.queue(A, 2, pool="new")
+    (blocker,) = explained(queue, second).held_by
+    assert blocker.what == "the pool new is full once the runs that go first have started: 1 slot"
+    assert kinds(queue, first) == []
+    assert queue.tick_ids() == [first]
+    held_by(queue, second, "pool")
+
+
+@on_one_storage
+def test_a_pool_that_was_never_used_without_a_default(run_queue: MakeRunQueue) -> None:
+    """It holds nothing; nor does a default of 0, which Dagster takes for none."""
+    for default in ({}, {"default_limit": 0}):
+        queue = run_queue({"pools": {"granularity": "run", **default}}, code_location_limits={})
+        (run_id,) = queue.queue(A, pool="new")
+        let_go(queue, run_id)
+
+
+def store_last_tick(queue: RunQueue, ago: float) -> None:
+    """Let the daemon have read the queue some seconds ago."""
+    last_tick.write(queue.instance, last_tick.LastTick(time.time() - ago, 0.1))
+
+
+def fail(queue: RunQueue, ago: float = 0.0) -> None:
+    """Let the daemon send a heartbeat with an error, as it does for five minutes after it."""
+    errors = [SerializableErrorInfo("the database is gone", [], "OperationalError")]
+    queue.instance.add_daemon_heartbeat(DaemonHeartbeat(time.time() - ago, QUEUE_DAEMON, "test", errors))
+
+
+def said(queue: RunQueue, run_id: str) -> list[str]:
+    """The kinds of things that are said to hold a run, with the daemon's heartbeats as they are."""
+    (stored,) = find_runs(queue.instance, run_id)
+    explanation = explain(queue.instance, queue.coordinator, stored)
+    assert explanation
+    return [blocker.kind for blocker in explanation.held_by]
+
+
+@on_one_storage
+def test_ticks_that_work_again(run_queue: MakeRunQueue) -> None:
+    """An error from before the last reading of the queue is over, however long the heartbeats tell it."""
+    queue = run_queue(code_location_limits={})
+    (run_id,) = queue.queue(A)
+    fail(queue)
+    assert said(queue, run_id) == ["daemon_error"]
+    store_last_tick(queue, ago=60)
+    assert said(queue, run_id) == ["daemon_error"]
+    store_last_tick(queue, ago=5)
+    assert said(queue, run_id) == []
+
+
+@on_one_storage
+def test_a_launch_that_takes_long(run_queue: MakeRunQueue) -> None:
+    """The tick and its launch are named, and nobody is told to start another daemon."""
+    queue = run_queue(code_location_limits={})
+    store_last_tick(queue, ago=100)
+    (launching,) = queue.put(B, DagsterRunStatus.STARTING)
+    (run_id,) = queue.queue(A)
+    fail(queue, ago=95)
+    queue.instance.add_daemon_heartbeat(DaemonHeartbeat(time.time(), "SENSOR", "test", []))
+    (stored,) = find_runs(queue.instance, run_id)
+    explanation = explain(queue.instance, queue.coordinator, stored)
+    assert explanation
+    (blocker,) = explanation.held_by
+    assert blocker.kind == "tick"
+    assert blocker.what.startswith("the daemon's tick of 1m 4")
+    assert blocker.what.endswith("is still under way: it is launching 1 run")
+    assert [holder.run_id for holder in blocker.holders] == [launching]
+    assert "don't start a second one" in blocker.cure
+    assert explanation.starts_within_seconds is None
+
+
+@on_one_storage
+def test_another_process_is_no_sign_of_this_daemon(run_queue: MakeRunQueue) -> None:
+    """Sensors may have a daemon of their own."""
+    queue = run_queue(code_location_limits={})
+    (run_id,) = queue.queue(A)
+    beat(queue.instance, ago=185)
+    queue.instance.add_daemon_heartbeat(DaemonHeartbeat(time.time(), "SENSOR", "another", []))
+    assert said(queue, run_id) == ["daemon"]
+
+
+@on_one_storage
+def test_a_pause_of_a_code_location_that_is_at_its_limit(run_queue: MakeRunQueue) -> None:
+    """Both are named, and the limit beside the pause is tried without it."""
+    queue = run_queue(code_location_limits={"locations": {A: 1}})
+    queue.queue(A)
+    queue.tick()
+    live.pause(queue.instance, A)
+    (run_id,) = queue.queue(A)
+    held_by(queue, run_id, "pause", "limit")
+    assert advised(queue, run_id) == f"wait for a run to end, or: dagster-clt set-limit {A} 2"
+
+
+@on_one_storage
+def test_a_name_that_a_shell_would_take_apart(run_queue: MakeRunQueue) -> None:
+    """It is quoted, and one that looks like an option is no option."""
+    queue = run_queue(code_location_limits={"default": 0})
+    for name, argument in (("a b; rm -rf $HOME", "'a b; rm -rf $HOME'"), ("-x", "-- -x")):
+        (run_id,) = queue.queue(name)
+        assert advised(queue, run_id) == f"dagster-clt set-limit {argument} 1"
+
+
+@on_one_storage
+def test_a_run_that_leaves_the_queue_while_it_is_looked_at(run_queue: MakeRunQueue) -> None:
+    """There is nothing to explain any more."""
+    queue = run_queue(code_location_limits={})
+    (run_id,) = queue.queue(A)
+    (stored,) = find_runs(queue.instance, run_id)
+    queue.instance.report_run_canceled(queue.run(run_id))
+    assert explain(queue.instance, queue.coordinator, stored) is None

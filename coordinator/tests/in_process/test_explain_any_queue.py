@@ -1,13 +1,12 @@
 """Whatever is queued and in progress, a run is said to start at the next tick exactly if it does."""
 
 import time
-from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 from clt_queued_run_coordinator._dagster import QUEUE_DAEMON
 from clt_queued_run_coordinator.operate.explanation import explain
-from clt_queued_run_coordinator.operate.run_facts import find_runs
+from clt_queued_run_coordinator.operate.stored_run import find_runs
 from clt_queued_run_coordinator.store import live
 from dagster._daemon.types import DaemonHeartbeat
 from hypothesis import HealthCheck, given, settings
@@ -75,6 +74,7 @@ def _queue(queue: RunQueue, runs: Runs) -> set[str]:
 
 def _starts(queue: RunQueue, run_id: str) -> bool:
     (stored,) = find_runs(queue.instance, run_id)
-    explanation = explain(queue.instance, queue.coordinator, stored, datetime.now(timezone.utc))
+    explanation = explain(queue.instance, queue.coordinator, stored)
+    assert explanation
     assert (explanation.starts_within_seconds is None) == bool(explanation.held_by)
     return not explanation.held_by

@@ -21,10 +21,10 @@ LINES = [
         changed_by=None,
         changed_at=None,
         weight=1.0,
-        share=3,
+        share=3.0,
         oldest_queued_seconds=75.0,
         waits_for="its limit",
-        used_slot_seconds=125.0,
+        credit_slot_seconds=125.0,
     ),
     CodeLocationStatus(
         code_location="code-location-[b]",
@@ -35,7 +35,7 @@ LINES = [
         changed_by="ann@host",
         changed_at="2026-01-02T03:04:05+00:00",
         weight=2.5,
-        share=0,
+        share=0.0,
         oldest_queued_seconds=None,
         waits_for="",
         changed_until="2026-01-02T05:04:05+00:00",
@@ -50,7 +50,7 @@ LINES = [
         changed_by=None,
         changed_at=None,
         weight=1.0,
-        share=1,
+        share=1.0,
         oldest_queued_seconds=None,
         waits_for="",
     ),
@@ -69,11 +69,11 @@ def test_the_table_with_fair_sharing() -> None:
     assert (
         printed(Status(10, "fair", 12, 5, 1, LINES))
         == """\
-CODE LOCATION      QUEUED  IN PROGRESS  LIMIT  FROM           WEIGHT  SHARE   USED  OLDEST  WAITS FOR
-─────────────────────────────────────────────────────────────────────────────────────────────────────
-code-location-a        12            3      3  configuration       1      3  2m 5s  1m 15s  its limit
-code-location-[b]       0            0      0  paused            2.5      0      -       -
-code-location-c         0            1      -  none                1      1      -       -
+CODE LOCATION      QUEUED  IN PROGRESS  LIMIT  FROM           WEIGHT  SHARE  CREDIT  OLDEST  WAITS FOR
+──────────────────────────────────────────────────────────────────────────────────────────────────────
+code-location-a        12            3      3  configuration       1    3.0   2m 5s  1m 15s  its limit
+code-location-[b]       0            0      0  paused            2.5    0.0       -       -
+code-location-c         0            1      -  none                1    1.0       -       -
 
 code-location-[b]: paused until 2026-01-02 05:04:05 UTC by ann@host at 2026-01-02 03:04:05 UTC: the [database] is moved
 
@@ -86,18 +86,18 @@ def test_the_table_with_groups_and_minimums() -> None:
     lines = [replace(LINES[0], min=2, group="the [team]", waits_for="its group's limit")]
     group = GroupStatus(
         group="the [team]", locations=["code-location-[b]", "code-location-a"], queued=12, in_progress=3, limit=3,
-        min=2, weight=1.5, share=3, used_slot_seconds=60.0, waits_for="its limit",
+        min=2, weight=1.5, share=3.0, credit_slot_seconds=60.0, waits_for="its limit",
     )  # fmt: skip
     assert (
         printed(Status(10, "fair", 12, 3, 0, lines, groups=[group]))
         == """\
-CODE LOCATION    QUEUED  IN PROGRESS  LIMIT  MIN  FROM           WEIGHT  SHARE   USED  OLDEST  WAITS FOR
-────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-code-location-a      12            3      3    2  configuration       1      3  2m 5s  1m 15s  its group's limit
+CODE LOCATION    QUEUED  IN PROGRESS  LIMIT  MIN  FROM           WEIGHT  SHARE  CREDIT  OLDEST  WAITS FOR
+─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+code-location-a      12            3      3    2  configuration       1    3.0   2m 5s  1m 15s  its group's limit
 
-GROUP       QUEUED  IN PROGRESS  LIMIT  MIN  WEIGHT  SHARE   USED  WAITS FOR  CODE LOCATIONS
-────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-the [team]      12            3      3    2     1.5      3  1m 0s  its limit  code-location-[b], code-location-a
+GROUP       QUEUED  IN PROGRESS  LIMIT  MIN  WEIGHT  SHARE  CREDIT  WAITS FOR  CODE LOCATIONS
+─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+the [team]      12            3      3    2     1.5    3.0   1m 0s  its limit  code-location-[b], code-location-a
 
 3 in progress (of 10); 12 queued; sharing fair"""
     )
@@ -147,10 +147,10 @@ def test_a_narrow_terminal_cuts_nothing_off(width: int) -> None:
     Console(file=out, width=width).print(status_table(Status(10, "fair", 12, 3, 0, [line])), crop=False)
     lines = out.getvalue().splitlines()
     assert lines[0].split() == [
-        *("CODE", "LOCATION", "QUEUED", "IN", "PROGRESS", "LIMIT", "MIN", "FROM", "WEIGHT", "SHARE", "USED"),
+        *("CODE", "LOCATION", "QUEUED", "IN", "PROGRESS", "LIMIT", "MIN", "FROM", "WEIGHT", "SHARE", "CREDIT"),
         *("OLDEST", "WAITS", "FOR"),
     ]
     assert lines[2].split()[:10] == [
-        *("code-location-a", "12", "3", "3", "2", "configuration", "1", "3", "2m", "5s"),
+        *("code-location-a", "12", "3", "3", "2", "configuration", "1", "3.0", "2m", "5s"),
     ]
     assert "a higher limit of" in lines[2]

@@ -10,8 +10,8 @@ from clt_queued_run_coordinator.cli.output import echo
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.operate import names
 from clt_queued_run_coordinator.operate.check import TAG_LIMITS, shadowed_by_tag_limits
-from clt_queued_run_coordinator.operate.queue_state import QueueState
 from clt_queued_run_coordinator.policy.in_force import LimitInForce, limits_of
+from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.store.live import EVERY_CODE_LOCATION, Change
 from clt_queued_run_coordinator.text.formats import timestamp
 
@@ -48,7 +48,7 @@ def make_change(
         if not force:
             names.refuse_unknown(code_location, known)
         changed, written = [code_location], write(code_location, [])
-    state = read_queue(instance, coordinator)
+    state = read_queue(instance, coordinator).state
     for name in changed:
         echo(f"{name}: {_limit(state.in_force(name))} from the next tick {_end(state, name, written)}")
     if TAG_LIMITS in instance_concurrency_settings(instance):

@@ -8,7 +8,7 @@ from clt_queued_run_coordinator._dagster import instance_concurrency_settings, r
 from clt_queued_run_coordinator.cli.instance import open_instance
 from clt_queued_run_coordinator.cli.output import echo
 from clt_queued_run_coordinator.daemon.queued_runs import untagged_queued_runs
-from clt_queued_run_coordinator.operate import counts, queue_state
+from clt_queued_run_coordinator.operate import counts, now
 from clt_queued_run_coordinator.operate.check import findings_in_instance
 from clt_queued_run_coordinator.operate.finding import Finding
 from clt_queued_run_coordinator.operate.workspace import Workspace, find, read
@@ -87,7 +87,7 @@ def _check_instance(fix: bool, workspace: Workspace | None) -> list[Finding]:
             write_tags(instance, untagged)
             echo(f"Tagged {run_count(len(untagged))}.", err=True)
         return findings_in_instance(
-            queue_state.read(instance, coordinator.settings),
+            now.read(instance, coordinator.settings).state,
             counts.known_code_locations(instance),
             instance_concurrency_settings(instance),
             0 if fix else len(untagged),

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from clt_queued_run_coordinator.operate.blockers import Blocker, Holder
 from clt_queued_run_coordinator.operate.explanation import Explanation
-from clt_queued_run_coordinator.text.formats import duration, ordinal
+from clt_queued_run_coordinator.text.formats import duration, ordinal, signed_duration
 
 
 def lines_of(explanation: Explanation) -> Iterator[str]:
@@ -14,9 +14,10 @@ def lines_of(explanation: Explanation) -> Iterator[str]:
     priority = f", priority {explanation.priority}" if explanation.priority else ""
     created = f"created {duration(explanation.queued_seconds)} ago"
     yield f"Run {explanation.run_id}{of}, job {explanation.job}{priority}: {created}"
-    share = "" if explanation.share is None else f"; share {explanation.share}"
-    used = "" if explanation.used_slot_seconds is None else f", used {duration(explanation.used_slot_seconds)}"
-    yield f"{ordinal(explanation.place)} of {explanation.of} queued runs{of}{share}{used}"
+    share = "" if explanation.share is None else f"; share {explanation.share:.1f}"
+    seconds = explanation.credit_slot_seconds
+    credit = "" if seconds is None else f", credit {signed_duration(seconds)}"
+    yield f"{ordinal(explanation.place)} of {explanation.of} queued runs{of}{share}{credit}"
     if explanation.starts_within_seconds is not None:
         yield ""
         yield f"Nothing holds it: it starts at the next tick (within {explanation.starts_within_seconds} s)"

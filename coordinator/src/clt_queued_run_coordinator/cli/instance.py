@@ -13,7 +13,7 @@ import sqlalchemy as db
 from clt_queued_run_coordinator._dagster import DagsterInstance, InstanceRef
 from clt_queued_run_coordinator.cli.output import echo
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator, refuse_unfit_limits
-from clt_queued_run_coordinator.operate import queue_state
+from clt_queued_run_coordinator.operate import now
 from clt_queued_run_coordinator.operate.status import Status, status
 from clt_queued_run_coordinator.text.safe import describe
 
@@ -99,17 +99,16 @@ def open_instance() -> Iterator[tuple[DagsterInstance, CLTQueuedRunCoordinator]]
         yield instance, coordinator
 
 
-def read_queue(instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator) -> queue_state.QueueState:
+def read_queue(instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator) -> now.Now:
     """The queue; reports live changes that can't be read on standard error."""
-    state = queue_state.read(instance, coordinator.settings)
-    echo(*state.live.unreadable, err=True)
-    return state
+    queue = now.read(instance, coordinator.settings)
+    echo(*queue.state.live.unreadable, err=True)
+    return queue
 
 
 def read_status(instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator) -> Status:
     """The queue as `dagster-clt status` shows it."""
-    state = read_queue(instance, coordinator)
-    return status(state, state.live.read_at)
+    return status(read_queue(instance, coordinator))
 
 
 def _set_timeouts(dialect: db.Dialect, _record: object, _arguments: object, options: dict[str, Any]) -> None:

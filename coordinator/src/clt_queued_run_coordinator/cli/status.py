@@ -26,7 +26,7 @@ def status(watch: bool, interval: float, output: str) -> None:
     """Show each code location's runs and limit, and what it is waiting for.
 
     Also shows where the limit comes from, live changes with their end and reason and, with fair sharing, each code
-    location's share and what it has used lately.
+    location's share and its credit: by how much it has had less than its share lately.
     """
     if watch and output == "json":
         raise click.UsageError("--watch shows a table; leave out --output json.")

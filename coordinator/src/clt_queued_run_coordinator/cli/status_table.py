@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clt_queued_run_coordinator.operate.status import CodeLocationStatus, GroupStatus, Status
-from clt_queued_run_coordinator.text.formats import duration, timestamp
+from clt_queued_run_coordinator.text.formats import duration, signed_duration, timestamp
 from clt_queued_run_coordinator.text.safe import safe
 from clt_queued_run_coordinator.text.tables import Uncut, new_table
 
@@ -75,14 +75,14 @@ def _table(first: str, *, has_minimums: bool) -> Table:
 
 
 def _add_shares(table: Table) -> None:
-    for heading in ("WEIGHT", "SHARE", "USED"):
+    for heading in ("WEIGHT", "SHARE", "CREDIT"):
         table.add_column(heading, justify="right", no_wrap=True)
 
 
 def _share(line: CodeLocationStatus | GroupStatus) -> list[str]:
     return [
-        "-" if line.share is None else str(line.share),
-        "-" if line.used_slot_seconds is None else duration(line.used_slot_seconds),
+        "-" if line.share is None else f"{line.share:.1f}",
+        "-" if line.credit_slot_seconds is None else signed_duration(line.credit_slot_seconds),
     ]
 
 

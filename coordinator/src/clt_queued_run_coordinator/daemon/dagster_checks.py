@@ -15,6 +15,7 @@ from clt_queued_run_coordinator._dagster import (
     RunRecord,
     TagConcurrencyLimitsCounter,
     new_pool_counter,
+    pools_of,
     restricted_to_pool,
 )
 
@@ -82,13 +83,22 @@ class DagsterChecks:
             return []
         return sorted(pool for pool in pools_of(run) if self._pools.is_blocked(restricted_to_pool(run, pool)))
 
-    @cached_property
+    def missing_slots(self, run: DagsterRun) -> dict[str, int]:
+        """How many slots more each pool needs that holds a run, so that this one could start; see `full_pools`."""
+        missing = {}
+        for pool in self.full_pools(run):
+            of_pool = self._pools.get_blocked_run_debug_info(restricted_to_pool(run, pool))[pool]
+            counts = ["launched_count", "in_progress_count"]
+            if of_pool["granularity"] == "op":
+                counts.append("pending_step_count")
+            in_use: int = sum(of_pool[count] for count in counts)
+            missing[pool] = max(1, in_use + 1 - of_pool["slot_count"] - self._queue.op_concurrency_slot_buffer)
+        return missing
+
+    @property
     def _reads_pools(self) -> bool:
-        queue = self._instance.get_concurrency_config().run_queue_config
-        return bool(queue and queue.should_block_op_concurrency_limited_runs)
+        return bool(self._queue and self._queue.should_block_op_concurrency_limited_runs)
 
-
-def pools_of(run: DagsterRun) -> set[str]:
-    """The pools that a run's ops need."""
-    needs = run.run_op_concurrency
-    return {*needs.root_key_counts, *(needs.all_pools or ())} if needs else set()
+    @cached_property
+    def _queue(self) -> Any:
+        return self._instance.get_concurrency_config().run_queue_config

@@ -126,10 +126,10 @@ def _of_the_shares(scrape: Scrape) -> Iterator[Metric]:
         ((line, line.share or 0) for line in lines if is_shared),
     )
     yield _gauge(
-        "used_slot_seconds",
-        "What the code location has used of the slots lately, halved every half-life; absent where nothing is"
-        " shared.",
-        ((line, line.used_slot_seconds) for line in lines),
+        "credit_slot_seconds",
+        "By how much the code location has had less than its share lately, halved every half-life; absent where"
+        " nothing is shared.",
+        ((line, line.credit_slot_seconds) for line in lines),
     )
 
 
@@ -187,9 +187,9 @@ def _of_the_groups(scrape: Scrape) -> Iterator[Metric]:
             "The slots that are the group's own; absent where nothing is shared.",
             lambda group: (group.share or 0) if is_shared else None,
         ),
-        "used_slot_seconds": (
-            "What the group has used of the slots lately, halved every half-life; absent where nothing is shared.",
-            lambda group: group.used_slot_seconds,
+        "credit_slot_seconds": (
+            "By how much the group has had less than its share lately; absent where nothing is shared.",
+            lambda group: group.credit_slot_seconds,
         ),
     }
     for name, (documentation, number) in numbers.items():

@@ -8,7 +8,7 @@ from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concur
 from clt_queued_run_coordinator.daemon import last_tick, stored_totals
 from clt_queued_run_coordinator.daemon.last_tick import LastTick
 from clt_queued_run_coordinator.operate.check import TAG_LIMITS
-from clt_queued_run_coordinator.operate.queue_state import QueueState
+from clt_queued_run_coordinator.operate.now import Now
 from clt_queued_run_coordinator.operate.status import Status, status
 from clt_queued_run_coordinator.policy.totals import Totals
 from clt_queued_run_coordinator.submit.refused import read_refused
@@ -35,12 +35,12 @@ class Scrape:
     are_limits_shadowed: bool = False
 
 
-def read(instance: DagsterInstance, state: QueueState) -> Scrape:
+def read(instance: DagsterInstance, queue: Now) -> Scrape:
     """Read what the metrics show beside the queue.
 
     Args:
         instance: Whose queue.
-        state: The queue.
+        queue: The queue.
     """
     now = datetime.now(timezone.utc)
     with run_database(instance).connect() as connection:
@@ -49,7 +49,7 @@ def read(instance: DagsterInstance, state: QueueState) -> Scrape:
         tick = last_tick.read(connection)
     return Scrape(
         at=now,
-        status=status(state, now),
+        status=status(queue),
         totals=totals,
         refused=refused,
         last_tick=tick,

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterator, Mapping
 
 from clt_queued_run_coordinator.operate.finding import Finding
-from clt_queued_run_coordinator.operate.queue_state import QueueState
 from clt_queued_run_coordinator.operate.workspace import Workspace
 from clt_queued_run_coordinator.policy.in_force import Source
+from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.text.similar_names import likely_meant
 
 COORDINATOR = "dagster.yaml: run_coordinator"
@@ -91,11 +91,11 @@ def _unknown(state: QueueState, known: Collection[str], workspace: Workspace | N
 
 def _unreachable(state: QueueState) -> Iterator[Finding]:
     for name, in_force in sorted(state.limits.items()):
-        if in_force.limit is None or not 0 <= state.max_concurrent_runs < in_force.limit:
+        if in_force.limit is None or not 0 <= state.settings.max_concurrent_runs < in_force.limit:
             continue
         yield Finding(
             f"the limit {in_force.limit} of {name} can't be reached: max_concurrent_runs is"
-            f" {state.max_concurrent_runs}",
+            f" {state.settings.max_concurrent_runs}",
             DATABASE if in_force.source is Source.LIVE else COORDINATOR,
             f"raise max_concurrent_runs to {in_force.limit} or more",
         )
@@ -103,10 +103,10 @@ def _unreachable(state: QueueState) -> Iterator[Finding]:
 
 def _unreachable_by_groups(state: QueueState) -> Iterator[Finding]:
     for name, group in sorted(state.settings.code_location_limits.groups.items()):
-        if group.limit is not None and 0 <= state.max_concurrent_runs < group.limit:
+        if group.limit is not None and 0 <= state.settings.max_concurrent_runs < group.limit:
             yield Finding(
                 f"the limit {group.limit} of the group {name} can't be reached: max_concurrent_runs is"
-                f" {state.max_concurrent_runs}",
+                f" {state.settings.max_concurrent_runs}",
                 COORDINATOR,
                 f"raise max_concurrent_runs to {group.limit} or more",
             )

@@ -1,20 +1,49 @@
-"""Why a run is still queued: its place in the queue, what blocks it, and what would let it start."""
+"""Why a run is still queued: its place in the queue, what holds it, and what would let it start."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from typing import Any
 
-from clt_queued_run_coordinator._dagster import DagsterInstance, DagsterRunStatus, instance_concurrency_settings
+from clt_queued_run_coordinator._dagster import (
+    DagsterEventType,
+    DagsterInstance,
+    RunRecord,
+    instance_concurrency_settings,
+    pools_of,
+    run_database,
+)
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
+from clt_queued_run_coordinator.daemon.dagster_checks import DagsterChecks
+from clt_queued_run_coordinator.daemon.manual_launches import let_through
+from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.operate import blockers
-from clt_queued_run_coordinator.operate.blockers import Blocker, UsedUpByRunsAhead
+from clt_queued_run_coordinator.operate import now as at_this_moment
+from clt_queued_run_coordinator.operate.blockers import Advice, Blocker, FullPool, RunFacts, Unreached, UsedUp
 from clt_queued_run_coordinator.operate.check import TAG_LIMITS, shadowed_by_tag_limits
-from clt_queued_run_coordinator.operate.next_tick import NextTick, next_tick
-from clt_queued_run_coordinator.operate.run_facts import RunFacts, StoredRun, full_pool, read
-from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
-from clt_queued_run_coordinator.policy.tag_limits import other_tag_limits
-from clt_queued_run_coordinator.text.formats import duration
+from clt_queued_run_coordinator.operate.coming_tick import (
+    checks_of,
+    coming_tick,
+    with_limit,
+    with_room_for_one,
+    without_tag_limits_on,
+)
+from clt_queued_run_coordinator.operate.daemon_seen import utc_time
+from clt_queued_run_coordinator.operate.holds import holds, limit_without_pause
+from clt_queued_run_coordinator.operate.now import Now
+from clt_queued_run_coordinator.operate.stored_run import StoredRun
+from clt_queued_run_coordinator.policy.in_force import Source
+from clt_queued_run_coordinator.policy.job_and_backfill_limits import lane_key
+from clt_queued_run_coordinator.policy.queue_state import QueueState
+from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, QueuedRun, is_manual
+from clt_queued_run_coordinator.store.code_location import code_location_of
+from clt_queued_run_coordinator.store.rows import run_ids
+
+UNREACHED = "Run dequeue failed to reach the user code server"
+"""The daemon logs a message that begins like this to a run whose code server did not answer."""
+
+TRIED = 1000
+"""With more runs than this ahead in its code location, no limit is looked for that would let a run start."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +60,9 @@ class Explanation:
         of: How many queued runs its code location has.
         queued_seconds: How long ago it was created.
         share: Its code location's share of the slots; None if slots are not shared.
-        used_slot_seconds: The slot-seconds that its code location used lately; None if slots are not shared.
-        starts_within_seconds: If nothing blocks it, the longest time until the next tick; otherwise None.
-        held_by: Everything that blocks it now.
+        credit_slot_seconds: The credit of its code location; None if slots are not shared.
+        starts_within_seconds: If nothing holds it, the longest time until the next tick; otherwise None.
+        held_by: Everything that holds it now.
         notes: Anything else worth knowing.
     """
 
@@ -45,8 +74,8 @@ class Explanation:
     place: int
     of: int
     queued_seconds: float
-    share: int | None
-    used_slot_seconds: float | None
+    share: float | None
+    credit_slot_seconds: float | None
     starts_within_seconds: int | None
     held_by: Sequence[Blocker]
     notes: Sequence[str]
@@ -57,110 +86,166 @@ class Explanation:
 
 
 def explain(
-    instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator, stored: StoredRun, now: datetime
-) -> Explanation:
+    instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator, stored: StoredRun
+) -> Explanation | None:
     """Explain why a run is still queued. Writes nothing.
 
     Args:
         instance: The instance.
         coordinator: Its coordinator.
-        stored: The run, which is queued.
-        now: The current time, in UTC.
+        stored: The run, whose body can be read.
+
+    Returns:
+        None if the run has left the queue in the meantime.
     """
-    facts = read(instance, coordinator, stored, now)
-    holding = blockers.independent_blockers(facts)
-    if not holding:
-        holding = _blocked_by_runs_ahead(instance, facts)
-    elif behind := blockers.behind_others(facts):
-        holding.append(behind)
-    around = (blockers.queue_not_read, blockers.daemon_failing, blockers.code_server_down)
-    held_by = [*(blocker for blocker in (of(facts) for of in around) if blocker), *holding]
+    assert stored.run  # noqa: S101 - as the docstring demands
+    queue = QueuedRuns(lane_key(coordinator.settings.code_location_limits))
+    now = at_this_moment.read(instance, coordinator.settings, queue)
+    if stored.storage_id not in queue:
+        return None
+    name = code_location_of(stored.run) or NO_CODE_LOCATION
+    if queue.code_location(stored.storage_id) != name:  # its rows name another one, but its body decides
+        queue.relocate({stored.storage_id: name})
+    state = replace(now.state, queued=queue.counts())
+    order = list(queue.in_order(name))
+    before = next(place for place, run in enumerate(order) if run.storage_id == stored.storage_id)
+    share = now.share(name)
+    facts = RunFacts(state, stored.run, stored.storage_id, name, before, share)
+    held_by = [
+        *blockers.of_the_daemon(facts, now.daemon, timedelta(seconds=coordinator.dequeue_interval_seconds)),
+        *_code_server(instance, coordinator, facts, order[0]),
+        *_of_the_queue(instance, queue, facts),
+    ]
     return Explanation(
-        run_id=stored.run.run_id,
-        status=stored.run.status.value,
-        code_location=facts.code_location or None,
+        run_id=stored.run_id,
+        status=stored.status.value,
+        code_location=name or None,
         job=stored.run.job_name,
-        priority=facts.queued.priority,
-        place=facts.before + 1,
-        of=facts.of,
-        queued_seconds=max(0.0, (now - stored.created).total_seconds()),
-        share=facts.share,
-        used_slot_seconds=None if facts.used is None else round(facts.used, 1),
-        starts_within_seconds=None if held_by else facts.interval,
+        priority=order[before].priority,
+        place=before + 1,
+        of=len(order),
+        queued_seconds=max(0.0, (now.at - stored.created).total_seconds()),
+        share=share,
+        credit_slot_seconds=now.credit_slot_seconds(name),
+        starts_within_seconds=None if held_by else coordinator.dequeue_interval_seconds,
         held_by=held_by,
-        notes=list(_notes(instance, facts)),
+        notes=list(_notes(instance, now, name)),
     )
 
 
-def describe_unqueued(stored: StoredRun, now: datetime) -> str:
-    """What became of a run that isn't queued, in one line."""
-    run_id, status = stored.run.run_id, stored.run.status
-    if status in _ENDED:
-        ended = stored.ended
-        when = f" at {ended:%Y-%m-%d %H:%M:%S} UTC, {duration((now - ended).total_seconds())} ago" if ended else ""
-        return f"Run {run_id} is not queued: it {_ENDED[status]}{when}"
-    if status in (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.MANAGED):
-        return f"Run {run_id} is not queued: it was created but never submitted"
-    since = stored.started
-    when = f" since {since:%Y-%m-%d %H:%M:%S} UTC, {duration((now - since).total_seconds())}" if since else ""
-    return f"Run {run_id} is not queued: it is in progress ({status.value}){when}"
+def _of_the_queue(instance: DagsterInstance, queue: QueuedRuns, facts: RunFacts) -> Iterator[Blocker]:
+    """What holds the run whatever else is queued, and then what the runs ahead of it hold it by."""
+    state, name = facts.state, facts.code_location
+    checks = checks_of(instance, state)
+    checks.load_pools([facts.run])
+    more_slots = checks.missing_slots(facts.run)
+    passes = name in let_through(state) and is_manual(facts.run)
+    counted = [hold for hold in holds(state, name) if not (passes and hold.kind == "breaker")]
+    room = with_room_for_one(state, name, facts.run)
+    advice = Advice()
+    if any(hold.in_force for hold in counted):
+        advice = _advice(instance, queue, facts, room, more_slots)
+    facts = replace(facts, advice=advice)
+    held_by = [
+        *(blockers.from_counts(facts, hold) for hold in counted),
+        *blockers.within_the_code_location(facts),
+        *blockers.from_dagsters_checks(facts, _used_up(instance, checks, facts)),
+    ]
+    coming = coming_tick(instance, queue, room if held_by else state, more_slots)
+    yield from held_by
+    if not coming.starts(facts.storage_id):
+        coming.checks.load_pools([facts.run])
+        used_up = _used_up(instance, coming.checks, facts)
+        yield from blockers.from_runs_ahead(facts, coming, used_up, later=bool(held_by))
 
 
-_ENDED = {
-    DagsterRunStatus.SUCCESS: "has succeeded",
-    DagsterRunStatus.FAILURE: "has failed",
-    DagsterRunStatus.CANCELED: "was canceled",
-}
+def _advice(
+    instance: DagsterInstance,
+    queue: QueuedRuns,
+    facts: RunFacts,
+    room: QueueState,
+    more_slots: dict[str, int],
+) -> Advice:
+    """The smallest limit that lets the run start, found by working out the tick with it."""
+    name, in_progress = facts.code_location, facts.state.in_progress_of[facts.code_location]
+    own_limit = None
+    if limit_without_pause(facts.state, name).source is Source.TAG_LIMIT:
+        room = without_tag_limits_on(room, name)
+        own_limit = limit_without_pause(without_tag_limits_on(facts.state, name), name).limit
+    if facts.before > TRIED:
+        return Advice(own_limit=own_limit)
+    most = in_progress + facts.before + 1
+    coming = coming_tick(instance, queue, with_limit(room, name, most), more_slots)
+    starting = [run.queued.storage_id for run in coming.selected if run.code_location == name]
+    if facts.storage_id not in starting:
+        return Advice(own_limit=own_limit)
+    before = starting.index(facts.storage_id)
+    enough = in_progress + before + 1
+    # A smaller limit can make a share smaller, so it is tried as well.
+    if enough < most and not coming_tick(instance, queue, with_limit(room, name, enough), more_slots).starts(
+        facts.storage_id
+    ):
+        enough = most
+    return Advice(enough, before, own_limit)
 
 
-def _blocked_by_runs_ahead(instance: DagsterInstance, facts: RunFacts) -> list[Blocker]:
-    """The blockers that the runs ahead cause; empty if the run starts at the next tick."""
-    if not _competes(facts):
-        return []
-    room = facts.tick.room(facts.code_location)
-    unlimited = facts.tick.free_slots is None and room is None
-    at_least = facts.before + 1 if unlimited else 0
-    coming = next_tick(instance, facts.tick, facts.front, facts.daemon, at_least)
-    if facts.queued.storage_id in coming.starts:
-        return []
-    return blockers.blockers_by_runs_ahead(facts, coming, _used_up_by_runs_ahead(instance, facts, coming))
+def _used_up(instance: DagsterInstance, checks: DagsterChecks, facts: RunFacts) -> UsedUp:
+    in_progress = facts.state.in_progress
+    pools = [_full_pool(instance, name, in_progress) for name in checks.full_pools(facts.run)]
+    return UsedUp(checks.full_tag_limits(facts.run), pools)
 
 
-def _competes(facts: RunFacts) -> bool:
-    """Whether other queued runs could take what this one needs. If not, the next tick need not be worked out."""
-    slots = facts.tick.free_slots
-    keys = {limit["key"] for limit in other_tag_limits(facts.tick.settings.tag_concurrency_limits)}
-    if keys & facts.run.tags.keys() or facts.run.run_op_concurrency:
-        return True
-    if slots is not None and slots < facts.queued_in_all:
-        return True
-    limits = facts.tick.settings.code_location_limits
-    if limits.has_job_or_backfill_limits or limits.has_backfill_shares:
-        return True
-    room = facts.tick.room(facts.code_location)
-    group = limits.group(facts.code_location)
-    return room is not None and (room <= facts.before or group is not None)
+def _full_pool(instance: DagsterInstance, name: str, in_progress: Sequence[RunRecord]) -> FullPool:
+    """A full pool and what holds its slots."""
+    stored = instance.event_log_storage.get_concurrency_info(name)
+    is_new = not stored.slot_count and stored.using_default_limit
+    claimed = [(slot.run_id, slot.step_key) for slot in stored.claimed_slots]
+    given = [(step.run_id, step.step_key) for step in stored.pending_steps if step.assigned_timestamp is not None]
+    return FullPool(
+        name=name,
+        slots=(stored.limit or 0) if is_new else stored.slot_count,
+        steps=[*claimed, *(step for step in given if step not in claimed)],
+        runs=[record for record in in_progress if name in pools_of(record.dagster_run)],
+    )
 
 
-def _used_up_by_runs_ahead(instance: DagsterInstance, facts: RunFacts, coming: NextTick) -> UsedUpByRunsAhead:
-    if coming.checks is None:
-        return UsedUpByRunsAhead()
-    coming.checks.load_pools([facts.run])
-    pools = [full_pool(instance, name, facts.in_progress) for name in coming.checks.full_pools(facts.run)]
-    return UsedUpByRunsAhead(coming.checks.full_tag_limits(facts.run), pools)
+def _code_server(
+    instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator, facts: RunFacts, first: QueuedRun
+) -> Iterator[Blocker]:
+    queue = coordinator.get_run_queue_config()
+    if not queue.max_user_code_failure_retries:
+        return
+    with run_database(instance).connect() as connection:
+        ids = {facts.run.run_id, *run_ids(connection, [first.storage_id]).values()}
+    attempt = _unreached(instance, ids)
+    if attempt and (
+        blocker := blockers.code_server_down(
+            facts, attempt, queue.max_user_code_failure_retries, queue.user_code_failure_retry_delay
+        )
+    ):
+        yield blocker
 
 
-def _notes(instance: DagsterInstance, facts: RunFacts) -> list[str]:
-    notes = list(facts.tick.live.unreadable)
+def _unreached(instance: DagsterInstance, ids: Collection[str]) -> Unreached | None:
+    """The last failed attempt to start one of these runs, from their event logs."""
+    attempts = []
+    for run_id in ids:
+        events = instance.get_records_for_run(run_id, of_type=DagsterEventType.ENGINE_EVENT).records
+        failed = [event for event in events if event.event_log_entry.message.startswith(UNREACHED)]
+        at = utc_time(failed[-1].event_log_entry.timestamp) if failed else None
+        if at:
+            attempts.append(Unreached(at, run_id, len(failed)))
+    return max(attempts, key=lambda attempt: attempt.at, default=None)
+
+
+def _notes(instance: DagsterInstance, now: Now, code_location: str) -> Iterator[str]:
+    yield from now.state.live.unreadable
     if TAG_LIMITS in instance_concurrency_settings(instance):
-        notes.append(str(shadowed_by_tag_limits()))
-    if facts.daemon.narrowed is False:
-        notes.append(
+        yield str(shadowed_by_tag_limits())
+    if now.daemon.narrowed is False:
+        yield (
             "the daemon reads its whole queue: within a page, runs that wait for a pool use up limits as well, so"
             " a run can wait longer than shown here"
         )
-    if facts.code_location == NO_CODE_LOCATION:
-        notes.append(
-            "its code location is unknown, so of the limits only max_concurrent_runs and tag limits apply to it"
-        )
-    return notes
+    if code_location == NO_CODE_LOCATION:
+        yield "its code location is unknown, so of the limits only max_concurrent_runs and tag limits apply to it"

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from clt_queued_run_coordinator._dagster import DagsterInstance
 from clt_queued_run_coordinator.config.settings import Settings
-from clt_queued_run_coordinator.operate import counts, queue_state, workspace
+from clt_queued_run_coordinator.operate import counts, now, workspace
 from clt_queued_run_coordinator.store import live
 from clt_queued_run_coordinator.text.refusal import RefusalError
 from clt_queued_run_coordinator.text.similar_names import likely_meant
@@ -19,7 +19,7 @@ def known(instance: DagsterInstance, settings: Settings) -> set[str]:
     """
     found = workspace.find()
     return {
-        *queue_state.read(instance, settings).limits,
+        *now.read(instance, settings).state.limits,
         *counts.known_code_locations(instance),
         *(found.code_locations if found else ()),
     }

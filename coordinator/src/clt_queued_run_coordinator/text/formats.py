@@ -15,6 +15,11 @@ def duration(seconds: float) -> str:
     return f"{minutes}m {rest}s" if minutes else f"{rest}s"
 
 
+def signed_duration(seconds: float) -> str:
+    """A length of time with its sign if it is below 0."""
+    return f"-{duration(-seconds)}" if seconds <= -1 else duration(abs(seconds))
+
+
 def timestamp(time: datetime) -> str:
     """A time in UTC, without the seconds if it is a whole minute."""
     time = time.astimezone(timezone.utc)
@@ -31,3 +36,8 @@ def ordinal(number: int) -> str:
 def run_count(number: int) -> str:
     """A number of runs, such as `1 run` or `2 runs`."""
     return f"{number} run{'' if number == 1 else 's'}"
+
+
+def slots(number: int) -> str:
+    """A number of slots, such as `1 slot` or `2 slots`."""
+    return f"{number} slot{'' if number == 1 else 's'}"

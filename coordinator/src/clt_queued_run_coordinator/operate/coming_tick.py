@@ -1,0 +1,188 @@
+"""Works out which runs a tick would start, by the daemon's own selection, now or if something were otherwise.
+
+Nothing is written. What only the daemon's process knows is not taken into account: which code locations it is
+backing off from, what backfills have earned of their share, and where the last tick stopped among held runs.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from clt_queued_run_coordinator._dagster import (
+    DagsterInstance,
+    DagsterRun,
+    run_database,
+    with_read_only_pools,
+)
+from clt_queued_run_coordinator.config.options import PerJob
+from clt_queued_run_coordinator.daemon.dagster_checks import DagsterChecks
+from clt_queued_run_coordinator.daemon.manual_launches import ManualLaunches
+from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
+from clt_queued_run_coordinator.daemon.selection import SelectedRun, Selection
+from clt_queued_run_coordinator.operate.holds import limit_without_pause
+from clt_queued_run_coordinator.policy.changes import Change
+from clt_queued_run_coordinator.policy.queue_state import QueueState
+from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, JobAndBackfill
+from clt_queued_run_coordinator.policy.tag_limits import (
+    is_per_unique_value,
+    limits_code_location,
+    other_tag_limits,
+)
+
+
+@dataclass(frozen=True)
+class ComingTick:
+    """What a tick would do.
+
+    Attributes:
+        state: The queue that it would find.
+        selected: The runs that it would start, in order.
+        checks: Dagster's own checks of tag limits and pools, with those runs counted.
+    """
+
+    state: QueueState
+    selected: Sequence[SelectedRun]
+    checks: DagsterChecks
+
+    def starts(self, storage_id: int) -> bool:
+        """Whether it would start a run."""
+        return any(selected.queued.storage_id == storage_id for selected in self.selected)
+
+    @cached_property
+    def by_code_location(self) -> Counter[str]:
+        """How many runs of each code location it would start."""
+        return Counter(selected.code_location for selected in self.selected)
+
+
+def checks_of(
+    instance: DagsterInstance, state: QueueState, more_slots: Mapping[str, int] | None = None
+) -> DagsterChecks:
+    """Dagster's own checks against the runs in progress, without their writes.
+
+    Args:
+        instance: The instance.
+        state: Its queue.
+        more_slots: How many slots more than it has each pool is to have.
+    """
+    limits = other_tag_limits(state.settings.tag_concurrency_limits)
+    return DagsterChecks(with_read_only_pools(instance, more_slots), limits, state.in_progress)
+
+
+def coming_tick(
+    instance: DagsterInstance,
+    queue: QueuedRuns,
+    state: QueueState,
+    more_slots: Mapping[str, int] | None = None,
+) -> ComingTick:
+    """Work out which runs a tick would start.
+
+    Args:
+        instance: The instance.
+        queue: The order of the queue.
+        state: The queue, with whatever is to be otherwise than it is.
+        more_slots: How many slots more than it has each pool is to have.
+    """
+    with run_database(instance).connect() as connection:
+        state = ManualLaunches().pass_breakers(connection, queue, state)
+    checks = checks_of(instance, state, more_slots)
+    selected = Selection(queue, make_checks=lambda *_: checks).choose(instance, state)
+    return ComingTick(state, selected, checks)
+
+
+def with_room_for_one(state: QueueState, code_location: str, run: DagsterRun) -> QueueState:
+    """The queue if all that holds a run regardless of the other queued runs had just room for one, pools aside.
+
+    Args:
+        state: The queue as it is.
+        code_location: The run's code location.
+        run: The run.
+    """
+    settings = state.settings
+    total = settings.max_concurrent_runs
+    if total != -1:
+        settings = replace(settings, max_concurrent_runs=max(total, len(state.in_progress) + 1))
+    tag_limits = [_with_room(entry, state, code_location, run) for entry in settings.tag_concurrency_limits]
+    state = replace(state, settings=replace(settings, tag_concurrency_limits=tag_limits))
+    if code_location == NO_CODE_LOCATION:
+        return state
+    limit = limit_without_pause(state, code_location).limit
+    if limit is not None:
+        limit = max(limit, state.in_progress_of[code_location] + 1)
+    return with_limit(_with_room_in_its_code_location(state, code_location, run), code_location, limit)
+
+
+def _with_room(
+    entry: Mapping[str, Any], state: QueueState, code_location: str, run: DagsterRun
+) -> Mapping[str, Any]:
+    """One of Dagster's tag limits, with room for a run that it applies to."""
+    if limits_code_location(entry, code_location):
+        in_progress = state.in_progress_of[code_location]
+    elif counts_as(entry, run, run):
+        in_progress = sum(counts_as(entry, run, other) for _, other in state.runs_in_progress())
+    else:
+        return entry
+    return {**entry, "limit": max(entry["limit"], in_progress + 1)}
+
+
+def counts_as(limit: Mapping[str, Any], run: DagsterRun, other: DagsterRun) -> bool:
+    """Whether another run uses up one of Dagster's tag limits for a run, or the run itself does."""
+    key, value = limit["key"], limit.get("value")
+    if is_per_unique_value(limit):
+        value = run.tags.get(key)
+    return key in run.tags and key in other.tags and (not isinstance(value, str) or other.tags[key] == value)
+
+
+def with_limit(state: QueueState, code_location: str, limit: int | None) -> QueueState:
+    """The queue if a code location had a limit of its own and were neither paused nor held by its breaker.
+
+    Args:
+        state: The queue as it is.
+        code_location: The code location.
+        limit: The limit; None to leave it as it is.
+    """
+    live, name = state.live, code_location
+    resumed = Change(0, "", live.read_at)
+    live = replace(
+        live,
+        pauses={**live.pauses, name: resumed},
+        pauses_until={other: pause for other, pause in live.pauses_until.items() if other != name},
+        breakers={other: breaker for other, breaker in live.breakers.items() if other != name},
+    )
+    if limit is not None:
+        until = {other: change for other, change in live.limits_until.items() if other != name}
+        live = replace(live, limits={**live.limits, name: replace(resumed, value=limit)}, limits_until=until)
+    return replace(state, live=live)
+
+
+def without_tag_limits_on(state: QueueState, code_location: str) -> QueueState:
+    """The queue if none of Dagster's tag limits were on a code location itself."""
+    rest = [
+        entry for entry in state.settings.tag_concurrency_limits if not limits_code_location(entry, code_location)
+    ]
+    return replace(state, settings=replace(state.settings, tag_concurrency_limits=rest))
+
+
+def _with_room_in_its_code_location(state: QueueState, name: str, run: DagsterRun) -> QueueState:
+    """The same for the limits of the run's group, job and backfill."""
+    limits = state.settings.code_location_limits
+    entry, of_run = limits.entry(name), JobAndBackfill.of(run)
+    own = [JobAndBackfill.of(other) for code_location, other in state.runs_in_progress() if code_location == name]
+    most = entry.max_per_job.of(run.job_name)
+    if most is not None:
+        most = max(most, sum(other.job == of_run.job for other in own) + 1)
+        entry = replace(
+            entry, max_per_job=PerJob(entry.max_per_job.default, {**entry.max_per_job.jobs, run.job_name: most})
+        )
+    if entry.max_per_backfill is not None and of_run.backfill is not None:
+        most = max(entry.max_per_backfill, sum(other.backfill == of_run.backfill for other in own) + 1)
+        entry = replace(entry, max_per_backfill=most)
+    groups = {
+        group: replace(group_of, limit=max(group_of.limit, state.in_progress_of_group(group_of) + 1))
+        if group_of.limit is not None and name in group_of.locations
+        else group_of
+        for group, group_of in limits.groups.items()
+    }
+    limits = replace(limits, entries={**limits.entries, name: entry}, groups=groups)
+    return replace(state, settings=replace(state.settings, code_location_limits=limits))

@@ -1,0 +1,96 @@
+"""One reading of an instance, from which `status`, `explain`, `check`, metrics and the UI's tag limits answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+
+from clt_queued_run_coordinator._dagster import (
+    IN_PROGRESS_STATUSES,
+    DagsterInstance,
+    RunsFilter,
+    instance_concurrency_settings,
+)
+from clt_queued_run_coordinator.config.settings import Settings
+from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
+from clt_queued_run_coordinator.operate import counts, daemon_seen
+from clt_queued_run_coordinator.operate.daemon_seen import DaemonSeen
+from clt_queued_run_coordinator.policy.claims import with_groups
+from clt_queued_run_coordinator.policy.queue_state import QueueState
+from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
+from clt_queued_run_coordinator.policy.sharing import share
+from clt_queued_run_coordinator.store import live
+from clt_queued_run_coordinator.submit.refused import read_refused
+
+
+@dataclass(frozen=True)
+class Now:
+    """An instance at one moment.
+
+    Attributes:
+        state: Its queue, as a tick of the daemon would see it at this moment.
+        daemon: What is known of the daemon.
+        oldest: When the oldest queued run of each code location was created, in UTC.
+        refused: How many submits were refused of each code location, where `max_queued` is configured.
+    """
+
+    state: QueueState
+    daemon: DaemonSeen = field(default_factory=DaemonSeen)
+    oldest: Mapping[str, datetime] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def at(self) -> datetime:
+        """The moment, in UTC by the database's clock."""
+        return self.state.live.read_at
+
+    def share(self, name: str) -> float | None:
+        """The slots that are the due of a code location, or of a group by its `group_key`, to a tenth.
+
+        None where nothing is shared.
+        """
+        return round(self._shares.get(name, 0.0), 1) if self._is_shared else None
+
+    def credit_slot_seconds(self, name: str) -> float | None:
+        """The credit of a code location, or of a group by its `group_key`; None where nothing is shared."""
+        return round(self.state.usage.of(name), 1) if self._is_shared else None
+
+    @property
+    def _is_shared(self) -> bool:
+        return self.state.settings.is_fair and self.state.total_slots is not None
+
+    @cached_property
+    def _shares(self) -> Mapping[str, float]:
+        return with_groups(
+            share(self.state.claims, self.state.total_slots or 0),
+            self.state.settings.code_location_limits.groups,
+        )
+
+
+def read(instance: DagsterInstance, settings: Settings, queue: QueuedRuns | None = None) -> Now:
+    """Read an instance. Writes nothing.
+
+    Args:
+        instance: The instance.
+        settings: What its coordinator was configured with.
+        queue: Where to read the order of the queue into, for whoever needs it; otherwise queued runs are only
+            counted.
+    """
+    settings = settings.as_replaced_by(instance_concurrency_settings(instance))
+    with counts.reading(instance) as connection:
+        changes = live.read(connection)
+        oldest: dict[str, datetime] = {}
+        if queue is None:
+            counted = counts.read(connection)
+            queued = {name: count.queued for name, count in counted.by_code_location.items() if count.queued}
+            if counted.queued_without_code_location:
+                queued[NO_CODE_LOCATION] = counted.queued_without_code_location
+            oldest = {name: count.oldest for name, count in counted.by_code_location.items() if count.oldest}
+        else:
+            queue.refresh(connection)
+            queued = queue.counts()
+        daemon = daemon_seen.read(instance, connection)
+        refused = read_refused(connection) if settings.code_location_limits.has_queue_limits else {}
+    in_progress = instance.get_run_records(RunsFilter(statuses=IN_PROGRESS_STATUSES))
+    state = QueueState(settings, changes, queued, in_progress)
+    return Now(state.with_usage(daemon.usage, changes.read_at.timestamp()), daemon, oldest, refused)
