@@ -1,11 +1,12 @@
 """Whatever is queued and in progress, a run is said to start at the next tick exactly if it does."""
 
+import re
 import time
 from typing import Any
 
 import pytest
 from clt_queued_run_coordinator._dagster import QUEUE_DAEMON
-from clt_queued_run_coordinator.operate.explanation import explain
+from clt_queued_run_coordinator.operate.explanation import Explanation, explain
 from clt_queued_run_coordinator.operate.stored_run import find_runs
 from clt_queued_run_coordinator.store import live
 from dagster._daemon.types import DaemonHeartbeat
@@ -60,6 +61,35 @@ def test_what_is_said_to_start_is_what_starts(
         assert said == set(queue.tick_ids())
 
 
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(total=st.integers(2, 8), runs=st.tuples(queued, queued), sharing=st.sampled_from(["fifo", "fair"]))
+def test_a_limit_that_is_advised_is_the_smallest_that_lets_the_run_start(
+    sharing: str, total: int, runs: tuple[Runs, Runs]
+) -> None:
+    """Of each queued run that only the limit of its code location holds."""
+    options: dict[str, Any] = {
+        "max_concurrent_runs": total,
+        "tag_concurrency_limits": [{"key": "database", "limit": 1}],
+        "code_location_limits": {**LIMITS, "sharing": sharing},
+    }
+    with ephemeral_run_queue(options, {"pools": {"granularity": "run"}}) as queue:
+        queue.instance.event_log_storage.set_concurrency_slots("slots", 2)
+        waiting = _queue(queue, runs[0]) - set(queue.tick_ids()) | _queue(queue, runs[1])
+        queue.instance.add_daemon_heartbeat(DaemonHeartbeat(time.time(), QUEUE_DAEMON, "test", []))
+        for run_id in waiting:
+            held_by = _explained(queue, run_id).held_by
+            (cure,) = [blocker.cure for blocker in held_by if blocker.kind == "limit"] or [""]
+            advised = re.search(r"set-limit (\S+) (\d+)", cure)
+            if not advised or {blocker.kind for blocker in held_by} - {"limit", "order", "share"}:
+                continue
+            name, enough = advised[1], int(advised[2])
+            live.set_limit(queue.instance, name, enough)
+            assert _starts(queue, run_id)
+            live.set_limit(queue.instance, name, enough - 1)
+            assert not _starts(queue, run_id)
+            live.clear_limit(queue.instance, name)
+
+
 def _queue(queue: RunQueue, runs: Runs) -> set[str]:
     return {
         queue.queue(
@@ -72,9 +102,13 @@ def _queue(queue: RunQueue, runs: Runs) -> set[str]:
     }
 
 
-def _starts(queue: RunQueue, run_id: str) -> bool:
+def _explained(queue: RunQueue, run_id: str) -> Explanation:
     (stored,) = find_runs(queue.instance, run_id)
     explanation = explain(queue.instance, queue.coordinator, stored)
     assert explanation
     assert (explanation.starts_within_seconds is None) == bool(explanation.held_by)
-    return not explanation.held_by
+    return explanation
+
+
+def _starts(queue: RunQueue, run_id: str) -> bool:
+    return not _explained(queue, run_id).held_by

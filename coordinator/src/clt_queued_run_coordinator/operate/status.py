@@ -167,18 +167,23 @@ def _of_code_location(now: Now, name: str) -> CodeLocationStatus:
 
 
 def _of_group(now: Now, name: str) -> GroupStatus:
-    group, claim = now.state.settings.code_location_limits.groups[name], now.state.claims.groups[name]
+    state = now.state
+    group = state.settings.code_location_limits.groups[name]
+    queued, in_progress = (
+        sum(state.queued.get(member, 0) for member in group.locations),
+        state.in_progress_of_group(group),
+    )
     return GroupStatus(
         group=name,
         locations=sorted(group.locations),
-        queued=claim.queued,
-        in_progress=claim.in_progress,
+        queued=queued,
+        in_progress=in_progress,
         limit=group.limit,
         min=group.min,
         weight=group.weight,
         share=now.share(group_key(name)),
         credit_slot_seconds=now.credit_slot_seconds(group_key(name)),
-        waits_for="its limit" if claim.queued and claim.room == 0 else "",
+        waits_for="its limit" if queued and group.limit is not None and in_progress >= group.limit else "",
     )
 
 
