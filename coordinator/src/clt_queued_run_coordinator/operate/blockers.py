@@ -99,19 +99,6 @@ class Advice:
 
 
 @dataclass(frozen=True)
-class UsedUp:
-    """What Dagster's own checks find used up for the run.
-
-    Attributes:
-        tag_limits: The tag limits.
-        pools: The pools.
-    """
-
-    tag_limits: Sequence[Mapping[str, Any]] = ()
-    pools: Sequence[FullPool] = ()
-
-
-@dataclass(frozen=True)
 class RunFacts:
     """A queued run and its place.
 
@@ -230,15 +217,11 @@ def within_the_code_location(facts: RunFacts, starting: Sequence[DagsterRun] = (
             yield _used_up(option, f"{option} of {of}", most, running, f"raise {option}", rest=rest, of=of)
 
 
-def from_dagsters_checks(facts: RunFacts, used_up: UsedUp, *, by_others: bool = False) -> Iterator[Blocker]:
-    """Dagster's own tag limits and pools.
-
-    Args:
-        facts: The facts about the run.
-        used_up: Those that are used up.
-        by_others: Whether only the runs that start before it use them up.
-    """
-    for limit in used_up.tag_limits:
+def from_tag_limits(
+    facts: RunFacts, tag_limits: Iterable[Mapping[str, Any]], *, by_others: bool = False
+) -> Iterator[Blocker]:
+    """Those of Dagster's own tag limits that are used up, if need be by the runs that start before it alone."""
+    for limit in tag_limits:
         key, value = limit["key"], facts.run.tags.get(limit["key"])
         one_value = is_per_unique_value(limit) or isinstance(limit.get("value"), str)
         holding = [record for record in facts.state.in_progress if counts_as(limit, facts.run, record.dagster_run)]
@@ -251,17 +234,14 @@ def from_dagsters_checks(facts: RunFacts, used_up: UsedUp, *, by_others: bool = 
             rest=(" for each value" if is_per_unique_value(limit) else "")
             + (", and runs with it go first" if by_others else ""),
         )
-    for pool in used_up.pools:
-        yield _pool(facts, pool, by_others=by_others)
 
 
-def from_runs_ahead(facts: RunFacts, coming: ComingTick, used_up: UsedUp, *, later: bool) -> Iterator[Blocker]:
-    """What holds a run because other queued runs start first.
+def from_runs_ahead(facts: RunFacts, coming: ComingTick, *, later: bool) -> Iterator[Blocker]:
+    """The limits and slots that other queued runs take first.
 
     Args:
         facts: The facts about the run.
         coming: The tick that starts the others.
-        used_up: What Dagster's checks find used up after it.
         later: Whether that tick needs the other blockers to be gone.
     """
     state, name = coming.state, facts.code_location
@@ -271,21 +251,46 @@ def from_runs_ahead(facts: RunFacts, coming: ComingTick, used_up: UsedUp, *, lat
     if group and group.limit is not None and (room is None or takes < room):
         room = max(0, group.limit - state.in_progress_of_group(group))
         takes = sum(starts[member] for member in group.locations)
-    found: list[Blocker] = []
     if room is not None and takes >= room:
-        found.append(_turn_within(facts, coming) or _order_within(facts, room, later=later))
+        yield _turn_within(facts, coming) or _order_within(facts, room, later=later)
     elif state.free_slots is not None and starts.total() >= state.free_slots:
-        found.append(_turn_within(facts, coming) or _turn_of_others(facts, coming, later=later))
-    found += within_the_code_location(replace(facts, state=state), [selected.run for selected in coming.selected])
-    found += from_dagsters_checks(facts, used_up, by_others=True)
-    yield from found or [
-        Blocker(
-            "looked_at",
-            f"{run_count(facts.before)} of {name} go first and are held; a tick looks past some of them, and the"
-            " next one goes on from there",
-            f"wait a few ticks, or {_prioritize(facts)}",
-        )
+        yield _turn_within(facts, coming) or _turn_of_others(facts, coming, later=later)
+    yield from within_the_code_location(
+        replace(facts, state=state), [selected.run for selected in coming.selected]
+    )
+
+
+def not_looked_at(facts: RunFacts) -> Blocker:
+    """So many runs ahead are held that the coming tick doesn't get to it."""
+    what = (
+        f"{run_count(facts.before)} of {facts.code_location} go first and are held; a tick looks past some of them"
+    )
+    return Blocker(
+        "looked_at",
+        f"{what}, and the next one goes on from there",
+        f"wait a few ticks, or {_prioritize(facts)}",
+    )
+
+
+def full_pool(facts: RunFacts, pool: FullPool, *, by_others: bool = False) -> Blocker:
+    """A pool that has no free slot for the run, if need be because of the runs that start before it alone."""
+    by_id = {record.dagster_run.run_id: record for record in facts.state.in_progress}
+    holders = [
+        replace(_holder(by_id[run_id]), step=step) if run_id in by_id else Holder(run_id, step=step)
+        for run_id, step in pool.steps
     ]
+    with_step = {holder.run_id for holder in holders}
+    holders += [_holder(record) for record in pool.runs if record.dagster_run.run_id not in with_step]
+    ended = sorted({run_id for run_id, _ in pool.steps if run_id not in by_id})
+    give_it = f"dagster instance concurrency set {argument(pool.name)} N"
+    cure = f"wait for a slot, or give it more: {give_it}" if pool.slots else f"give it slots: {give_it}"
+    if ended:
+        cure = (
+            f"free the slots of runs that are no longer in progress ({', '.join(ended[:NAMED])}) in"
+            " Deployment > Concurrency in the UI"
+        )
+    rest = " once the runs that go first have started" if by_others else ""
+    return _with_holders("pool", f"the pool {pool.name} is full{rest}: {slots(pool.slots)}", cure, holders)
 
 
 def code_server_down(facts: RunFacts, attempt: "Unreached", retries: int, retry_delay: int) -> Blocker | None:
@@ -418,26 +423,6 @@ def _turn_of_others(facts: RunFacts, coming: ComingTick, *, later: bool) -> Bloc
         f" {name} has {state.in_progress_of[name]} in progress{share}; {'next are ' if others else ''}{ahead}",
         "wait for its turn; a larger weight makes the share larger",
     )
-
-
-def _pool(facts: RunFacts, pool: FullPool, *, by_others: bool) -> Blocker:
-    by_id = {record.dagster_run.run_id: record for record in facts.state.in_progress}
-    holders = [
-        replace(_holder(by_id[run_id]), step=step) if run_id in by_id else Holder(run_id, step=step)
-        for run_id, step in pool.steps
-    ]
-    with_step = {holder.run_id for holder in holders}
-    holders += [_holder(record) for record in pool.runs if record.dagster_run.run_id not in with_step]
-    ended = sorted({run_id for run_id, _ in pool.steps if run_id not in by_id})
-    give_it = f"dagster instance concurrency set {argument(pool.name)} N"
-    cure = f"wait for a slot, or give it more: {give_it}" if pool.slots else f"give it slots: {give_it}"
-    if ended:
-        cure = (
-            f"free the slots of runs that are no longer in progress ({', '.join(ended[:NAMED])}) in"
-            " Deployment > Concurrency in the UI"
-        )
-    rest = " once the runs that go first have started" if by_others else ""
-    return _with_holders("pool", f"the pool {pool.name} is full{rest}: {slots(pool.slots)}", cure, holders)
 
 
 def _with_holders(kind: str, what: str, cure: str, holders: Iterable[Holder]) -> Blocker:

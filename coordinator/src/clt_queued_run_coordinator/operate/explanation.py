@@ -19,7 +19,7 @@ from clt_queued_run_coordinator.daemon.manual_launches import let_through
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.operate import blockers
 from clt_queued_run_coordinator.operate import now as at_this_moment
-from clt_queued_run_coordinator.operate.blockers import Advice, Blocker, FullPool, RunFacts, Unreached, UsedUp
+from clt_queued_run_coordinator.operate.blockers import Advice, Blocker, FullPool, RunFacts, Unreached
 from clt_queued_run_coordinator.operate.check import TAG_LIMITS, shadowed_by_tag_limits
 from clt_queued_run_coordinator.operate.coming_tick import (
     checks_of,
@@ -149,14 +149,17 @@ def _of_the_queue(instance: DagsterInstance, queue: QueuedRuns, facts: RunFacts)
     held_by = [
         *(blockers.from_counts(facts, hold) for hold in counted),
         *blockers.within_the_code_location(facts),
-        *blockers.from_dagsters_checks(facts, _used_up(instance, checks, facts)),
+        *_from_dagsters_checks(instance, checks, facts),
     ]
-    coming = coming_tick(instance, queue, room if held_by else state, more_slots)
     yield from held_by
+    coming = coming_tick(instance, queue, room if held_by else state, more_slots)
     if not coming.starts(facts.storage_id):
         coming.checks.load_pools([facts.run])
-        used_up = _used_up(instance, coming.checks, facts)
-        yield from blockers.from_runs_ahead(facts, coming, used_up, later=bool(held_by))
+        ahead = [
+            *blockers.from_runs_ahead(facts, coming, later=bool(held_by)),
+            *_from_dagsters_checks(instance, coming.checks, facts, by_others=True),
+        ]
+        yield from ahead or [blockers.not_looked_at(facts)]
 
 
 def _advice(
@@ -189,10 +192,12 @@ def _advice(
     return Advice(enough, before, own_limit)
 
 
-def _used_up(instance: DagsterInstance, checks: DagsterChecks, facts: RunFacts) -> UsedUp:
-    in_progress = facts.state.in_progress
-    pools = [_full_pool(instance, name, in_progress) for name in checks.full_pools(facts.run)]
-    return UsedUp(checks.full_tag_limits(facts.run), pools)
+def _from_dagsters_checks(
+    instance: DagsterInstance, checks: DagsterChecks, facts: RunFacts, *, by_others: bool = False
+) -> Iterator[Blocker]:
+    yield from blockers.from_tag_limits(facts, checks.full_tag_limits(facts.run), by_others=by_others)
+    for name in checks.full_pools(facts.run):
+        yield blockers.full_pool(facts, _full_pool(instance, name, facts.state.in_progress), by_others=by_others)
 
 
 def _full_pool(instance: DagsterInstance, name: str, in_progress: Sequence[RunRecord]) -> FullPool:
