@@ -127,21 +127,6 @@ def test_idling_earns_no_credit_without_a_bound(run_queue: MakeRunQueue, clock: 
     assert min(taken.count(B), taken.count(C)) >= 6
 
 
-def test_a_restart_of_the_daemon_forgets_no_usage(
-    new_database: Callable[[], str], clock: time_machine.Traveller
-) -> None:
-    """After ten starts of a alone it is b's turn, also for a daemon that has seen none of them."""
-    url = new_database()
-    config: dict[str, Any] = {"max_concurrent_runs": 1, "code_location_limits": FAIR}
-    turns = Turns(clock)
-    with postgresql_run_queue(url, config, {}) as queue:
-        _fill(queue, A, 20)
-        assert turns.take(queue, 10) == [A] * 10
-        _fill(queue, B, 5)
-    with postgresql_run_queue(url, config, {}) as queue:
-        assert turns.take(queue, 1) == [B]
-
-
 def test_restarts_of_the_daemon_do_not_move_the_shares(
     new_database: Callable[[], str], clock: time_machine.Traveller
 ) -> None:

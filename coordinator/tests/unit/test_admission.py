@@ -13,7 +13,7 @@ Queues = Mapping[str, Sequence[QueuedRun]]
 
 def claims(queues: Queues, room: Mapping[str, int | None]) -> Claims:
     """The claims of code locations with nothing in progress."""
-    return Claims.of({name: Claim(queued=len(runs), limit=room[name]) for name, runs in queues.items()})
+    return Claims({name: Claim(startable=len(runs), limit=room[name]) for name, runs in queues.items()})
 
 
 def admitted(
@@ -23,7 +23,7 @@ def admitted(
     waiting: dict[str, Iterator[QueuedRun]] = {
         name: iter(sorted(runs, key=lambda run: run.place)) for name, runs in queues.items()
     }
-    chosen = admit(waiting, claims(queues, room), slots, lambda _name, run: run.storage_id not in held, fair=False)
+    chosen = admit(waiting, claims(queues, room), slots, lambda _name, run: run.storage_id not in held).runs
     return [run.storage_id for _, run in chosen]
 
 
@@ -65,8 +65,7 @@ def test_limits_and_slots_hold_and_nothing_idles(queues: Queues, data: st.DataOb
         claims(queues, room),
         slots,
         lambda _name, run: run.storage_id not in held,
-        fair=False,
-    ):
+    ).runs:
         chosen[name].append(run.storage_id)
     total = sum(map(len, chosen.values()))
     assert slots is None or total <= slots

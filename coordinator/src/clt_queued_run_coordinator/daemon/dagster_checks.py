@@ -43,7 +43,7 @@ class DagsterChecks:
         self._started: list[DagsterRun] = []
 
     def load_pools(self, runs: Iterable[DagsterRun]) -> None:
-        """Read what is free in the pools that these runs need. Call it before `try_start`."""
+        """Read what is free in the pools that these runs need. Call it before `hold`."""
         needing = {pool: run for run in runs for pool in pools_of(run) if pool not in self._needing}
         if not needing or not self._reads_pools:
             return
@@ -53,15 +53,16 @@ class DagsterChecks:
         for run in self._started:
             self._pools.update_counters_with_launched_item(run)
 
-    def try_start(self, run: DagsterRun) -> bool:
-        """Whether a run can start beside the ones before it. If it can, it counts from now on."""
-        if self._tags.is_blocked(run) or (self._pools and self._pools.is_blocked(run)):
-            return False
+    def hold(self, run: DagsterRun) -> bool:
+        """Whether a tag limit or a pool keeps a run from starting beside those that have started."""
+        return self._tags.is_blocked(run) or bool(self._pools and self._pools.is_blocked(run))
+
+    def start(self, run: DagsterRun) -> None:
+        """Count a run that starts."""
         self._tags.update_counters_with_launched_item(run)
         self._started.append(run)
         if self._pools:
             self._pools.update_counters_with_launched_item(run)
-        return True
 
     def full_tag_limits(self, run: DagsterRun) -> list[Mapping[str, Any]]:
         """The tag limits that each hold a run by themselves, with the runs that could start counted."""

@@ -4,8 +4,7 @@
 something else holds it: its body, the limits on its job and backfill, Dagster's own tag limits and pools.
 """
 
-from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, DagsterRun, RunRecord, run_database
@@ -14,7 +13,7 @@ from clt_queued_run_coordinator.daemon.dagster_checks import DagsterChecks
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.policy.admission import admit
 from clt_queued_run_coordinator.policy.backfill_share import BackfillTurns
-from clt_queued_run_coordinator.policy.claims import Claims, least
+from clt_queued_run_coordinator.policy.claims import least
 from clt_queued_run_coordinator.policy.job_and_backfill_limits import JobAndBackfillLimits
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import JobAndBackfill, QueuedRun
@@ -55,7 +54,7 @@ class Selection:
         queued: QueuedRuns,
         *,
         stopped_at: StoppedAt | None = None,
-        backing_off: Container[str] = (),
+        backing_off: Collection[str] = (),
         backfills_earned: Mapping[str, float] | None = None,
         make_checks: MakeChecks = DagsterChecks,
     ) -> None:
@@ -66,6 +65,8 @@ class Selection:
         self._make_checks = make_checks
         self.backfill_turns: dict[str, BackfillTurns] = {}
         """The turns of backfills that were taken, by code location."""
+        self.blocked: frozenset[str] = frozenset()
+        """The code locations with room of which no further run could start."""
 
     def choose(self, instance: DagsterInstance, state: QueueState) -> list[SelectedRun]:
         """The queued runs that may start, in the order in which the daemon should try them.
@@ -75,69 +76,82 @@ class Selection:
             state: The queue at this moment.
         """
         claims = state.claims
-        with_room = [name for name in state.queued if claims.room(name) != 0] if state.free_slots != 0 else []
-        selected: list[SelectedRun] = []
-        if with_room:
-            with run_database(instance).connect() as connection:
-                job_limits = JobAndBackfillLimits(
-                    state.settings.code_location_limits,
-                    ((name, JobAndBackfill.of(run)) for name, run in state.runs_in_progress()),
-                    self._backfills_earned,
-                )
-                self.backfill_turns = job_limits.backfill_turns
-                candidates = Candidates(connection, self._queued, self._stopped_at, len(with_room), job_limits)
-                checks = self._make_checks(
-                    instance, other_tag_limits(state.settings.tag_concurrency_limits), state.in_progress
-                )
-                for names in self._by_rank(with_room):
-                    left = None if state.free_slots is None else state.free_slots - len(selected)
-                    admitted = self._admit(candidates, checks, names, claims, left, fair=state.is_fair)
-                    claims = claims.after(Counter(run.code_location for run in admitted))
-                    selected += admitted
-                self._queued.relocate(candidates.misplaced)
+        with_room = [name for name in state.queued if claims.room(name) != 0]
+        if not with_room:
+            self.blocked = frozenset()
+            return []
+        with run_database(instance).connect() as connection:
+            job_limits = JobAndBackfillLimits(
+                state.settings.code_location_limits,
+                ((name, JobAndBackfill.of(run)) for name, run in state.runs_in_progress()),
+                self._backfills_earned,
+            )
+            self.backfill_turns = job_limits.backfill_turns
+            candidates = Candidates(connection, self._queued, self._stopped_at, len(with_room), job_limits)
+            checks = self._make_checks(
+                instance, other_tag_limits(state.settings.tag_concurrency_limits), state.in_progress
+            )
+            selected = self._admit(candidates, checks, with_room, state)
+            self._queued.relocate(candidates.misplaced)
         return selected
 
-    def _by_rank(self, names: Sequence[str]) -> tuple[list[str], list[str]]:
-        """The code locations that go first, and those that get only what the others leave."""
-        return (
-            [name for name in names if name not in self._backing_off],
-            [name for name in names if name in self._backing_off],
-        )
-
     def _admit(
-        self,
-        candidates: Candidates,
-        checks: DagsterChecks,
-        names: Sequence[str],
-        claims: Claims,
-        slots: int | None,
-        *,
-        fair: bool,
+        self, candidates: Candidates, checks: DagsterChecks, names: Sequence[str], state: QueueState
     ) -> list[SelectedRun]:
-        def starts(name: str, run: QueuedRun) -> bool:
+        claims, slots = state.claims, state.free_slots
+        job_limits = candidates.job_limits
+
+        def could_start(name: str, run: QueuedRun) -> bool:
             checks.load_pools(candidates.load_from(name, run))
             body = candidates.body(run)
-            if body is None or not candidates.belongs(name, run, body):
+            return (
+                body is not None
+                and candidates.belongs(name, run, body)
+                and job_limits.has_room(name, JobAndBackfill.of(body))
+                and not checks.hold(body)
+            )
+
+        def starts(name: str, run: QueuedRun) -> bool:
+            if not could_start(name, run):
                 return False
-            of_run = JobAndBackfill.of(body)
-            if not candidates.job_limits.has_room(name, of_run) or not checks.try_start(body):
-                return False
-            candidates.job_limits.start(name, run, of_run)
+            body = candidates.loaded(run)
+            job_limits.start(name, run, JobAndBackfill.of(body))
+            checks.start(body)
             return True
 
         # The first pass assumes that nothing is held, so that one statement loads all likely starts.
-        likely_limits = candidates.job_limits.copy()
+        likely_limits = job_limits.copy()
+
+        def could_start_likely(name: str, run: QueuedRun) -> bool:
+            return likely_limits.has_room(name, self._queued.job_and_backfill(run.storage_id))
 
         def starts_likely(name: str, run: QueuedRun) -> bool:
-            of_run = self._queued.job_and_backfill(run.storage_id)
-            if not likely_limits.has_room(name, of_run):
+            if not could_start_likely(name, run):
                 return False
-            likely_limits.start(name, run, of_run)
+            likely_limits.start(name, run, self._queued.job_and_backfill(run.storage_id))
             return True
 
-        queues = {name: candidates.likely(name, likely_limits) for name in names}
-        likely = admit(queues, claims, slots, starts_likely, fair=fair, place=likely_limits.place)
-        checks.load_pools(candidates.load(run for _, run in likely))
-        queues = {name: candidates.of(name, least(claims.room(name), slots)) for name in names}
-        admitted = admit(queues, claims, slots, starts, fair=fair, place=candidates.job_limits.place)
-        return [SelectedRun(name, run, candidates.loaded(run)) for name, run in admitted]
+        credit = state.credit if state.is_fair else None
+        likely = admit(
+            {name: candidates.likely(name, likely_limits) for name in names},
+            claims,
+            slots,
+            starts_likely,
+            credit=credit,
+            could_start=could_start_likely,
+            last=self._backing_off,
+            place=likely_limits.place,
+        )
+        checks.load_pools(candidates.load([*(run for _, run in likely.runs), *likely.waiting.values()]))
+        admission = admit(
+            {name: candidates.of(name, least(claims.room(name), slots)) for name in names},
+            claims,
+            slots,
+            starts,
+            credit=credit,
+            could_start=could_start,
+            last=self._backing_off,
+            place=job_limits.place,
+        )
+        self.blocked = frozenset(admission.blocked)
+        return [SelectedRun(name, run, candidates.loaded(run)) for name, run in admission.runs]

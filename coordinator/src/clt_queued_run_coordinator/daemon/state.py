@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import DagsterInstance
-from clt_queued_run_coordinator.policy.usage import Usage
+from clt_queued_run_coordinator.policy.credit import Credit
 from clt_queued_run_coordinator.store.document import read_text
 
 KEY = "clt_queued_run_coordinator.daemon"
@@ -24,11 +24,11 @@ class DaemonState:
 
     Attributes:
         narrowed: Whether the daemon was shown only the runs that may start; None before its first tick.
-        usage: The recent use of each code location at that time; empty if sharing isn't fair.
+        credit: The credit of each code location and group at that time; empty if sharing isn't fair.
     """
 
     narrowed: bool | None = None
-    usage: Usage = field(default_factory=Usage)
+    credit: Credit = field(default_factory=Credit)
 
 
 def read(connection: db.Connection) -> DaemonState:
@@ -45,10 +45,10 @@ def read(connection: db.Connection) -> DaemonState:
     if not isinstance(data, Mapping):
         return DaemonState()
     narrowed = data.get("narrowed")
-    return DaemonState(narrowed if isinstance(narrowed, bool) else None, Usage.from_data(data.get("usage")))
+    return DaemonState(narrowed if isinstance(narrowed, bool) else None, Credit.from_data(data.get("credit")))
 
 
 def write(instance: DagsterInstance, state: DaemonState) -> None:
     """Store the state."""
-    data = {"narrowed": state.narrowed, "usage": state.usage.as_data()}
+    data = {"narrowed": state.narrowed, "credit": state.credit.as_data()}
     instance.daemon_cursor_storage.set_cursor_values({KEY: json.dumps(data)})

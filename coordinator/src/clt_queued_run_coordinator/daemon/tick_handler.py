@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -30,12 +30,11 @@ from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.policy import backoff
 from clt_queued_run_coordinator.policy.backfill_share import BackfillTurns
 from clt_queued_run_coordinator.policy.backoff import Backoff
-from clt_queued_run_coordinator.policy.claims import with_groups
+from clt_queued_run_coordinator.policy.credit import Ledger
 from clt_queued_run_coordinator.policy.job_and_backfill_limits import lane_key
 from clt_queued_run_coordinator.policy.outcomes import SinceLastTick
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
-from clt_queued_run_coordinator.policy.usage import Usage
 from clt_queued_run_coordinator.store import live
 from clt_queued_run_coordinator.store.live import LiveChanges
 from clt_queued_run_coordinator.store.rows import run_ids
@@ -64,7 +63,8 @@ class TickHandler:
         self._backoffs: dict[str, Backoff] = {}
         self._backfills_earned: dict[str, float] = {}
         self._backfill_turns: dict[str, BackfillTurns] = {}
-        self._usage = Usage()
+        self._ledger = Ledger()
+        self._came_back: dict[str, int] = {}
         self._stored: DaemonState | None = None
         self._published: PublishedCounts | None = None
         self._logged: dict[str, object] = {}
@@ -87,7 +87,7 @@ class TickHandler:
             self._queued.refresh(connection, chain.from_iterable(self._offered.values()))
             if self._stored is None:
                 self._stored = daemon_state.read(connection)
-                self._usage = self._stored.usage
+                self._ledger.credit = self._stored.credit
             self._tracker.read(connection)
         if not changes.pause_ids <= self._acknowledged_pauses:
             acknowledged_pauses.write(instance, changes.pause_ids)
@@ -95,11 +95,8 @@ class TickHandler:
         for line in changes.unreadable:
             self._log_once(line, True, logging.WARNING, line)
         self._backoffs = backoff.after_tick(self._backoffs, self._offered, self._queued)
-        self._charge(
-            {name: -sum(run in self._queued for run in runs) for name, runs in self._offered.items()}
-            if self._stored.narrowed
-            else self._queued.departures
-        )
+        came_back = {name: sum(run in self._queued for run in runs) for name, runs in self._offered.items()}
+        self._came_back = {name: runs for name, runs in came_back.items() if runs}
         self._offered = {}
         for name, turns in self._backfill_turns.items():
             self._backfills_earned[name] = turns.settled(self._queued)
@@ -168,11 +165,14 @@ class TickHandler:
             last_tick.write(instance, LastTick(time.time(), seconds))
             self._tick_recorded_at = now
 
-    def with_usage(self, state: QueueState) -> QueueState:
-        """The state with the recent use by now."""
-        state = state.with_usage(self._usage, time.time())
-        self._usage = state.usage
-        return state
+    def with_credit(self, state: QueueState) -> QueueState:
+        """The state with the credit by now."""
+        if not state.settings.is_fair:
+            return state
+        half_life = state.settings.code_location_limits.half_life
+        credit = self._ledger.settle(time.time(), self._came_back, half_life)
+        self._ledger.record(state.claims, state.slots, {})
+        return replace(state, credit=credit)
 
     def runs_to_dequeue(
         self, instance: DagsterInstance, state: QueueState, tag_limits: list[dict[str, Any]]
@@ -200,15 +200,12 @@ class TickHandler:
             self._offered.setdefault(name, []).append(queued.storage_id)
         tag_limits[:] = state.tag_limits(starts)
         if state.settings.is_fair:
-            self._charge(starts)
+            self._ledger.record(state.claims, state.slots, starts, selection.blocked)
         self._store(instance, narrowed=True, starts=bool(selected))
         self._tracker.offer(self._offered)
         self._tracker.store(instance)
         self._log_saturation(state, bool(runs))
         return runs
-
-    def _charge(self, starts: Mapping[str, int]) -> None:
-        self._usage = self._usage.charged(with_groups(starts, self._settings.code_location_limits.groups))
 
     def _tagged(self, instance: DagsterInstance, selected: Sequence[SelectedRun]) -> list[DagsterRun]:
         """The selected runs with their tags. A missing tag is written before the daemon starts the run."""
@@ -244,7 +241,7 @@ class TickHandler:
     def _store(self, instance: DagsterInstance, *, narrowed: bool, starts: bool) -> None:
         """Store what a restarted daemon needs, if a start or the way of reading may have changed it."""
         if self._stored is None or self._stored.narrowed != narrowed or (starts and self._settings.is_fair):
-            self._stored = DaemonState(narrowed, self._usage)
+            self._stored = DaemonState(narrowed, self._ledger.credit)
             daemon_state.write(instance, self._stored)
 
     def _log_saturation(self, state: QueueState, something_starts: bool) -> None:

@@ -9,7 +9,7 @@ import sqlalchemy as db
 from clt_queued_run_coordinator._dagster import QUEUE_DAEMON, DagsterInstance, DagsterRunStatus, RunRecord
 from clt_queued_run_coordinator.daemon import last_tick
 from clt_queued_run_coordinator.daemon import state as daemon_state
-from clt_queued_run_coordinator.policy.usage import Usage
+from clt_queued_run_coordinator.policy.credit import Credit
 from clt_queued_run_coordinator.store.rows import utc
 
 SILENCE = timedelta(seconds=90)
@@ -25,7 +25,7 @@ class DaemonSeen:
 
     Attributes:
         narrowed: Whether it shows Dagster only the runs that may start; None before its first tick.
-        usage: The use of the slots as of its last tick.
+        credit: The credit of code locations and groups as of when it last stored it.
         read_queue_at: When a tick last read the queue, in UTC; None if none ever did.
         heartbeat: Its last heartbeat, in UTC; None if there was none.
         process_heartbeat: The last heartbeat of any daemon in the same process. The others go on while a launch
@@ -34,7 +34,7 @@ class DaemonSeen:
     """
 
     narrowed: bool | None = None
-    usage: Usage = field(default_factory=Usage)
+    credit: Credit = field(default_factory=Credit)
     read_queue_at: datetime | None = None
     heartbeat: datetime | None = None
     process_heartbeat: datetime | None = None
@@ -97,7 +97,7 @@ def read(instance: DagsterInstance, connection: db.Connection) -> DaemonSeen:
     same = [other.timestamp for other in heartbeats.values() if own and other.daemon_id == own.daemon_id]
     return DaemonSeen(
         narrowed=stored.narrowed,
-        usage=stored.usage,
+        credit=stored.credit,
         read_queue_at=utc_time(tick.at if tick else None),
         heartbeat=utc_time(own.timestamp if own else None),
         process_heartbeat=utc_time(max(same, default=None)),

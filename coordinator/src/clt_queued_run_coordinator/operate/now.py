@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 
 from clt_queued_run_coordinator._dagster import (
     IN_PROGRESS_STATUSES,
@@ -15,10 +14,8 @@ from clt_queued_run_coordinator.config.settings import Settings
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.operate import counts, daemon_seen
 from clt_queued_run_coordinator.operate.daemon_seen import DaemonSeen
-from clt_queued_run_coordinator.policy.claims import with_groups
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
-from clt_queued_run_coordinator.policy.sharing import share
 from clt_queued_run_coordinator.store import live
 from clt_queued_run_coordinator.submit.refused import read_refused
 
@@ -49,22 +46,15 @@ class Now:
 
         None where nothing is shared.
         """
-        return round(self._shares.get(name, 0.0), 1) if self._is_shared else None
+        return round(self.state.shares.get(name, 0.0), 1) if self._is_shared else None
 
     def credit_slot_seconds(self, name: str) -> float | None:
         """The credit of a code location, or of a group by its `group_key`; None where nothing is shared."""
-        return round(self.state.usage.of(name), 1) if self._is_shared else None
+        return round(self.state.credit.of(name), 1) if self._is_shared else None
 
     @property
     def _is_shared(self) -> bool:
-        return self.state.settings.is_fair and self.state.total_slots is not None
-
-    @cached_property
-    def _shares(self) -> Mapping[str, float]:
-        return with_groups(
-            share(self.state.claims, self.state.total_slots or 0),
-            self.state.settings.code_location_limits.groups,
-        )
+        return self.state.settings.is_fair and self.state.settings.max_concurrent_runs != -1
 
 
 def read(instance: DagsterInstance, settings: Settings, queue: QueuedRuns | None = None) -> Now:
@@ -92,5 +82,4 @@ def read(instance: DagsterInstance, settings: Settings, queue: QueuedRuns | None
         daemon = daemon_seen.read(instance, connection)
         refused = read_refused(connection) if settings.code_location_limits.has_queue_limits else {}
     in_progress = instance.get_run_records(RunsFilter(statuses=IN_PROGRESS_STATUSES))
-    state = QueueState(settings, changes, queued, in_progress)
-    return Now(state.with_usage(daemon.usage, changes.read_at.timestamp()), daemon, oldest, refused)
+    return Now(QueueState(settings, changes, queued, in_progress, daemon.credit), daemon, oldest, refused)

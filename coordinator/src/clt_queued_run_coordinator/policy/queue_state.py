@@ -4,9 +4,10 @@ The daemon makes one at each tick. Whoever answers people about the queue makes 
 limits in force, the free slots and the claims in the same way.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +16,8 @@ from clt_queued_run_coordinator.config.options import Group
 from clt_queued_run_coordinator.config.settings import Settings
 from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.policy.changes import LiveChanges
-from clt_queued_run_coordinator.policy.claims import Claim, Claims, levels, with_groups
+from clt_queued_run_coordinator.policy.claims import Claim, Claims
+from clt_queued_run_coordinator.policy.credit import Credit, shares
 from clt_queued_run_coordinator.policy.in_force import (
     LimitInForce,
     default_limit,
@@ -24,7 +26,6 @@ from clt_queued_run_coordinator.policy.in_force import (
 )
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.policy.tag_limits import as_tag_limits, code_locations_named_in
-from clt_queued_run_coordinator.policy.usage import Usage
 from clt_queued_run_coordinator.store.code_location import code_location_of
 
 
@@ -37,14 +38,14 @@ class QueueState:
         live: The live changes in force.
         queued: The number of queued runs of each code location that has any; `NO_CODE_LOCATION` can be among them.
         in_progress: The runs in progress, whatever put them there.
-        usage: The recent use of each code location and group as of this moment.
+        credit: The credit of each code location and group as of this moment.
     """
 
     settings: Settings
     live: LiveChanges = field(default_factory=LiveChanges)
     queued: Mapping[str, int] = field(default_factory=dict)
     in_progress: Sequence[RunRecord] = ()
-    usage: Usage = field(default_factory=Usage)
+    credit: Credit = field(default_factory=Credit)
 
     @cached_property
     def limits(self) -> dict[str, LimitInForce]:
@@ -113,13 +114,10 @@ class QueueState:
         return sum(self.in_progress_of[code_location] for code_location in group.locations)
 
     @property
-    def total_slots(self) -> int | None:
-        """How many runs of code locations may be in progress at once; None for no limit.
-
-        A run without a code location takes a slot from all of them.
-        """
+    def slots(self) -> float:
+        """All slots, including those in use; infinite for no limit."""
         total = self.settings.max_concurrent_runs
-        return None if total == -1 else max(0, total - self.in_progress_of[NO_CODE_LOCATION])
+        return math.inf if total == -1 else total
 
     @property
     def free_slots(self) -> int | None:
@@ -133,45 +131,27 @@ class QueueState:
         limits = self.settings.code_location_limits
         of_each = {
             name: Claim(
-                queued=self.queued.get(name, 0),
+                startable=self.queued.get(name, 0),
                 in_progress=self.in_progress_of[name],
                 limit=self.limit(name),
                 weight=self.weight(name),
-                used=self.usage.of(name),
                 min=limits.entry(name).min,
             )
             for name in {**self.queued, **self.in_progress_of, **limits.group_of}
         }
-        return Claims.of(of_each, limits.groups, self.usage)
+        return Claims(of_each, limits.groups)
 
     def room(self, code_location: str) -> int | None:
         """How many more runs of a code location may start by its limit and its group's; None for no limit."""
         return self.claims.room(code_location)
 
-    def competing(self) -> list[dict[str, float]]:
-        """The weights of the code locations that compete for slots, and of their groups; see `levels`.
+    @cached_property
+    def shares(self) -> dict[str, float]:
+        """The share of the slots of each code location, and of each group by its `group_key`.
 
-        A code location competes if it has runs in progress, or queued runs and a limit above 0.
+        Code locations of which nothing could start when the daemon last looked have only what they hold.
         """
-        groups = self.settings.code_location_limits.groups
-        held = {name for group in groups.values() if group.limit == 0 for name in group.locations}
-        names = {name for name in self.queued if self.limit(name) != 0 and name not in held}
-        return levels({name: self.weight(name) for name in {*names, *self.in_progress_of}}, groups)
-
-    def with_usage(self, before: Usage, now: float) -> "QueueState":
-        """The state with the recent use by now, in which code locations that came back are level with the others.
-
-        Nothing is counted if sharing isn't fair.
-
-        Args:
-            before: The use as of the last tick.
-            now: The daemon's clock, in seconds since 1970.
-        """
-        if not self.settings.is_fair:
-            return replace(self, usage=before)
-        limits = self.settings.code_location_limits
-        used = before.advanced(now, with_groups(self.in_progress_of, limits.groups), limits.half_life)
-        return replace(self, usage=used.joined_by(self.competing()))
+        return shares(self.claims.after({}, self.credit.blocked), self.slots)
 
     def tag_limits(self, starts: Mapping[str, int] | None = None, *, applied: bool = True) -> list[dict[str, Any]]:
         """The limits in force as tag limits, for Dagster's daemon to apply or for its UI to show.

@@ -3,30 +3,33 @@
 Slots are shared between groups first, then between the code locations of a group. A code location without a group
 counts as a group of its own. Both between groups and within a group, the order is:
 
-1. whoever has fewer slots than its minimum; for a group also if a waiting code location of it has;
-2. with fair sharing, whoever has the fewest slots for its weight, then whoever has used the least for its weight;
-3. the place of the next run.
+1. whoever isn't to go last;
+2. whoever has fewer slots than its minimum; for a group also if a waiting code location of it has;
+3. with fair sharing, whoever has the largest claim by its share, its credit and the slots it holds; see `credit`;
+4. the place of the next run.
 
 A minimum only decides who goes first. So it withholds a slot from nobody unless somebody below its minimum waits.
 """
 
 import heapq
+from collections.abc import Mapping
 from typing import Any
 
-from clt_queued_run_coordinator.policy.claims import Claim, Claims
-from clt_queued_run_coordinator.policy.usage import START_SECONDS
+from clt_queued_run_coordinator.policy.claims import Claim, Claims, group_key
+from clt_queued_run_coordinator.policy.credit import Standing
 
 Key = tuple[Any, ...]
 """A sort key; the smallest goes first. It ends with the place of the next run and the code location's name."""
 
 
 class _Contender:
-    """A code location or group that competes for slots: its claim, and the slots it has been dealt."""
+    """A code location or group that competes for slots: its claim, how it stands, and the slots it was dealt."""
 
-    __slots__ = ("claim", "dealt")
+    __slots__ = ("claim", "dealt", "standing")
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(self, claim: Claim, standing: Standing) -> None:
         self.claim = claim
+        self.standing = standing
         self.dealt = 0
 
     @property
@@ -38,12 +41,8 @@ class _Contender:
     def has_its_minimum(self) -> bool:
         return self.claim.in_progress + self.dealt >= self.claim.min
 
-    def turn(self) -> tuple[float, float]:
-        claim = self.claim
-        return (
-            (claim.in_progress + self.dealt) / claim.weight,
-            (claim.used + self.dealt * START_SECONDS) / claim.weight,
-        )
+    def turn(self) -> float:
+        return -self.standing.claim(self.claim.in_progress, self.dealt)
 
 
 class Turns:
@@ -54,14 +53,19 @@ class Turns:
 
     Args:
         claims: Of everybody.
-        fair: Whether slots are shared; else only the places of the runs decide, beside minimums.
+        standings: How code locations and groups stand if slots are shared; empty if only places decide.
     """
 
-    def __init__(self, claims: Claims, *, fair: bool) -> None:
-        self._fair = fair
-        self._place_from = 3 if fair else 1
-        self._code_locations = {name: _Contender(claim) for name, claim in claims.code_locations.items()}
-        self._groups = {name: _Contender(claim) for name, claim in claims.groups.items()}
+    def __init__(self, claims: Claims, standings: Mapping[str, Standing]) -> None:
+        nothing = Standing()
+        self._fair = bool(standings)
+        self._code_locations = {
+            name: _Contender(claim, standings.get(name, nothing)) for name, claim in claims.code_locations.items()
+        }
+        self._groups = {
+            name: _Contender(claim, standings.get(group_key(name), nothing))
+            for name, claim in claims.groups.items()
+        }
         self._group_of = claims.group_of
         self._waiting_in: dict[str, list[Key]] = {name: [] for name in claims.groups}
         self._first_of: dict[str, Key] = {}
@@ -73,16 +77,16 @@ class Turns:
         group = self._group_of.get(code_location)
         return self._code_locations[code_location].has_room and (group is None or self._groups[group].has_room)
 
-    def wait(self, code_location: str, place: Key = ()) -> None:
+    def wait(self, code_location: str, place: Key, *, last: bool = False) -> None:
         """Let a code location that has room wait for a slot.
 
         Args:
             code_location: Its name; it doesn't wait yet.
             place: The place of its next run; the smallest goes first.
+            last: Whether it gets only the slots that the others leave.
         """
         party = self._code_locations[code_location]
-        shared = party.turn() if self._fair else ()
-        key = (party.has_its_minimum, *shared, *place, code_location)
+        key = (last, party.has_its_minimum, party.turn() if self._fair else 0.0, *place, code_location)
         group = self._group_of.get(code_location)
         if group is None:
             heapq.heappush(self._waiting, key)
@@ -121,8 +125,8 @@ class Turns:
         party = self._groups[group]
         if not self._waiting_in[group] or not party.has_room:
             return
-        first = self._waiting_in[group][0]
-        shared = party.turn() if self._fair else ()
-        key = (first[0] and party.has_its_minimum, *shared, *first[self._place_from :])
+        last, has_its_minimum, _, *place = self._waiting_in[group][0]
+        turn = party.turn() if self._fair else 0.0
+        key = (last, has_its_minimum and party.has_its_minimum, turn, *place)
         self._first_of[group] = key
         heapq.heappush(self._waiting, key)

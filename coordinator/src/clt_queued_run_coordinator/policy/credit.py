@@ -1,0 +1,272 @@
+"""Fair shares of the slots, and the credit of who has had less than its share. Pure.
+
+The fair share of a moment is computed by water-filling: all slots are divided by weight among those that could use
+them now, up to what each could use, between groups first and then within each group. It is a real number.
+
+Credit grows by the share and falls by the slots held, per second, and is halved every `half_life`. A slot is held
+from the tick that gave it to the tick that sees it free. Whoever has no run that could start has no share beyond
+its runs in progress, so waiting for a pool, a pause or a code server earns nothing. A code location that is alone
+has a share of every slot, so using what nobody else wants costs nothing.
+
+A free slot goes to the greatest claim on it; see `Standing`.
+"""
+
+import math
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from clt_queued_run_coordinator.policy.claims import Claim, Claims, group_key
+from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
+
+HORIZON_SECONDS = 60.0
+"""To be behind by so many seconds of the own share counts as much as to be a slot below it."""
+
+LONGEST_GAP = 600.0
+"""The most seconds between two ticks that count. If more have passed, the daemon was away and gave nothing."""
+
+MOST = 1e12
+"""The bound of credit, in slot-seconds."""
+
+_NOTHING = 0.001
+"""Slot-seconds below which credit is forgotten."""
+
+_LEAST = 1e-9
+"""The least share, and the least weight relative to the largest, that is told from 0."""
+
+
+class Standing(NamedTuple):
+    """How a code location or a group stands.
+
+    Attributes:
+        share: Its share of the slots.
+        behind: Its credit, in slots.
+        faded: What has faded of its credit while it waited for the next slot, in slots.
+    """
+
+    share: float = 0.0
+    behind: float = 0.0
+    faded: float = 0.0
+
+    def claim(self, held: int, dealt: int) -> float:
+        """Its claim on the next slot; the largest gets it.
+
+        Args:
+            held: The slots that it holds.
+            dealt: The slots that it was dealt at this tick. What has faded counts only for the first one.
+        """
+        # Rounded, so that equals are equal whatever way they came there.
+        return round(self.share - held - dealt + self.behind + (0.0 if dealt else self.faded), 9)
+
+
+def shares(claims: Claims, slots: float) -> dict[str, float]:
+    """The share of each code location, and of each group by its `group_key`.
+
+    Args:
+        claims: All claims.
+        slots: All slots, including those in use; infinite for no limit.
+    """
+    grouped = {name: claim for name, claim in claims.code_locations.items() if name in claims.group_of}
+    top = {name: _bounds(name, claim) for name, claim in claims.code_locations.items() if name not in grouped}
+    within: dict[str, dict[str, _Bounds]] = {name: {} for name in claims.groups}
+    for name, claim in grouped.items():
+        within[claims.group_of[name]][name] = _bounds(name, claim)
+    for name, group in claims.groups.items():
+        most = sum(bounds.most for bounds in within[name].values())
+        if group.limit is not None:
+            most = max(group.in_progress, min(group.limit, most))
+        least = max(group.min, sum(bounds.least for bounds in within[name].values()))
+        top[group_key(name)] = _Bounds(group.weight, min(least, most), most)
+    filled = _fill(top, slots)
+    for name, members in within.items():
+        filled |= _fill(members, filled[group_key(name)])
+    return filled
+
+
+@dataclass(frozen=True)
+class Credit:
+    """The credit of code locations and groups as of one moment, in slot-seconds.
+
+    Attributes:
+        at: The moment, in seconds since 1970; 0 for never.
+        slot_seconds: The credit of each code location, and of each group by its `claims.group_key`. Who has had
+            more than its share has a negative one.
+        faded: What has faded of a credit since its owner last got a slot. It counts until the owner gets the next
+            one. Otherwise a small share, or a short half-life, could wait for ever.
+        blocked: The code locations of which no queued run could start when the runs were last looked at.
+        horizon: The seconds that count as much as a slot; never less than between the last two ticks.
+    """
+
+    at: float = 0.0
+    slot_seconds: Mapping[str, float] = field(default_factory=dict)
+    faded: Mapping[str, float] = field(default_factory=dict)
+    blocked: frozenset[str] = frozenset()
+    horizon: float = HORIZON_SECONDS
+
+    def of(self, name: str) -> float:
+        """The credit of one code location or group."""
+        return self.slot_seconds.get(name, 0.0)
+
+    def standings(self, shares: Mapping[str, float]) -> dict[str, Standing]:
+        """How each of those that have a share stands.
+
+        Credit counts for the share: it is the time by which its owner is behind.
+        """
+        standings = {}
+        for name, share in shares.items():
+            behind = self.of(name) / max(share, _LEAST)
+            standings[name] = Standing(share, behind / self.horizon, self.faded.get(name, 0.0) / self.horizon)
+        return standings
+
+    def advanced(
+        self,
+        now: float,
+        held: Mapping[str, int],
+        shares: Mapping[str, float],
+        started: Container[str],
+        half_life: float,
+    ) -> "Credit":
+        """The credit as of a later moment.
+
+        Args:
+            now: The moment, in seconds since 1970. If the clock went back, no time has passed.
+            held: The slots that each code location and group has held since `at`.
+            shares: Their shares since `at`.
+            started: Who has been given a slot at `at`.
+            half_life: The seconds in which credit is halved.
+        """
+        passed = max(0.0, now - self.at) if self.at else 0.0
+        seconds = min(passed, LONGEST_GAP)
+        fading = math.log(2) / max(half_life, _LEAST)
+        # What has been earned meanwhile has faded meanwhile, too.
+        kept, earned = math.exp(-fading * passed), -math.expm1(-fading * seconds) / fading
+        credit: dict[str, float] = {}
+        faded: dict[str, float] = {}
+        for name in {*self.slot_seconds, *shares, *held}:
+            before, rate = self.of(name), shares.get(name, 0.0) - held.get(name, 0)
+            after = min(MOST, max(-MOST, before * kept + rate * earned))
+            if abs(after) > _NOTHING:
+                credit[name] = after
+            if rate > 0 and name not in started:
+                lost = self.faded.get(name, 0.0) + max(0.0, before + rate * seconds - max(0.0, after))
+                faded[name] = min(MOST, lost)
+        horizon = max(HORIZON_SECONDS, seconds)
+        return Credit(now, credit, faded, self.blocked, horizon)
+
+    def as_data(self) -> dict[str, Any]:
+        """Plain data for `from_data`."""
+        return {
+            "at": round(self.at, 3),
+            "slot_seconds": {name: round(value, 3) for name, value in self.slot_seconds.items()},
+            "faded": {name: round(value, 3) for name, value in self.faded.items()},
+            "blocked": sorted(self.blocked),
+        }
+
+    @classmethod
+    def from_data(cls, data: object) -> "Credit":
+        """The credit from `as_data`. What can't be read is no credit, which only affects the order of turns."""
+        if not isinstance(data, Mapping):
+            return cls()
+        blocked = data.get("blocked")
+        return cls(
+            _numbers({"at": data.get("at")}).get("at", 0.0),
+            _numbers(data.get("slot_seconds")),
+            {name: value for name, value in _numbers(data.get("faded")).items() if value > 0},
+            frozenset(name for name in blocked if isinstance(name, str))
+            if isinstance(blocked, list)
+            else frozenset(),
+        )
+
+
+class Ledger:
+    """Keeps the credit from tick to tick.
+
+    At the end of a tick it is told who holds what and who could start more. At the next one that is settled, when
+    it is known which of the offered runs have started.
+    """
+
+    def __init__(self) -> None:
+        self.credit = Credit()
+        """The credit as of the last tick."""
+        self._claims: Claims | None = None
+        self._slots = math.inf
+        self._starts: Mapping[str, int] = {}
+
+    def settle(self, now: float, came_back: Mapping[str, int], half_life: float) -> Credit:
+        """Settle the time since the last tick; returns the credit by now. After a restart, credit has only faded.
+
+        Args:
+            now: The daemon's clock, in seconds since 1970.
+            came_back: How many runs of each code location were offered at the last tick and did not start. Who has
+                any had no share beyond its runs in progress, because its code server didn't answer.
+            half_life: The seconds in which credit is halved.
+        """
+        claims = self._claims or Claims()
+        claims = claims.after({name: -runs for name, runs in came_back.items()}, came_back)
+        started = {name for name, runs in self._starts.items() if runs > came_back.get(name, 0)}
+        started |= {group_key(claims.group_of[name]) for name in started if name in claims.group_of}
+        self.credit = self.credit.advanced(now, claims.held, shares(claims, self._slots), started, half_life)
+        self._claims, self._starts = None, {}
+        return self.credit
+
+    def record(
+        self, claims: Claims, slots: float, starts: Mapping[str, int], blocked: frozenset[str] | None = None
+    ) -> None:
+        """Record what everybody has from now on.
+
+        Args:
+            claims: All claims before this tick's starts.
+            slots: All slots, including those in use; infinite for no limit.
+            starts: How many runs of each code location are offered.
+            blocked: The code locations of which no further run could start; None if nobody has looked.
+        """
+        if blocked is not None:
+            self.credit = replace(self.credit, blocked=blocked)
+        self._claims = claims.after(starts, self.credit.blocked)
+        self._slots, self._starts = slots, starts
+
+
+def _numbers(data: object) -> dict[str, float]:
+    """Those of the named values that are numbers, within the bound."""
+    numbers = {}
+    for name, value in data.items() if isinstance(data, Mapping) else ():
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MOST:
+            numbers[str(name)] = float(value)
+    return numbers
+
+
+class _Bounds(NamedTuple):
+    """The weight of who shares, and the least and the most that it gets."""
+
+    weight: float
+    least: float
+    most: float
+
+
+def _bounds(name: str, claim: Claim) -> _Bounds:
+    most = claim.most
+    # The slots of runs without a code location belong to nobody who could owe them.
+    least = claim.in_progress if name == NO_CODE_LOCATION else min(claim.min, most)
+    return _Bounds(claim.weight, least, most)
+
+
+def _fill(parties: Mapping[str, _Bounds], slots: float) -> dict[str, float]:
+    """Divide slots by weight; whoever has all that it could use leaves the rest to the others."""
+    if sum(party.most for party in parties.values()) <= slots:
+        return {name: float(party.most) for name, party in parties.items()}
+    least = sum(party.least for party in parties.values())
+    if least >= slots:
+        return {name: party.least * slots / least if least else 0.0 for name, party in parties.items()}
+    heaviest = max(party.weight for party in parties.values())
+    weights = {name: max(party.weight / heaviest, _LEAST) for name, party in parties.items()}
+    # The level rises from 0. Each party joins at its least and leaves at its most.
+    joins = [(party.least / weights[name], weights[name]) for name, party in parties.items()]
+    leaves = [(party.most / weights[name], -weights[name]) for name, party in parties.items()]
+    level, rising, filled = 0.0, 0.0, float(least)
+    for at, change in sorted([*joins, *leaves]):
+        if rising > _LEAST / 2 and filled + rising * (at - level) >= slots:
+            break
+        filled += rising * (at - level)
+        level, rising = at, rising + change
+    level += (slots - filled) / max(rising, _LEAST)
+    return {name: min(party.most, max(party.least, level * weights[name])) for name, party in parties.items()}
