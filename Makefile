@@ -52,13 +52,16 @@ $(VENV)/.made: requirements/build.txt requirements/dev.txt $(addsuffix /pyprojec
 setup: $(VENV)/.made ## Prepare the environment in .venv; the other commands do it by themselves
 
 # Starts inside DAGSTER_HOME, because Dagster warns if the current folder holds another dagster.yaml.
+# only in the template: begin
 # NEW_ORDERS=on turns on the sensor of code-location-b, so that new orders bring invoices.
+dev: export NEW_ORDERS := on
+# only in the template: end
 .PHONY: dev
 dev: setup ## Run Dagster with all code locations in the browser; PORT=3000
 	@mkdir -p "$(STATE)"
 	@ln -sf "$(CURDIR)/dagster.yaml" "$(STATE)/dagster.yaml"
 	@echo "Dagster will be at http://127.0.0.1:$(PORT); Ctrl-C stops it. Its state is in $(STATE)."
-	@cd "$(STATE)" && DAGSTER_HOME="$(STATE)" NEW_ORDERS=on PYTHONWARNINGS='ignore:Function `dev_command`' \
+	@cd "$(STATE)" && DAGSTER_HOME="$(STATE)" PYTHONWARNINGS='ignore:Function `dev_command`' \
 		exec "$(CURDIR)/$(RUN)/dagster" dev --workspace "$(CURDIR)/workspace.yaml" --host 127.0.0.1 --port $(PORT)
 
 # only in the template: begin
@@ -105,7 +108,7 @@ lock: ## Lock the packages, with hashes; UPGRADE=yes takes their newest versions
 ifndef LOCATION
 	$(COMPILE) --group pyproject.toml:build --output-file requirements/build.txt
 	$(COMPILE) --group pyproject.toml:dev $(addsuffix /pyproject.toml,$(SOURCES)) --output-file requirements/dev.txt
-	for group in docs pictures system; do \
+	for group in $(patsubst requirements/%.txt,%,$(filter-out %/build.txt %/dev.txt,$(wildcard requirements/*.txt))); do \
 		$(COMPILE) --group pyproject.toml:$$group --constraint requirements/dev.txt \
 			--output-file requirements/$$group.txt; \
 	done
@@ -134,15 +137,15 @@ lint: setup ## Check style, types, Helm values and workflows
 	$(RUN)/shellcheck $(wildcard .ci/* tests/e2e/*/build-* deploy/overlays/*/post-renderer deploy/overlays/*/after-helm)
 	$(RUN)/zizmor --quiet --offline .github
 
-PYTEST := $(RUN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+PYTEST := $(RUN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore tests/e2e
 
 .PHONY: test
 test: setup ## Test the limits, the code locations and what is deployed (a minute or two)
-	$(PYTEST) --ignore tests/system --ignore tests/e2e
+	$(PYTEST) --ignore tests/system
 
 .PHONY: test-all
 test-all: setup ## Run every test that needs no cluster
-	$(PYTEST) --ignore tests/e2e
+	$(PYTEST)
 # only with the coordinator's source: begin
 	$(MAKE) --no-print-directory -C coordinator test
 # only with the coordinator's source: end

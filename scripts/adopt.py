@@ -12,91 +12,74 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import jinja2
 import yaml
 
-from scripts.adopted_texts import (
-    slug,
-    with_names,
-    with_project,
-    without_dead_links,
-    without_pages,
-    without_targets,
-)
+from scripts.adopted_texts import kept, slug, with_names, without_dead_links
 from scripts.location_name import FOLDER, LocationError, check_name
 from scripts.new_location import add_location
 from scripts.remove_location import remove_location
 from scripts.repository import copy_files, files_of, git
 
+Coordinator = Literal["source", "wheel"]
+"""What an adopted repository has of the coordinator's package."""
+
 REMOVED = (
-    # what shows and measures the coordinator, and what only its own authors need
+    # what shows the template, and how it is changed
     ".ci",
+    "CHANGELOG.md",
     "CONTRIBUTING.md",
-    "benchmarks",
     "demo",
     "docs/adopt.md",
-    "docs/benchmarks.md",
-    "docs/faults.md",
     "docs/get-started.md",
-    "docs/upstream.md",
-    "docs/when-to-use-it.md",
+    "docs/pictures/fair.png",
     "docs/pictures/runs.png",
-    "harness",
+    "docs/when-to-use-it.md",
     "requirements/pictures.txt",
     "scripts/pictures.py",
-    # the tests that need the sample code locations, or more time than a change of a code location should take
+    # the tests that launch runs of the sample code locations
     "tests/README.md",
-    "tests/artifacts.py",
-    "tests/benchmarks",
-    "tests/compose",
-    "tests/e2e*",
-    "tests/faults",
-    "tests/fuzz/strategies.py",
-    "tests/fuzz/test_*.py",
-    "tests/images",
-    "tests/monitoring/conftest.py",
-    "tests/overlays",
+    "tests/e2e",
     "tests/system/conftest.py",
-    "tests/system/launch_ways.py",
-    "tests/system/spoofing.py",
+    "tests/system/test_demo*.py",
+    "tests/system/test_make_dev.py",
+    "tests/system/test_prometheus.py",
+    "tests/unit/test_rollout_report.py",
     # this command
     "scripts/adopt.py",
     "scripts/adopted_texts.py",
     "templates/company",
+    "tests/system/test_adopt.py",
+    "tests/unit/test_adopted_texts.py",
 )
-"""What a company's repository doesn't need, and with it the tests that import it.
+"""What a company's repository doesn't need."""
+REMOVED_WITH_THE_SOURCE = (".github/workflows/wheel.yml", "coordinator")
+"""What goes too where the package comes from its wheel."""
 
-The coordinator and the tests that hold it to its limits stay.
-"""
-
-_OWN_MODULE = re.compile(r"^(?:from|import) ((?:benchmarks|demo|harness|scripts|tests)(?:\.\w+)*)", re.MULTILINE)
-
-TARGETS = (
-    "adopt",
-    "bench",
-    "bench-cluster",
-    "bench-rollout",
-    "bench-sizing",
-    "bench-sizing-cluster",
-    "compose-test",
-    "demo",
-    "demo-fair",
-    "e2e",
-    "e2e-images",
-    "e2e-overlays",
-    "e2e-overlays-images",
-    "e2e-restore",
-    "e2e-rollout",
-    "e2e-rollout-images",
-    "e2e-upgrade",
-    "e2e-upgrade-images",
-    "faults",
-    "pictures",
-    "soak",
-    "two-daemons",
-)
-"""The Makefile's targets that go with them."""
+WHEELS = "wheels"
+"""The folder of the wheel, in an adopted repository that has no source."""
+NAMED = {
+    ".dockerignore": [("!coordinator\n", "")],
+    ".github/workflows/location.yml": [
+        ("-- coordinator ", f"-- {WHEELS} "),
+        ("coordinator/ has", f"{WHEELS}/ has"),
+    ],
+    "Dockerfile": [
+        (
+            "The folder with the coordinator's source, or with its wheel.",
+            "The folder with the coordinator's wheel.",
+        ),
+        ("COORDINATOR=coordinator", f"COORDINATOR={WHEELS}"),
+    ],
+    "Makefile": [
+        ("is: a folder with its source, or with its wheel.", "is: a folder with its wheel."),
+        ("COORDINATOR := coordinator", f"COORDINATOR := {WHEELS}"),
+    ],
+    "docs/releases.md": [("if\n`coordinator/` has", f"if\n`{WHEELS}/` has")],
+}
+"""The places that name the folder of the source, and what they name where there is a wheel."""
 
 NEXT = """\
 Next:
@@ -106,15 +89,14 @@ Next:
 Then write your definitions in code_locations/, choose limits and the database in deploy/values.yaml, set up the
 workflows (docs/releases.md), and note how to take later versions of the template (docs/updates.md)."""
 
-COORDINATORS_TESTS = "tests/in_process"
-"""They take minutes, so `make test-coordinator` and `make versions` run them, and `make test` doesn't."""
-
 RENDERED = {"README.md": "README.md.jinja", "docs/index.md": "index.md.jinja"}
 EXAMPLES = ("deploy/*.yaml", "deploy/compose/*.yaml", "compose.yaml", "dagster.yaml", ".github/workflows/*.yml")
 """Files whose comments name the sample code locations."""
 
 
-def adopt(root: Path, org: str, registry: str, locations: Sequence[str]) -> None:
+def adopt(
+    root: Path, org: str, registry: str, locations: Sequence[str], coordinator: Coordinator = "source"
+) -> None:
     """Turn a copy of the repository into a company's own.
 
     Args:
@@ -122,6 +104,7 @@ def adopt(root: Path, org: str, registry: str, locations: Sequence[str]) -> None
         org: The company's name, as people write it.
         registry: Where images go, without a name of an image.
         locations: The names of its code locations.
+        coordinator: Whether the repository keeps the source of the coordinator's package, or takes its wheel.
 
     Raises:
         LocationError: A code location can't have its name.
@@ -134,53 +117,58 @@ def adopt(root: Path, org: str, registry: str, locations: Sequence[str]) -> None
     templates = jinja2.Environment(  # noqa: S701 - Markdown
         loader=jinja2.FileSystemLoader(root / "templates" / "company"), keep_trailing_newline=True
     )
-    pages = {
-        page: templates.get_template(name).render(org=org, registry=registry, locations=locations)
-        for page, name in RENDERED.items()
-    }
-    for pattern in REMOVED:
+    names = {"org": org, "registry": registry, "locations": locations, "coordinator": coordinator}
+    pages = {page: templates.get_template(name).render(names) for page, name in RENDERED.items()}
+    if coordinator == "wheel":
+        _take_the_wheel(root)
+    for pattern in (*REMOVED, *(REMOVED_WITH_THE_SOURCE if coordinator == "wheel" else ())):
         for path in root.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for test in root.glob("tests/**/test_*.py"):
-        if any(not _is_module(root, module) for module in _OWN_MODULE.findall(test.read_text())):
-            test.unlink()
     for page, text in pages.items():
         (root / page).write_text(text)
-    _edit_texts(root, org, registry, locations)
+    _edit_texts(root, org, registry, locations, coordinator)
 
 
-def _edit_texts(root: Path, org: str, registry: str, locations: Sequence[str]) -> None:
+def _take_the_wheel(root: Path) -> None:
+    """Build the coordinator's wheel, and let every file that names its source name the wheel."""
+    uv = [str(Path(sys.prefix) / "bin" / "uv"), "build", "--quiet", "--wheel", "coordinator"]
+    subprocess.run([*uv, "--out-dir", WHEELS], cwd=root, check=True)
+    (root / WHEELS / ".gitignore").unlink()  # uv leaves out what it builds
+    (wheel,) = (root / WHEELS).glob("*.whl")
+    source = (
+        "queued-run-coordinator = { workspace = true }",
+        f'queued-run-coordinator = {{ path = "{WHEELS}/{wheel.name}" }}',
+    )
+    for file, changes in {**NAMED, "pyproject.toml": [source]}.items():
+        text = (root / file).read_text()
+        for before, after in changes:
+            if before not in text:
+                raise LocationError(
+                    f"{file} has no {before.strip()!r} any more: correct NAMED in scripts/adopt.py"
+                )
+            text = text.replace(before, after)
+        (root / file).write_text(text)
+
+
+def _edit_texts(root: Path, org: str, registry: str, locations: Sequence[str], coordinator: Coordinator) -> None:
     def is_there(path: str) -> bool:
         return (root / path).exists()
 
-    def gone(path: str) -> bool:
-        return not is_there(path)
-
-    def makefile(text: str) -> str:
-        text = re.sub(r"# The sensor of code-location-b.*\n", "", text).replace(" NEW_ORDERS=on", "")
-        text = re.sub(r"^\t.*(shellcheck|requirements/pictures\.txt).*\n", "", text, flags=re.MULTILINE)
-        text = text.replace("both code locations", "all code locations").replace("; `make test` runs them too", "")
-        text = re.sub(r" --ignore (\S+)", lambda m: "" if gone(m[1]) else m[0], text)
-        text = re.sub(
-            r"^(\t\S*pytest .*--ignore .*)", rf"\1 --ignore {COORDINATORS_TESTS}", text, flags=re.MULTILINE
-        )
-        return without_targets(text, TARGETS)
-
     def mkdocs(text: str) -> str:
-        text = re.sub(
+        return re.sub(
             r"^site_(name|description): .*", rf"site_\1: The Dagster deployment of {org}", text, flags=re.M
         )
-        pages = re.findall(r": (\S+\.md)$", text, re.MULTILINE)
-        return without_pages(text, {page for page in pages if gone(f"docs/{page}") and gone(page)})
 
-    def docs_site(text: str) -> str:
-        return re.sub(r' ?"([^"]+\.md)",?', lambda m: "" if gone(m[1]) else m[0], text)
+    def project(text: str) -> str:
+        text = text.replace('name = "dagster-code-locations"', f'name = "{slug(org)}-dagster"')
+        return re.sub(r"^description = .*", f'description = "The Dagster deployment of {org}"', text, flags=re.M)
 
+    everywhere = [file for file in root.rglob("*") if file.is_file() and file.suffix in _WITH_PARTS]
+    for file in [*everywhere, root / "Makefile", root / "Dockerfile"]:
+        file.write_text(kept(file.read_text(), source=coordinator == "source"))
     edits: list[tuple[str, Callable[[str], str]]] = [
-        ("Makefile", makefile),
         ("mkdocs.yml", mkdocs),
-        ("scripts/docs_site.py", docs_site),
-        ("pyproject.toml", lambda text: with_project(text, org, gone)),
+        ("pyproject.toml", project),
         ("requirements/*.txt", lambda text: _relabelled(text, org, locations)),
         *((pattern, lambda text: with_names(text, locations)) for pattern in EXAMPLES),
     ]
@@ -194,14 +182,13 @@ def _edit_texts(root: Path, org: str, registry: str, locations: Sequence[str]) -
         file.write_text(without_dead_links(file.read_text(), page, is_there))
 
 
+_WITH_PARTS = {".md", ".toml", ".yaml", ".yml"}
+"""The files that may have parts of the template's own, beside the Makefile and the Dockerfile."""
+
+
 def _relabelled(lock: str, org: str, locations: Sequence[str]) -> str:
     """A lock whose comments name the company's projects; `make lock` would write them so."""
     return with_names(lock, locations).replace("dagster-code-locations (", f"{slug(org)}-dagster (")
-
-
-def _is_module(root: Path, name: str) -> bool:
-    path = root / name.replace(".", "/")
-    return path.is_dir() or path.with_suffix(".py").is_file()
 
 
 def _registry_of(root: Path) -> str:
@@ -209,8 +196,10 @@ def _registry_of(root: Path) -> str:
     return str(image["repository"]).rpartition("/")[0]
 
 
-def check_arguments(root: Path, org: str, registry: str, locations: Sequence[str]) -> None:
-    """Refuse what can't be a company's name, a registry or the names of code locations.
+def check_arguments(
+    root: Path, org: str, registry: str, locations: Sequence[str], coordinator: str = "source"
+) -> Coordinator:
+    """Refuse what can't be a company's name, a registry, the names of code locations, or a kind of coordinator.
 
     Raises:
         LocationError: The first thing that is wrong, and what would be right.
@@ -230,6 +219,11 @@ def check_arguments(root: Path, org: str, registry: str, locations: Sequence[str
         check_name(root, location)
         if locations.count(location) > 1:
             raise LocationError(f"LOCATIONS names {location!r} twice; write each name once")
+    if coordinator not in ("source", "wheel"):
+        raise LocationError(
+            f"COORDINATOR={coordinator!r} can't be used: write source, to keep the folder coordinator/, or wheel"
+        )
+    return coordinator
 
 
 def replace_files(root: Path, adopted: Path) -> None:
@@ -268,16 +262,17 @@ def main() -> None:
     parser.add_argument("--org", required=True)
     parser.add_argument("--registry", required=True)
     parser.add_argument("--locations", required=True)
+    parser.add_argument("--coordinator", default="source")
     options = parser.parse_args()
     root, locations = Path.cwd(), options.locations.split()
     try:
-        check_arguments(root, options.org, options.registry, locations)
+        coordinator = check_arguments(root, options.org, options.registry, locations, options.coordinator)
         _refuse_a_dirty_tree(root)
         with TemporaryDirectory() as folder:
             copy_files(root, Path(folder))
-            adopt(Path(folder), options.org, options.registry, locations)
+            adopt(Path(folder), options.org, options.registry, locations, coordinator)
             replace_files(root, Path(folder))
-    except (LocationError, OSError) as error:
+    except (LocationError, OSError, subprocess.CalledProcessError) as error:
         sys.exit(f"adopt: {error}")
     print(f"This is the repository of {options.org} now, with {', '.join(locations)}. Nothing is committed yet.")
     print(NEXT)

@@ -2,31 +2,28 @@
 
 import posixpath
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
-import tomlkit
-
+_PART = re.compile(
+    r"(?P<begin>^[ \t]*# |<!-- )only (?P<where>in the template|with the coordinator's source): begin(?: -->)?\n?"
+    r"(?P<content>.*?)(?:^[ \t]*# |<!-- )only (?P=where): end(?: -->)?\n?",
+    re.MULTILINE | re.DOTALL,
+)
 _LINK = re.compile(r"!?\[(?P<text>(?:[^\[\]]|\[[^\]]*\])*)\]\((?P<path>[^)\s:#]+)(?:#[^)\s]*)?\)")
 
 
-def without_targets(makefile: str, targets: Collection[str]) -> str:
-    """A Makefile without some targets; a target and its comment are one paragraph."""
-    paragraphs = re.split(r"\n{2,}", makefile.rstrip())
-    kept = [part for part in paragraphs if not (set(re.findall(r"^\.PHONY: (.*)$", part, re.M)) & set(targets))]
-    return "\n\n".join(kept) + "\n"
+def kept(text: str, *, source: bool) -> str:
+    """A text without the parts that are marked as the template's own, and without the marks of the others.
 
+    Args:
+        text: A Makefile, a Dockerfile, YAML, TOML or Markdown.
+        source: Whether the coordinator's source is there.
+    """
 
-def without_pages(mkdocs: str, pages: Collection[str]) -> str:
-    """mkdocs.yml whose navigation lacks some pages, and the sections that hold no other page."""
-    before, start, rest = mkdocs.partition("\nnav:\n")
-    nav, end, after = rest.partition("\n\n")
-    lines = [line for line in nav.splitlines() if line.rpartition(": ")[2] not in pages]
-    kept = [
-        line
-        for line, following in zip(lines, [*lines[1:], ""], strict=True)
-        if not line.endswith(":") or following.startswith("      - ")
-    ]
-    return before + start + "\n".join(kept) + end + after
+    def content(part: re.Match[str]) -> str:
+        return part["content"] if source and part["where"] == "with the coordinator's source" else ""
+
+    return _PART.sub(content, text)
 
 
 def without_dead_links(text: str, page: str, exists: Callable[[str], bool]) -> str:
@@ -51,22 +48,6 @@ def with_names(text: str, locations: Sequence[str]) -> str:
     first, second = (*locations, "another-location")[:2]
     text = text.replace("code-location-a", first).replace("code-location-b", second)
     return text.replace(": 10 + 20 here.", ".")
-
-
-def with_project(pyproject: str, org: str, gone: Callable[[str], bool]) -> str:
-    """The root pyproject.toml with the company's name, without what names folders that are gone."""
-    document = tomlkit.parse(pyproject)
-    document["project"]["name"] = f"{slug(org)}-dagster"
-    document["project"]["description"] = f"The Dagster deployment of {org}"
-    tool = document["tool"]
-    files = tool["mypy"]["files"]
-    for folder in [folder for folder in files if gone(folder)]:
-        files.remove(folder)
-    ignores = tool["ruff"]["lint"]["per-file-ignores"]
-    for pattern in [pattern for pattern in ignores if gone(pattern.removesuffix("/**"))]:
-        if "*" not in pattern.removesuffix("/**"):
-            del ignores[pattern]
-    return tomlkit.dumps(document)
 
 
 def slug(org: str) -> str:

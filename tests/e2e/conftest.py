@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.chart import ROOT
 from tests.e2e.cluster import Cluster
-from tests.e2e.deployment import ROOT, Deployment
+from tests.e2e.deployment import Deployment
 from tests.e2e.webserver import Webserver
 
 log = logging.getLogger(__name__)

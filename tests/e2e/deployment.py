@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import secrets
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -11,21 +10,13 @@ from typing import Any
 
 import yaml
 
+from tests.chart import RELEASE, ROOT, VALUES, chart_arguments, location_names
 from tests.e2e.cluster import Cluster
 
 log = logging.getLogger(__name__)
-ROOT = Path(__file__).parents[2]
-VALUES = ROOT / "deploy" / "values.yaml"
 TEST_CLUSTER = ROOT / "deploy" / "test-cluster.yaml"
 STOCK = Path(__file__).with_name("stock.yaml")
-RELEASE = "dagster"
 EVERY_MINUTE = "* * * * *"
-
-
-def location_names() -> list[str]:
-    """The code locations that the values deploy, in their order."""
-    deployments = yaml.safe_load(VALUES.read_text())["dagster-user-deployments"]["deployments"]
-    return [deployment["name"] for deployment in deployments]
 
 
 def limits() -> dict[str, int]:
@@ -33,11 +24,6 @@ def limits() -> dict[str, int]:
     config = yaml.safe_load(TEST_CLUSTER.read_text())["dagsterDaemon"]["runCoordinator"]["config"]
     found: dict[str, int] = config["customRunCoordinator"]["config"]["code_location_limits"]["locations"]
     return found
-
-
-def chart_arguments(chart: str) -> list[str]:
-    """How Helm is told the chart: a directory or an archive, or else a version of dagster/dagster."""
-    return ["dagster/dagster", "--version", chart] if re.fullmatch(r"\d+\.\d+\.\d+", chart) else [chart]
 
 
 class Deployment:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from tests.e2e.deployment import RELEASE, ROOT, VALUES, chart_arguments
+from tests.chart import RELEASE, ROOT, VALUES, chart_arguments
 
 OVERLAYS = ROOT / "deploy" / "overlays"
 NAMESPACE = "dagster"

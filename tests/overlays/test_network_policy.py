@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.deployment import location_names
+from tests.chart import location_names
 from tests.overlays.rendering import NAMESPACE, manifests_of, rendered
 from tests.overlays.selecting import RUN, pods_of, selects
 

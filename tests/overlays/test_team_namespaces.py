@@ -4,6 +4,7 @@ from typing import Any
 
 import yaml
 
+from tests.chart import location_names
 from tests.overlays.rendering import container_context_of, manifests_of, one, rendered
 
 DEPLOYMENT = "dagster-user-deployments.deployments[0]"
@@ -18,10 +19,10 @@ def test_runs_go_to_the_namespace_that_the_code_location_names() -> None:
     """The code server tells it to the launcher; the code server itself stays."""
     settings = [f"{DEPLOYMENT}.deploymentNamespace=dagster-team-a"]
     objects = rendered("team-namespaces", settings=settings)
-    context = container_context_of(objects, "code-location-a")
+    context = container_context_of(objects, location_names()[0])
     assert context["namespace"] == "dagster-team-a"
     assert context["service_account_name"] in [each["metadata"]["name"] for each in of("ServiceAccount")]
-    server = one(objects, "Deployment", "dagster-dagster-user-deployments-code-location-a")
+    server = one(objects, "Deployment", f"dagster-dagster-user-deployments-{location_names()[0]}")
     assert server["metadata"].get("namespace") in (None, "dagster")
 
 

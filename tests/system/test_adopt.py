@@ -1,19 +1,27 @@
 """A copy of the repository that `make adopt` made a company's own."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from scripts.adopt import REMOVED, adopt, check_arguments, replace_files
+from scripts.adopt import REMOVED, REMOVED_WITH_THE_SOURCE, adopt, check_arguments, replace_files
 from scripts.location_name import LocationError
 from scripts.repository import copy_files
 
 ROOT = Path(__file__).parents[2]
 REGISTRY = "registry.acme.example/data"
 LOCATIONS = ["billing-of-acme"]
+COMMAND = re.compile(r"(?:`|\$ |^\t|^)make( [a-z][a-z0-9 -]*)", re.MULTILINE)
+"""What make is told to do, in a page or in a comment."""
+PATH = re.compile(
+    r"(?<![\w./{}-])"
+    r"((?:\.ci|benchmarks|code_locations|coordinator|demo|deploy|docs|harness|requirements|scripts|templates|tests)"
+    r"/[\w./*-]*\w)"
+)
 
 
 def run(repository: Path, program: str, *arguments: str) -> str:
@@ -38,12 +46,12 @@ def git(repository: Path, *arguments: str) -> str:
     return subprocess.run(command, cwd=repository, check=True, capture_output=True, text=True).stdout
 
 
-@pytest.fixture(scope="module")
-def adopted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The adopted copy, a git repository too."""
+@pytest.fixture(scope="module", params=["source", "wheel"])
+def adopted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The adopted copy, a git repository too, with each kind of coordinator."""
     folder = tmp_path_factory.mktemp("adopted")
     copy_files(ROOT, folder)
-    adopt(folder, "Acme & Co.", REGISTRY, LOCATIONS)
+    adopt(folder, "Acme & Co.", REGISTRY, LOCATIONS, request.param)
     git(folder, "init", "--quiet")
     git(folder, "add", "--all")
     return folder
@@ -51,7 +59,7 @@ def adopted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_is_removed_was_there() -> None:
     """A file that was renamed since would stay in every company's repository, unnoticed."""
-    assert [pattern for pattern in REMOVED if not any(ROOT.glob(pattern))] == []
+    assert [pattern for pattern in (*REMOVED, *REMOVED_WITH_THE_SOURCE) if not any(ROOT.glob(pattern))] == []
 
 
 def test_its_files_agree_and_its_tests_pass(adopted: Path) -> None:
@@ -70,6 +78,29 @@ def test_it_passes_the_style_checks(adopted: Path) -> None:
     run(adopted, "ruff", "check")
     run(adopted, "ruff", "format", "--check")
     run(adopted, "zizmor", "--quiet", "--offline", ".github")
+
+
+def test_nothing_names_what_is_not_there(adopted: Path) -> None:
+    """No page, comment or message names a target, a file or a page that the repository hasn't got."""
+    dead = {}
+    for name in git(adopted, "ls-files").split():
+        if file_names := names_of_nothing(adopted, adopted / name):
+            dead[name] = file_names
+    assert dead == {}
+
+
+def names_of_nothing(root: Path, file: Path) -> list[str]:
+    """The make targets, and the paths below a folder of the template, that a file names and that aren't there."""
+    try:
+        text = file.read_text()
+    except UnicodeDecodeError:  # a picture, a wheel
+        return []
+    folders = [root, file.parent, root / "coordinator", root / "tests"]
+    makefiles = [folder / "Makefile" for folder in folders if (folder / "Makefile").exists()]
+    targets = {name for each in makefiles for name in re.findall(r"^([a-z][a-z0-9-]*):", each.read_text(), re.M)}
+    named = [word for line in COMMAND.findall(text) for word in re.findall(r"(?<= )[a-z][a-z0-9-]*(?= |$)", line)]
+    paths = [path for path in PATH.findall(text) if not any(any(folder.glob(path)) for folder in folders)]
+    return [*(f"make {word}" for word in named if word not in targets), *paths]
 
 
 def test_its_values_have_no_finding(adopted: Path) -> None:
@@ -122,3 +153,9 @@ def test_bad_names_are_refused(org: str, registry: str, locations: list[str], me
     with pytest.raises(LocationError, match=message) as refused:
         check_arguments(ROOT, org, registry, locations)
     assert "\n" not in str(refused.value)
+
+
+def test_a_kind_of_coordinator_that_is_none_is_refused() -> None:
+    """The message says which there are."""
+    with pytest.raises(LocationError, match="COORDINATOR='binary' can't be used: write source"):
+        check_arguments(ROOT, "acme", REGISTRY, LOCATIONS, "binary")

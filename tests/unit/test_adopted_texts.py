@@ -1,49 +1,34 @@
 """What `make adopt` changes in files that people write."""
 
-from scripts.adopted_texts import with_names, without_dead_links, without_pages, without_targets
+import pytest
+
+from scripts.adopted_texts import kept, with_names, without_dead_links
 
 MAKEFILE = """\
-RUN := .venv/bin
-
-# Of both of them.
-.PHONY: demo
-demo: setup ## Watch
+# only in the template: begin
+demo: setup
 	run demo
 
-.PHONY: demo-fair
-demo-fair: export A := 1
-demo-fair: setup ## Compare
-	run fair
-"""
-
-MKDOCS = """\
-site_name: x
-
-nav:
-  - Home: index.md
-  - Try:
-      - Demo: demo.md
-  - More:
-      - A: a.md
-      - B: b.md
-
-extra:
-  - toc:
+# only in the template: end
+lint: setup
+	ruff
+# only with the coordinator's source: begin
+	make -C coordinator types
+# only with the coordinator's source: end
+	mypy
 """
 
 
-def test_a_target_goes_with_its_comment() -> None:
-    """Another target whose name begins in the same way stays."""
-    assert without_targets(MAKEFILE, {"demo"}) == MAKEFILE.replace(
-        "# Of both of them.\n.PHONY: demo\ndemo: setup ## Watch\n\trun demo\n\n", ""
-    )
+@pytest.mark.parametrize(("source", "types"), [(True, "\tmake -C coordinator types\n"), (False, "")])
+def test_a_marked_part_goes_with_its_marks(source: bool, types: str) -> None:
+    """What the template alone has is gone; the source's part stays where the source does."""
+    assert kept(MAKEFILE, source=source) == f"lint: setup\n\truff\n{types}\tmypy\n"
 
 
-def test_a_section_goes_with_its_last_page() -> None:
-    """A section of the navigation that holds another page stays, and so does the rest of the file."""
-    assert without_pages(MKDOCS, {"demo.md", "a.md"}) == MKDOCS.replace(
-        "  - Try:\n      - Demo: demo.md\n", ""
-    ).replace("      - A: a.md\n", "")
+def test_a_part_of_a_page_is_marked_by_comments() -> None:
+    """In Markdown, where nobody sees them."""
+    page = "a\n<!-- only in the template: begin -->\n- b\n<!-- only in the template: end -->\nc\n"
+    assert kept(page, source=True) == "a\nc\n"
 
 
 def test_a_dead_link_becomes_plain_text() -> None:

@@ -15,8 +15,9 @@ from benchmarks.measure import OURS, Goal, Row
 from benchmarks.report import as_data, table
 from rich.console import Console
 
+from tests.chart import location_names
 from tests.e2e.benchmarks.live_cluster import installed_release
-from tests.e2e.deployment import Deployment, location_names
+from tests.e2e.deployment import Deployment
 from tests.e2e.runs import burst, histories, succeeded, wait_for_end
 from tests.e2e.webserver import Webserver
 

@@ -24,10 +24,11 @@ from harness.waiting import wait_until
 from rich.console import Console
 from rich.table import Table
 
+from tests.chart import location_names
 from tests.e2e.benchmarks import submitter
 from tests.e2e.benchmarks.live_cluster import installed_release
 from tests.e2e.cluster import Cluster, is_ready
-from tests.e2e.deployment import Deployment, location_names
+from tests.e2e.deployment import Deployment
 from tests.e2e.runs import histories, wait_for_end
 from tests.e2e.webserver import PORT, Webserver
 

@@ -1,7 +1,8 @@
 """The first install: healthy pods prove little, so runs are asked for."""
 
+from tests.chart import location_names
 from tests.e2e.cluster import Cluster, is_ready
-from tests.e2e.deployment import Deployment, limits, location_names
+from tests.e2e.deployment import Deployment, limits
 from tests.e2e.runs import burst, succeeded, wait_for_end
 from tests.e2e.webserver import Webserver
 

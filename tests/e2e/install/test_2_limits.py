@@ -7,7 +7,8 @@ import pytest
 from harness.graphql import repository
 from harness.waiting import wait_until
 
-from tests.e2e.deployment import Deployment, limits, location_names
+from tests.chart import location_names
+from tests.e2e.deployment import Deployment, limits
 from tests.e2e.runs import TAG, burst, held, histories, reached, succeeded, wait_for_end
 from tests.e2e.webserver import Webserver
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from harness.waiting import wait_until
 
-from tests.e2e.deployment import Deployment, limits, location_names
+from tests.chart import location_names
+from tests.e2e.deployment import Deployment, limits
 from tests.e2e.runs import ENDS, burst, held, histories, reached, succeeded, wait_for_end
 from tests.e2e.webserver import Webserver
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 from harness.waiting import wait_until
 
+from tests.chart import RELEASE, location_names
 from tests.e2e.cluster import is_ready
-from tests.e2e.deployment import RELEASE, Deployment, location_names
+from tests.e2e.deployment import Deployment
 from tests.e2e.runs import burst, succeeded, wait_for_end
 from tests.e2e.webserver import Webserver
 

@@ -7,7 +7,8 @@ import pytest
 import yaml
 from harness.graphql import Launch
 
-from tests.e2e.deployment import VALUES, Deployment, location_names
+from tests.chart import VALUES, location_names
+from tests.e2e.deployment import Deployment
 from tests.e2e.install.test_3_failures import wait_until_ended
 from tests.e2e.runs import burst, histories, succeeded, wait_for_end
 from tests.e2e.webserver import Webserver

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from harness.launches import A, B
 
+from tests.chart import ROOT
 from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import release
-from tests.e2e.deployment import ROOT, Deployment
+from tests.e2e.deployment import Deployment
 from tests.e2e.runs import burst, succeeded, wait_for_end
 from tests.e2e.webserver import Webserver
 

@@ -9,9 +9,10 @@ import pytest
 from harness.launches import A, launch_of
 from harness.waiting import wait_until
 
+from tests.chart import ROOT
 from tests.e2e.cluster import Cluster, is_ready
 from tests.e2e.conftest import release
-from tests.e2e.deployment import ROOT, Deployment
+from tests.e2e.deployment import Deployment
 from tests.e2e.runs import burst, succeeded, wait_for_end
 from tests.e2e.webserver import Webserver
 

@@ -10,9 +10,10 @@ from harness.graphql import Launch
 from harness.launches import A, B
 from harness.waiting import wait_until
 
+from tests.chart import ROOT, location_names
 from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import release
-from tests.e2e.deployment import ROOT, Deployment, location_names
+from tests.e2e.deployment import Deployment
 from tests.e2e.runs import burst, succeeded, wait_for_end
 from tests.e2e.webserver import Webserver
 

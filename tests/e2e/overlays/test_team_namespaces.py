@@ -8,9 +8,10 @@ import pytest
 from harness.launches import A, B
 from harness.waiting import wait_until
 
+from tests.chart import ROOT, location_names
 from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import release
-from tests.e2e.deployment import ROOT, Deployment, limits, location_names
+from tests.e2e.deployment import Deployment, limits
 from tests.e2e.runs import burst, held, histories, succeeded, wait_for_end
 from tests.e2e.webserver import Webserver
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from harness.waiting import wait_until
 
+from tests.chart import ROOT
 from tests.e2e.cluster import Cluster
-from tests.e2e.deployment import ROOT
 
 OVERLAY = ROOT / "deploy" / "overlays" / "backup"
 DATABASE = "dagster-postgresql-0"
