@@ -120,6 +120,11 @@ endif
 
 ##@ Check
 
+SCRIPTS := deploy/overlays/*/post-renderer deploy/overlays/*/after-helm
+# only in the template: begin
+SCRIPTS += .ci/* tests/e2e/*/build-*
+# only in the template: end
+
 # Each house by itself, and each code location: they share no code.
 .PHONY: lint
 lint: setup ## Check style, types, Helm values and workflows
@@ -134,10 +139,13 @@ lint: setup ## Check style, types, Helm values and workflows
 	for overlay in deploy/test-cluster.yaml $(wildcard deploy/overlays/*/values.yaml); do \
 		$(RUN)/dagster-clt check --values deploy/values.yaml --values $$overlay || exit 1; \
 	done
-	$(RUN)/shellcheck $(wildcard .ci/* tests/e2e/*/build-* deploy/overlays/*/post-renderer deploy/overlays/*/after-helm)
+	$(RUN)/shellcheck $(wildcard $(SCRIPTS))
 	$(RUN)/zizmor --quiet --offline .github
 
-PYTEST := $(RUN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore tests/e2e
+PYTEST := $(RUN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# only in the template: begin
+PYTEST += --ignore tests/e2e
+# only in the template: end
 
 .PHONY: test
 test: setup ## Test the limits, the code locations and what is deployed (a minute or two)

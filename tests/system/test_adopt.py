@@ -19,9 +19,11 @@ COMMAND = re.compile(r"(?:`|\$ |^\t|^)make( [a-z][a-z0-9 -]*)", re.MULTILINE)
 """What make is told to do, in a page or in a comment."""
 PATH = re.compile(
     r"(?<![\w./{}-])"
-    r"((?:\.ci|benchmarks|code_locations|coordinator|demo|deploy|docs|harness|requirements|scripts|templates|tests)"
-    r"/[\w./*-]*\w)"
+    r"((?:\.ci|benchmarks|code_locations|coordinator|demo|deploy|docs|harness|requirements|scripts|tests)"
+    r"/(?!billing\b|v\b|v\d)[\w./*-]*\w)"
 )
+"""Paths below a folder of the template; `coordinator/v2.1.0` is a tag, and `billing` an example of a new name."""
+WRITES_WHAT_IT_NAMES = {"tests/unit/test_make_deploy.py"}
 
 
 def run(repository: Path, program: str, *arguments: str) -> str:
@@ -84,8 +86,8 @@ def test_nothing_names_what_is_not_there(adopted: Path) -> None:
     """No page, comment or message names a target, a file or a page that the repository hasn't got."""
     dead = {}
     for name in git(adopted, "ls-files").split():
-        if file_names := names_of_nothing(adopted, adopted / name):
-            dead[name] = file_names
+        if name not in WRITES_WHAT_IT_NAMES and (named := names_of_nothing(adopted, adopted / name)):
+            dead[name] = named
     assert dead == {}
 
 

@@ -18,7 +18,6 @@ def clone(tmp_path: Path) -> Path:
     for file in (
         "requirements/build.txt",
         "requirements/dev.txt",
-        "coordinator/pyproject.toml",
         "deploy/overlays/logs/values.yaml",
         "deploy/overlays/priority/values.yaml",
         "deploy/overlays/priority/manifests/classes.yaml",
