@@ -25,6 +25,7 @@ from scripts.repository import copy_files, files_of, git
 
 Coordinator = Literal["source", "wheel"]
 """What an adopted repository has of the coordinator's package."""
+_KINDS: dict[str, Coordinator] = {"source": "source", "wheel": "wheel"}
 
 REMOVED = (
     # what shows the template, and how it is changed
@@ -221,11 +222,11 @@ def check_arguments(
         check_name(root, location)
         if locations.count(location) > 1:
             raise LocationError(f"LOCATIONS names {location!r} twice; write each name once")
-    if coordinator not in ("source", "wheel"):
-        raise LocationError(
-            f"COORDINATOR={coordinator!r} can't be used: write source, to keep the folder coordinator/, or wheel"
-        )
-    return coordinator
+    if coordinator in _KINDS:
+        return _KINDS[coordinator]
+    raise LocationError(
+        f"COORDINATOR={coordinator!r} can't be used: write source, to keep the folder coordinator/, or wheel"
+    )
 
 
 def replace_files(root: Path, adopted: Path) -> None:
