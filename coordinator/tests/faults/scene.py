@@ -78,7 +78,7 @@ class Scene:
             if self.flood.running:
                 return False
             try:
-                return not self.open_runs() and not self._retries_to_come()
+                return not self._runs_to_come()
             except DBAPIError:  # the database is what is broken
                 return False
 
@@ -146,13 +146,26 @@ class Scene:
             ),
         ]
 
-    def _retries_to_come(self) -> bool:
-        """Whether a failed run is still to be retried by Dagster's daemon."""
+    def _runs_to_come(self) -> bool:
+        """Whether a run has not ended, or a failed one is still to be retried by Dagster's daemon.
+
+        One statement reads all runs: between two of them a run could fail, or a retry be queued, unseen by both.
+        Dagster says of a failed run whether it will be retried only after it has stored the failure.
+        """
         with self.system.instance() as instance:
-            failed = instance.get_runs(
-                dg.RunsFilter(statuses=[Status.FAILURE], tags={"dagster/will_retry": "true"})
-            )
-            return any("dagster/auto_retry_run_id" not in run.tags for run in failed)
+            return any(is_to_come(run.status, run.tags) for run in instance.get_runs())
+
+
+def is_to_come(status: Status, tags: Mapping[str, str]) -> bool:
+    """Whether a run has not ended, or has failed and is or may be still to be retried.
+
+    Args:
+        status: Its status.
+        tags: Its tags.
+    """
+    if status is not Status.FAILURE:
+        return status in _OPEN
+    return tags.get("dagster/will_retry") != "false" and "dagster/auto_retry_run_id" not in tags
 
 
 def instance_config(url: str) -> dict[str, Any]:

@@ -2,16 +2,19 @@
 
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from unittest import mock
 
 import pytest
 from clt_queued_run_coordinator.daemon import acknowledged_pauses
 from clt_queued_run_coordinator.operate import draining
-from clt_queued_run_coordinator.store import live
+from clt_queued_run_coordinator.store import database_clock, live
 from dagster import DagsterRunStatus
 from dagster._daemon.types import DaemonHeartbeat
 from tests.in_process.statements import Statements
 from tests.run_queue import A, B, RunQueue, in_the_middle_of_a_tick
 
+LONG = timedelta(hours=1)
 MakeRunQueue = Callable[..., RunQueue]
 
 
@@ -116,6 +119,30 @@ def test_all_are_drained_when_nothing_of_any_is_in_progress(queue: RunQueue) -> 
     assert draining.read(queue.instance, None).is_drained
     live.resume(queue.instance, B)
     assert draining.read(queue.instance, None).resumed == (B,)
+
+
+def test_a_run_without_a_code_location_is_one_of_all(queue: RunQueue) -> None:
+    """As `dagster job execute` makes them."""
+    queue.put(None, DagsterRunStatus.STARTED)
+    live.pause(queue.instance, live.EVERY_CODE_LOCATION)
+    queue.tick()
+    assert draining.read(queue.instance, None).in_progress == 1
+    assert not draining.read(queue.instance, None).is_drained
+    live.pause(queue.instance, A)
+    queue.tick()
+    assert draining.read(queue.instance, [A]).is_drained
+
+
+def test_a_pause_that_ends_meanwhile_is_no_drain(queue: RunQueue) -> None:
+    """Nothing is in progress, but more can start; somebody else's longer pause goes on."""
+    live.pause(queue.instance, A, LONG)
+    live.pause(queue.instance, A, LONG * 2, by="somebody else")
+    queue.tick()
+    assert draining.read(queue.instance, [A]).is_drained
+    with mock.patch.object(database_clock, "moment", lambda _: datetime.now(timezone.utc) + LONG * 3):
+        left = draining.read(queue.instance, [A])
+    assert left.resumed == (A,)
+    assert not left.is_drained
 
 
 def test_the_daemon_writes_down_only_new_pauses(queue: RunQueue) -> None:

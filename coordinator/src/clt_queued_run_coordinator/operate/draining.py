@@ -19,7 +19,7 @@ class Draining:
     """What is left to wait for.
 
     Attributes:
-        in_progress: The runs in progress of the code locations.
+        in_progress: The runs in progress of the code locations; of all, those without an origin included.
         resumed: Those of them that are no longer paused.
         is_seen: Whether the daemon has begun a tick with the pauses: from then on it starts nothing of them.
         is_silent: Whether no daemon runs that could start anything.
@@ -49,13 +49,17 @@ def read(instance: DagsterInstance, code_locations: Collection[str] | None) -> D
         # Before the runs are counted: what was started until then is in progress by now.
         seen = acknowledged_pauses.read(connection)
         tick = last_tick.read(connection)
-        of_each = counts.read(connection, only_in_progress=True).by_code_location
-    names = (
-        {*changes.code_locations, *of_each, live.EVERY_CODE_LOCATION} if code_locations is None else code_locations
-    )
+        runs = counts.read(connection, only_in_progress=True)
+    of_each = runs.by_code_location
+    if code_locations is None:
+        names: Collection[str] = {*changes.code_locations, *of_each, live.EVERY_CODE_LOCATION}
+        in_progress = runs.in_progress
+    else:
+        names = code_locations
+        in_progress = sum(count.in_progress for name, count in of_each.items() if name in names)
     pauses = {name: changes.pause(name) for name in names}
     return Draining(
-        in_progress=sum(count.in_progress for name, count in of_each.items() if name in names),
+        in_progress=in_progress,
         resumed=tuple(sorted(name for name, pause in pauses.items() if pause is None)),
         is_seen=all(pause.id in seen for pause in pauses.values() if pause),
         is_silent=_is_silent(
