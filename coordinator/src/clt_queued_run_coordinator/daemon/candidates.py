@@ -1,37 +1,36 @@
-"""The queued runs that one tick looks at, and their bodies.
+"""The queued runs that one tick looks at, and what holds each of them.
 
-Only its body says whether a run can start, and loading bodies is what makes reading a long queue slow. So the runs
-that are likely to start are loaded at once, and more of a code location only if its first ones are held.
+Only its body says whether a run can start, and loading bodies is what makes reading a long queue slow. So each
+body is read once: from then on the run waits in the lane of those that need the same tag limits and pools. A lane
+that is held is skipped as a whole, however long it is, and none of its runs is overlooked when it becomes free.
 
-The number of candidates is bounded. If the bound is too low to look through a code location, each tick looks at
-the first runs and at as many others as the bound allows, continuing where the last tick stopped. So every run gets
-its turn, however many before it are held.
+The number of runs whose bodies are read is bounded, as far as these runs are held. Half of them are the first ones
+in Dagster's order, half are the oldest ones. So whatever else arrives, at any priority, each run is read within a
+number of ticks that depends only on how many runs were there before it.
 """
 
+import heapq
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import DagsterRun
+from clt_queued_run_coordinator.daemon.dagster_checks import DagsterChecks, Needs
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.policy.job_and_backfill_limits import JobAndBackfillLimits
-from clt_queued_run_coordinator.policy.queued_run import QueuedRun
+from clt_queued_run_coordinator.policy.queued_run import JobAndBackfill, MayStart, QueuedRun
 from clt_queued_run_coordinator.store.code_location import code_location_of
 from clt_queued_run_coordinator.store.rows import load_runs
 
 CANDIDATES_PER_TICK = 1000
-"""The most runs that a tick looks at while they are held, divided between the code locations with room ..."""
+"""The most runs that a tick reads while they are held, divided between the code locations with room ..."""
 
 CANDIDATES_PER_LOCATION = 50
 """... but at least this many of each."""
 
 BODIES_PER_STATEMENT = 100
-"""The most bodies that one statement loads."""
-
-
-StoppedAt = dict[tuple[str, bool | None], QueuedRun]
-"""Where the last tick stopped, by code location and, if backfills have turns there, whether in their queue."""
+"""The most bodies that one statement loads ahead."""
 
 
 class Candidates:
@@ -40,130 +39,157 @@ class Candidates:
     Args:
         connection: To the instance's run database.
         queued: The queue.
-        stopped_at: Where the last tick stopped in each code location that it couldn't look through; kept up to
-            date.
         code_locations: The number of code locations with room.
         job_limits: The limits on jobs and backfills, with the runs in progress counted.
+        checks: Dagster's own checks.
     """
 
     def __init__(
         self,
         connection: db.Connection,
         queued: QueuedRuns,
-        stopped_at: StoppedAt,
         code_locations: int,
         job_limits: JobAndBackfillLimits,
+        checks: DagsterChecks,
     ) -> None:
         self._connection = connection
         self._queued = queued
-        self._stopped_at = stopped_at
         self._half = max(CANDIDATES_PER_LOCATION, CANDIDATES_PER_TICK // max(1, code_locations)) // 2
         self._bodies: dict[int, DagsterRun | None] = {}
+        self._needs: dict[int, Needs] = {}
+        self._held: set[int] = set()
+        self._misplaced: dict[int, str] = {}
+        self._checks = checks
         self.job_limits = job_limits
-        """The limits on jobs and backfills. Whoever lets a run start counts it there."""
-        self.misplaced: dict[int, str] = {}
-        """The code locations of runs whose bodies and rows disagree, as the bodies have it."""
+        """The limits on jobs and backfills, with the runs that start counted."""
 
     def likely(self, code_location: str, job_limits: JobAndBackfillLimits) -> Iterator[QueuedRun]:
-        """The runs of a code location in the order in which they start if nothing is held.
+        """The runs of a code location in the order in which they start if those not read yet aren't held.
 
         Args:
             code_location: Its name.
             job_limits: A copy of `self.job_limits`, in which the likely starts are counted.
         """
+
+        def may_start(of: JobAndBackfill) -> bool:
+            return job_limits.has_room(code_location, of) and not self._is_held(of)
+
         turns = job_limits.turns_of(code_location)
         if turns is None:
-            return self._in_order(code_location, job_limits)
-        return turns.in_turn(
-            self._in_order(code_location, job_limits, backfills=True),
-            self._in_order(code_location, job_limits, backfills=False),
-        )
+            return self._queued.in_order(code_location, None, may_start)
+        both = [self._queued.in_order(code_location, None, _of_kind(may_start, kind)) for kind in (True, False)]
+        return turns.in_turn(*both)
 
-    def of(self, code_location: str, room: int | None) -> Iterator[QueuedRun]:
-        """The runs of a code location to look at, in Dagster's order or in the order of its backfills' turns.
-
-        Args:
-            code_location: Its name.
-            room: How many of them could start; None for all.
-        """
+    def of(self, code_location: str) -> Iterator[QueuedRun]:
+        """The runs of a code location to look at, in Dagster's order or in the order of its backfills' turns."""
         turns = self.job_limits.turns_of(code_location)
         if turns is None:
-            return self._looked_at(code_location, room, self._half)
+            return self._looked_at(code_location, None, self._half)
         half = max(1, self._half // 2)
-        return turns.in_turn(
-            self._looked_at(code_location, room, half, backfills=True),
-            self._looked_at(code_location, room, half, backfills=False),
-        )
+        return turns.in_turn(*(self._looked_at(code_location, kind, half) for kind in (True, False)))
 
-    def _in_order(
-        self,
-        code_location: str,
-        job_limits: JobAndBackfillLimits,
-        after: QueuedRun | None = None,
-        *,
-        backfills: bool | None = None,
-    ) -> Iterator[QueuedRun]:
-        has_room = job_limits.room_check(code_location)
-        if backfills is None:
-            return self._queued.in_order(code_location, after, has_room)
-        return self._queued.in_order(
-            code_location,
-            after,
-            lambda of_run: (of_run.backfill is not None) is backfills and (has_room is None or has_room(of_run)),
-        )
+    def _looked_at(self, code_location: str, backfills: bool | None, most: int) -> Iterator[QueuedRun]:
+        held = 0
 
-    def _looked_at(
-        self, code_location: str, room: int | None, half: int, *, backfills: bool | None = None
-    ) -> Iterator[QueuedRun]:
-        first = None if room is None else max(room, half)
-        last = None
-        for last in islice(self._in_order(code_location, self.job_limits, backfills=backfills), first):
-            yield last
-        if last is None:
-            return
-        # The caller gets here only if too few of the first runs could start.
-        stopped_at = self._stopped_at.get((code_location, backfills), last)
-        behind = max(last, stopped_at, key=lambda run: run.place)
-        rest = self._in_order(code_location, self.job_limits, behind, backfills=backfills)
-        for last in islice(rest, half):
-            yield last
-        more = next(rest, None)
-        if more:
-            self._stopped_at[code_location, backfills] = last
-        else:
-            self._stopped_at.pop((code_location, backfills), None)
+        def may_start(of: JobAndBackfill) -> bool:
+            if of.needs is None and held >= most:
+                return False
+            return self.job_limits.has_room(code_location, of) and not self._is_held(of)
 
-    def load(self, runs: Iterable[QueuedRun]) -> list[DagsterRun]:
-        """Load the bodies of runs; returns the newly loaded ones."""
+        for run in self._queued.in_order(code_location, None, _of_kind(may_start, backfills)):
+            yield run
+            held += run.storage_id in self._held
+        if held >= most:
+            yield from self._oldest(code_location, backfills, most)
+
+    def _oldest(self, code_location: str, backfills: bool | None, most: int) -> Iterator[QueuedRun]:
+        """The oldest runs of a code location whose bodies haven't been read, in Dagster's order."""
+        is_unread = _of_kind(lambda of: of.needs is None, backfills)
+        lanes = [lane for lane in self._queued.lanes(code_location) if is_unread(lane.of)]
+        by_age = heapq.merge(*(((run_id, lane.priority) for run_id in lane.ids) for lane in lanes))
+        runs = (QueuedRun(priority, run_id) for run_id, priority in by_age if run_id not in self._bodies)
+        oldest = sorted(islice(runs, most), key=lambda run: run.place)
+        self.load(oldest)
+        yield from oldest
+
+    def _is_held(self, of: JobAndBackfill) -> bool:
+        return isinstance(of.needs, Needs) and self._checks.hold(of.needs)
+
+    def load(self, runs: Iterable[QueuedRun]) -> None:
+        """Load the bodies of runs, and what is free in the pools that they need."""
         missing = [run.storage_id for run in runs if run.storage_id not in self._bodies]
-        loaded = load_runs(self._connection, missing)
-        self._bodies.update((run_id, loaded.get(run_id)) for run_id in missing)
-        return list(loaded.values())
+        if missing:
+            loaded = load_runs(self._connection, missing)
+            self._bodies.update((run_id, loaded.get(run_id)) for run_id in missing)
+            self._checks.load_pools(loaded.values())
 
-    def load_from(self, code_location: str, run: QueuedRun) -> list[DagsterRun]:
-        """Load the bodies of a run and of those behind it in its code location, unless its own is loaded."""
-        if run.storage_id in self._bodies:
-            return []
-        backfills = None
-        if self.job_limits.turns_of(code_location):
-            backfills = self._queued.job_and_backfill(run.storage_id).backfill is not None
-        behind = self._in_order(code_location, self.job_limits, run, backfills=backfills)
-        return self.load(chain([run], islice(behind, min(BODIES_PER_STATEMENT, 2 * self._half) - 1)))
+    def could_start(self, code_location: str, run: QueuedRun) -> bool:
+        """Whether nothing but slots and the limits of its code location and group holds a run."""
+        of = self._queued.job_and_backfill(run.storage_id)
+        if run.storage_id in self._held or not self.job_limits.has_room(code_location, of):
+            return False
+        if of.needs is not None and run.storage_id not in self._bodies:
+            return not self._is_held(of)
+        if run.storage_id not in self._bodies:
+            self.load(chain([run], islice(self._unread_behind(code_location, run), BODIES_PER_STATEMENT - 1)))
+        body = self._bodies[run.storage_id]
+        could = body is not None and self._belongs(code_location, run, body) and self._has_room(code_location, run)
+        if not could:
+            self._held.add(run.storage_id)
+        return could
 
-    def body(self, run: QueuedRun) -> DagsterRun | None:
-        """The loaded body of a run; None if the run has left the queue."""
-        return self._bodies[run.storage_id]
+    def starts(self, code_location: str, run: QueuedRun) -> bool:
+        """Whether a run can start; if so, it is counted."""
+        self.load([run])
+        if not self.could_start(code_location, run):
+            return False
+        body = self.body(run)
+        self.job_limits.start(code_location, run, JobAndBackfill.of(body))
+        self._checks.start(body)
+        self._needs.pop(run.storage_id, None)
+        return True
 
-    def loaded(self, run: QueuedRun) -> DagsterRun:
+    def _unread_behind(self, code_location: str, run: QueuedRun) -> Iterator[QueuedRun]:
+        of = self._queued.job_and_backfill(run.storage_id)
+        has_turns = self.job_limits.turns_of(code_location) is not None
+
+        def may_start(other: JobAndBackfill) -> bool:
+            return other.needs is None and self.job_limits.has_room(code_location, other)
+
+        kind = of.backfill is not None if has_turns else None
+        behind = self._queued.in_order(code_location, run, _of_kind(may_start, kind))
+        return islice(behind, 2 * self._half - 1)
+
+    def _has_room(self, code_location: str, run: QueuedRun) -> bool:
+        """Whether the limits on jobs and backfills, tag limits and pools have room for a run, by its body."""
+        body = self.body(run)
+        if not self.job_limits.has_room(code_location, JobAndBackfill.of(body)):
+            return False  # its rows say otherwise, so its lane can't tell
+        needs = self._needs[run.storage_id] = self._checks.needs_of(body)
+        return not self._checks.hold(needs)
+
+    def body(self, run: QueuedRun) -> DagsterRun:
         """The loaded body of a run that is still queued."""
         body = self._bodies[run.storage_id]
-        assert body is not None  # noqa: S101 - only such runs are admitted
+        assert body is not None  # noqa: S101 - only such runs are asked for
         return body
 
-    def belongs(self, code_location: str, run: QueuedRun, body: DagsterRun) -> bool:
-        """Whether a run's body names the code location that its rows name. If not, it is added to `misplaced`."""
+    def _belongs(self, code_location: str, run: QueuedRun, body: DagsterRun) -> bool:
+        """Whether a run's body names the code location that its rows name."""
         origin = code_location_of(body)
-        if origin is not None and origin != code_location:
-            self.misplaced[run.storage_id] = origin
-            return False
-        return True
+        if origin is None or origin == code_location:
+            return True
+        self._misplaced[run.storage_id] = origin
+        return False
+
+    def tell(self, queued: QueuedRuns) -> None:
+        """Tell the queue what the bodies said, once no more runs are looked at."""
+        queued.learn(self._needs)
+        queued.relocate(self._misplaced)
+
+
+def _of_kind(may_start: MayStart, backfills: bool | None) -> MayStart:
+    """The same for the runs of backfills alone, for the other runs alone, or for all."""
+    if backfills is None:
+        return may_start
+    return lambda of: (of.backfill is not None) is backfills and may_start(of)

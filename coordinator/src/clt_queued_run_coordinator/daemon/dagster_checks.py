@@ -5,7 +5,8 @@ waits for a pool would use up the limit of its code location for the rest of the
 counters check each run first, and such a run isn't shown to the daemon at all.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +19,19 @@ from clt_queued_run_coordinator._dagster import (
     pools_of,
     restricted_to_pool,
 )
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a run needs of tag limits and pools. Runs that need the same are held by the same.
+
+    Attributes:
+        key: What tells needs apart.
+        run: A run that has these needs and nothing else.
+    """
+
+    key: Hashable
+    run: DagsterRun = field(compare=False, repr=False)
 
 
 class DagsterChecks:
@@ -35,12 +49,14 @@ class DagsterChecks:
         self._instance = instance
         self._in_progress = in_progress
         self._tag_limits = tag_limits
+        self._limited_tags = {limit["key"] for limit in tag_limits}
         self._tags = TagConcurrencyLimitsCounter(
             [dict(limit) for limit in tag_limits], [record.dagster_run for record in in_progress]
         )
         self._pools: Any = None
         self._needing: dict[str, DagsterRun] = {}
         self._started: list[DagsterRun] = []
+        self._held: set[Needs] = set()
 
     def load_pools(self, runs: Iterable[DagsterRun]) -> None:
         """Read what is free in the pools that these runs need. Call it before `hold`."""
@@ -53,9 +69,28 @@ class DagsterChecks:
         for run in self._started:
             self._pools.update_counters_with_launched_item(run)
 
-    def hold(self, run: DagsterRun) -> bool:
-        """Whether a tag limit or a pool keeps a run from starting beside those that have started."""
-        return self._tags.is_blocked(run) or bool(self._pools and self._pools.is_blocked(run))
+    def needs_of(self, run: DagsterRun) -> Needs:
+        """What a run needs."""
+        tags = {key: value for key, value in run.tags.items() if key in self._limited_tags}
+        pools = run.run_op_concurrency
+        of_pools = pools and (
+            frozenset(pools.root_key_counts.items()),
+            pools.has_unconstrained_root_nodes,
+            frozenset(pools.all_pools or ()),
+        )
+        slim = DagsterRun(job_name=run.job_name, run_id=run.run_id, tags=tags, run_op_concurrency=pools)
+        return Needs((frozenset(tags.items()), of_pools), slim)
+
+    def hold(self, needs: Needs) -> bool:
+        """Whether a tag limit or a pool keeps runs with these needs from starting beside those that have started.
+
+        Within a tick nothing becomes free, so what is held once stays held.
+        """
+        if needs not in self._held and (
+            self._tags.is_blocked(needs.run) or (self._pools and self._pools.is_blocked(needs.run))
+        ):
+            self._held.add(needs)
+        return needs in self._held
 
     def start(self, run: DagsterRun) -> None:
         """Count a run that starts."""

@@ -11,7 +11,7 @@ Where jobs or backfills are limited, the runs of each one wait in a lane of thei
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 
 import sqlalchemy as db
@@ -209,6 +209,25 @@ class QueuedRuns:
             behind = after.storage_id if after and priority == after.priority else 0
             for run_id in lanes[priority].in_order(behind, may_start):
                 yield QueuedRun(priority, run_id)
+
+    def lanes(self, code_location: str) -> Iterator[Lane]:
+        """The lanes of a code location."""
+        for lanes in self._lanes.get(code_location, {}).values():
+            yield from lanes
+
+    def learn(self, needs: Mapping[int, Hashable]) -> None:
+        """Move runs to the lanes of those that need the same, once their bodies have been read.
+
+        Args:
+            needs: What each of the runs needs of tag limits and pools.
+        """
+        for run_id, needed in needs.items():
+            lane = self._lane_of[run_id]
+            untagged = run_id in self.untagged
+            self._remove(run_id)
+            self._add(run_id, lane.code_location, lane.priority, lane.of._replace(needs=needed))
+            if untagged:
+                self.untagged.add(run_id)
 
     def relocate(self, code_locations: Mapping[int, str]) -> None:
         """Move runs to the code location that their bodies name, because their rows name another one."""

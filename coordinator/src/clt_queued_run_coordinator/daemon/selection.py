@@ -5,15 +5,16 @@ something else holds it: its body, the limits on its job and backfill, Dagster's
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, DagsterRun, RunRecord, run_database
-from clt_queued_run_coordinator.daemon.candidates import Candidates, StoppedAt
-from clt_queued_run_coordinator.daemon.dagster_checks import DagsterChecks
+from clt_queued_run_coordinator.daemon.candidates import Candidates
+from clt_queued_run_coordinator.daemon.dagster_checks import DagsterChecks, Needs
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.policy.admission import admit
 from clt_queued_run_coordinator.policy.backfill_share import BackfillTurns
-from clt_queued_run_coordinator.policy.claims import least
 from clt_queued_run_coordinator.policy.job_and_backfill_limits import JobAndBackfillLimits
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import JobAndBackfill, QueuedRun
@@ -43,7 +44,6 @@ class Selection:
 
     Args:
         queued: The queue.
-        stopped_at: Where the last tick stopped looking for candidates; kept up to date.
         backing_off: The code locations that get only the slots that the others leave.
         backfills_earned: What the backfills of each code location have earned; see `BackfillTurns`.
         make_checks: Makes Dagster's own checks.
@@ -53,13 +53,11 @@ class Selection:
         self,
         queued: QueuedRuns,
         *,
-        stopped_at: StoppedAt | None = None,
         backing_off: Collection[str] = (),
         backfills_earned: Mapping[str, float] | None = None,
         make_checks: MakeChecks = DagsterChecks,
     ) -> None:
         self._queued = queued
-        self._stopped_at: StoppedAt = {} if stopped_at is None else stopped_at
         self._backing_off = backing_off
         self._backfills_earned = backfills_earned
         self._make_checks = make_checks
@@ -87,71 +85,47 @@ class Selection:
                 self._backfills_earned,
             )
             self.backfill_turns = job_limits.backfill_turns
-            candidates = Candidates(connection, self._queued, self._stopped_at, len(with_room), job_limits)
-            checks = self._make_checks(
-                instance, other_tag_limits(state.settings.tag_concurrency_limits), state.in_progress
-            )
-            selected = self._admit(candidates, checks, with_room, state)
-            self._queued.relocate(candidates.misplaced)
+            limits = other_tag_limits(state.settings.tag_concurrency_limits)
+            checks = self._make_checks(instance, limits, state.in_progress)
+            lanes = chain.from_iterable(map(self._queued.lanes, with_room))
+            checks.load_pools(lane.of.needs.run for lane in lanes if isinstance(lane.of.needs, Needs))
+            candidates = Candidates(connection, self._queued, len(with_room), job_limits, checks)
+            selected = self._admit(candidates, with_room, state)
+            candidates.tell(self._queued)
         return selected
 
-    def _admit(
-        self, candidates: Candidates, checks: DagsterChecks, names: Sequence[str], state: QueueState
-    ) -> list[SelectedRun]:
-        claims, slots = state.claims, state.free_slots
-        job_limits = candidates.job_limits
+    def _admit(self, candidates: Candidates, names: Sequence[str], state: QueueState) -> list[SelectedRun]:
+        # The first pass assumes that what hasn't been read isn't held, so one statement loads all likely starts.
+        likely_limits = candidates.job_limits.copy()
 
-        def could_start(name: str, run: QueuedRun) -> bool:
-            checks.load_pools(candidates.load_from(name, run))
-            body = candidates.body(run)
-            return (
-                body is not None
-                and candidates.belongs(name, run, body)
-                and job_limits.has_room(name, JobAndBackfill.of(body))
-                and not checks.hold(body)
-            )
-
-        def starts(name: str, run: QueuedRun) -> bool:
-            if not could_start(name, run):
-                return False
-            body = candidates.loaded(run)
-            job_limits.start(name, run, JobAndBackfill.of(body))
-            checks.start(body)
-            return True
-
-        # The first pass assumes that nothing is held, so that one statement loads all likely starts.
-        likely_limits = job_limits.copy()
-
-        def could_start_likely(name: str, run: QueuedRun) -> bool:
+        def has_room(name: str, run: QueuedRun) -> bool:
             return likely_limits.has_room(name, self._queued.job_and_backfill(run.storage_id))
 
         def starts_likely(name: str, run: QueuedRun) -> bool:
-            if not could_start_likely(name, run):
-                return False
-            likely_limits.start(name, run, self._queued.job_and_backfill(run.storage_id))
-            return True
+            starts = has_room(name, run)
+            if starts:
+                likely_limits.start(name, run, self._queued.job_and_backfill(run.storage_id))
+            return starts
 
-        credit = state.credit if state.is_fair else None
-        likely = admit(
-            {name: candidates.likely(name, likely_limits) for name in names},
-            claims,
-            slots,
-            starts_likely,
-            credit=credit,
-            could_start=could_start_likely,
+        decide = partial(
+            admit,
+            claims=state.claims,
+            slots=state.free_slots,
+            credit=state.credit if state.is_fair else None,
             last=self._backing_off,
-            place=likely_limits.place,
         )
-        checks.load_pools(candidates.load([*(run for _, run in likely.runs), *likely.waiting.values()]))
-        admission = admit(
-            {name: candidates.of(name, least(claims.room(name), slots)) for name in names},
-            claims,
-            slots,
-            starts,
-            credit=credit,
-            could_start=could_start,
-            last=self._backing_off,
-            place=job_limits.place,
+        queues = {name: candidates.likely(name, likely_limits) for name in names}
+        likely = decide(queues, starts=starts_likely, could_start=has_room, place=likely_limits.place)
+        heads = [run for run in likely.waiting.values() if self._is_unread(run)]
+        candidates.load([*(run for _, run in likely.runs), *heads])
+        admission = decide(
+            {name: candidates.of(name) for name in names},
+            starts=candidates.starts,
+            could_start=candidates.could_start,
+            place=candidates.job_limits.place,
         )
         self.blocked = frozenset(admission.blocked)
-        return [SelectedRun(name, run, candidates.loaded(run)) for name, run in admission.runs]
+        return [SelectedRun(name, run, candidates.body(run)) for name, run in admission.runs]
+
+    def _is_unread(self, run: QueuedRun) -> bool:
+        return self._queued.job_and_backfill(run.storage_id).needs is None

@@ -20,7 +20,6 @@ from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.daemon import acknowledged_pauses, last_tick
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.daemon.breakers import Breakers
-from clt_queued_run_coordinator.daemon.candidates import StoppedAt
 from clt_queued_run_coordinator.daemon.last_tick import LastTick
 from clt_queued_run_coordinator.daemon.manual_launches import ManualLaunches
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
@@ -58,7 +57,6 @@ class TickHandler:
         self._settings = settings
         self._log = log
         self._queued = QueuedRuns(lane_key(settings.code_location_limits))
-        self._stopped_at: StoppedAt = {}
         self._offered: dict[str, list[int]] = {}
         self._backoffs: dict[str, Backoff] = {}
         self._backfills_earned: dict[str, float] = {}
@@ -188,7 +186,6 @@ class TickHandler:
             state = self._manual_launches.pass_breakers(connection, self._queued, state)
         selection = Selection(
             self._queued,
-            stopped_at=self._stopped_at,
             backing_off={name for name, of_it in self._backoffs.items() if of_it.left},
             backfills_earned=self._backfills_earned,
         )

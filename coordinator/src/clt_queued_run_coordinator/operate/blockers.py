@@ -201,7 +201,7 @@ def within_the_code_location(facts: RunFacts, starting: Sequence[DagsterRun] = (
     if facts.code_location == NO_CODE_LOCATION:
         return
     own = facts.in_progress_of(facts.code_location)
-    job, backfill = JobAndBackfill.of(facts.run)
+    job, backfill, _ = JobAndBackfill.of(facts.run)
     for option, part, most, of in (
         ("max_per_job", 0, facts.entry.max_per_job.of(facts.run.job_name), f"job {job}"),
         ("max_per_backfill", 1, facts.entry.max_per_backfill if backfill else None, f"backfill {backfill}"),

@@ -9,7 +9,6 @@ from clt_queued_run_coordinator.policy.queued_run import (
     NO_CODE_LOCATION,
     JobAndBackfill,
     LaneKey,
-    MayStart,
     QueuedRun,
 )
 
@@ -54,7 +53,7 @@ class JobAndBackfillLimits:
     def has_room(self, code_location: str, of_run: JobAndBackfill) -> bool:
         """Whether another run of this job and this backfill may start."""
         entry = self._entry(code_location)
-        job, backfill = of_run
+        job, backfill = of_run.job, of_run.backfill
         if job is not None:
             most = entry.max_per_job.of(job)
             if most is not None and self._of_job[code_location, job] >= most:
@@ -65,17 +64,11 @@ class JobAndBackfillLimits:
     def count(self, code_location: str, of_run: JobAndBackfill) -> None:
         """Count a run that is in progress or starts."""
         entry = self._entry(code_location)
-        job, backfill = of_run
+        job, backfill = of_run.job, of_run.backfill
         if job is not None and entry.max_per_job.of(job) is not None:
             self._of_job[code_location, job] += 1
         if backfill is not None and entry.max_per_backfill is not None:
             self._of_backfill[code_location, backfill] += 1
-
-    def room_check(self, code_location: str) -> MayStart | None:
-        """`has_room` for one code location; None if it has no such limits."""
-        if not self._entry(code_location).has_job_or_backfill_limits:
-            return None
-        return lambda of_run: self.has_room(code_location, of_run)
 
     def turns_of(self, code_location: str) -> BackfillTurns | None:
         """The turns of backfills in a code location; None if Dagster's order decides there."""
@@ -112,7 +105,7 @@ def lane_key(limits: CodeLocationLimits) -> LaneKey | None:
 
     def what_counts(code_location: str, of_run: JobAndBackfill) -> JobAndBackfill:
         entry = limits.entry(code_location)
-        job, backfill = of_run
+        job, backfill = of_run.job, of_run.backfill
         if job is not None and entry.max_per_job.of(job) is None:
             job = None
         if backfill is not None and entry.max_per_backfill is None:

@@ -38,6 +38,9 @@ class Lanes:
     def __bool__(self) -> bool:
         return bool(self._by_first)
 
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(self._by_first)
+
     def add(self, run_id: int, code_location: str, priority: int, of: JobAndBackfill) -> Lane:
         """Put a run into its lane."""
         lane = self._by_key.get(of)

@@ -1,6 +1,6 @@
 """What decides a queued run's place in Dagster's order and within its code location. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 from clt_queued_run_coordinator._dagster import (
@@ -38,10 +38,12 @@ class JobAndBackfill(NamedTuple):
     Attributes:
         job: The name of its job; `__ASSET_JOB` for runs that materialize assets without a job of their own.
         backfill: The id of its backfill; None if it isn't part of one.
+        needs: What it needs of Dagster's tag limits and pools; None as long as its body hasn't been read.
     """
 
     job: str | None = None
     backfill: str | None = None
+    needs: Hashable | None = None
 
     @classmethod
     def of(cls, run: DagsterRun) -> "JobAndBackfill":
