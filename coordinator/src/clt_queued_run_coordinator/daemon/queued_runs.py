@@ -11,7 +11,7 @@ Where jobs or backfills are limited, the runs of each one wait in a lane of thei
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 
 import sqlalchemy as db
@@ -99,7 +99,8 @@ class QueuedRuns:
         # Dagster changes a run first and its tags afterwards, so each change is looked up at two ticks.
         unknown = {run_id for run_id, at in changed.items() if self._settled.get(run_id) != at}
         unknown.update(run_id for run_id in self._next_to_recheck() if run_id in self._lane_of)
-        self._look_up(connection, sorted(unknown))
+        new = {run_id for run_id, at in changed.items() if self._changed.get(run_id) != at}
+        self._look_up(connection, sorted(unknown), new)
         self._settled = {run_id: at for run_id, at in changed.items() if self._changed.get(run_id) == at}
         self._changed = changed
         newest = max((at for at in (self._newest, *changed.values()) if at), default=None)
@@ -259,7 +260,8 @@ class QueuedRuns:
             if not self._lanes[name]:
                 del self._lanes[name], self._runs_of[name]
 
-    def _look_up(self, connection: db.Connection, run_ids: Sequence[int]) -> None:
+    def _look_up(self, connection: db.Connection, run_ids: Sequence[int], new: Container[int] = ()) -> None:
+        """Look up the rows of runs. Those that are new or were just changed have to be read again, too."""
         for chunk in in_chunks(run_ids):
             jobs = self._jobs(connection, chunk)
             tags: dict[int, list[tuple[str, str]]] = {}
@@ -267,12 +269,15 @@ class QueuedRuns:
                 tags.setdefault(run_id, []).append((key, value))
             origins = _origins(connection, [run_id for run_id, of_run in tags.items() if not _label(of_run)])
             for run_id, of_run in sorted(tags.items()):
+                before = self._lane_of.get(run_id)
+                needs = before.of.needs if before and run_id not in new else None
                 self._remove(run_id)
                 carried = [value for key, value in of_run if key == CLT_TAG_KEY]
                 label = _label(of_run)
                 name = label.partition("@")[2] if label else origins.get(run_id)
                 of = JobAndBackfill(jobs.get(run_id), _value(of_run, BACKFILL_ID_TAG))
                 lane = self._lane_key(name, of) if name and self._lane_key else _ANY
+                lane = lane._replace(needs=needs)
                 self._add(run_id, name or NO_CODE_LOCATION, priority_of(_value(of_run, PRIORITY_TAG)), lane)
                 if name and carried != [name]:
                     self.untagged.add(run_id)
