@@ -3,7 +3,6 @@
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -16,9 +15,6 @@ from dagster import (
     RunRecord,
     RunsFilter,
 )
-from dagster._config import resolve_to_config_type, validate_config
-from dagster._config.errors import EvaluationError
-from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.op_concurrency_limits_counter import GlobalOpConcurrencyLimitsCounter
 from dagster._core.run_coordinator.base import RunCoordinator, SubmitRunContext
@@ -51,13 +47,11 @@ __all__ = [
     "REPOSITORY_LABEL_TAG",
     "RETRY_NUMBER_TAG",
     "BulkActionsTable",
-    "CodeServer",
     "ConfigurableClassData",
     "DagsterEventType",
     "DagsterInstance",
     "DagsterRun",
     "DagsterRunStatus",
-    "EvaluationError",
     "IncompatibleDagsterError",
     "InstanceRef",
     "KeyValueStoreTable",
@@ -70,7 +64,6 @@ __all__ = [
     "RunsTable",
     "SubmitRunContext",
     "TagConcurrencyLimitsCounter",
-    "code_servers",
     "cron_string_iterator",
     "daemon_step",
     "deserialize_value",
@@ -78,11 +71,9 @@ __all__ = [
     "is_valid_cron_string",
     "new_pool_counter",
     "pools_of",
-    "resolve_to_config_type",
     "restricted_to_pool",
     "run_database",
     "serialize_value",
-    "validate_config",
     "with_read_only_pools",
 ]
 
@@ -245,33 +236,3 @@ def restricted_to_pool(run: DagsterRun, pool: str) -> DagsterRun:
             root_key_counts={pool: slots}, has_unconstrained_root_nodes=False, all_pools={pool}
         )
     )
-
-
-class CodeServer:
-    """A code server that runs by itself, as those of the Helm chart do.
-
-    Args:
-        origin: Dagster's `GrpcServerCodeLocationOrigin`.
-    """
-
-    def __init__(self, origin: Any) -> None:
-        self._client = origin.create_client()
-
-    def server_id(self) -> str | None:
-        """The id that a code server gives itself when it starts; None if none answers within two seconds."""
-        try:
-            return str(self._client.get_server_id(timeout=2))
-        except DagsterUserCodeUnreachableError:
-            return None
-
-
-def code_servers(workspace_file: Path) -> dict[str, CodeServer]:
-    """The code servers that a workspace file names, by code location, but those that Dagster itself starts."""
-    from dagster._core.workspace.load_target import WorkspaceFileTarget  # noqa: PLC0415 - takes a while
-
-    origins: list[Any] = list(WorkspaceFileTarget([str(workspace_file)]).create_origins())
-    return {
-        origin.location_name: CodeServer(origin)
-        for origin in origins
-        if type(origin).__name__ == "GrpcServerCodeLocationOrigin"
-    }

@@ -7,6 +7,7 @@ import click
 from clt_queued_run_coordinator._dagster import instance_concurrency_settings, run_database
 from clt_queued_run_coordinator.cli.instance import open_instance
 from clt_queued_run_coordinator.cli.output import echo
+from clt_queued_run_coordinator.cli.tools import tool
 from clt_queued_run_coordinator.daemon.queued_runs import untagged_queued_runs
 from clt_queued_run_coordinator.operate import counts, now
 from clt_queued_run_coordinator.operate.check import findings_in_instance
@@ -66,17 +67,10 @@ def check(fix: bool, values: tuple[Path, ...], chart: Path | None, workspace: Pa
 
 
 def _check_values(values: tuple[Path, ...], chart: Path | None) -> list[Finding]:
-    # Imported here, because only `--values` needs them.
-    from clt_queued_run_coordinator.helm.check import findings_in_values  # noqa: PLC0415
-    from clt_queued_run_coordinator.helm.yaml import HelmInputError  # noqa: PLC0415
-
-    try:
-        report = findings_in_values(values, chart)
-    except HelmInputError as error:
-        raise click.ClickException(str(error)) from error
-    for line in report.skipped:
-        echo(f"skipped: {line}", err=True)
-    return report.findings
+    report = tool("check").findings_in_values(values, chart)
+    echo(*(f"skipped: {line}" for line in report.skipped), err=True)
+    findings: list[Finding] = report.findings
+    return findings
 
 
 def _check_instance(fix: bool, workspace: Workspace | None) -> list[Finding]:

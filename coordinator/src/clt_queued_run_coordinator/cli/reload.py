@@ -1,89 +1,13 @@
 """`dagster-clt reload`."""
 
-import signal
-import time
-from collections.abc import Mapping
-from pathlib import Path
-
 import click
 
-from clt_queued_run_coordinator._dagster import CodeServer, code_servers
-from clt_queued_run_coordinator.operate.workspace import CHARTS_FILE, WorkspaceError, read
-from clt_queued_run_coordinator.reload.replacements import Replacements
-from clt_queued_run_coordinator.reload.webserver import ReloadError
-from clt_queued_run_coordinator.reload.webserver import reload as reload_in
-
-INTERVAL_SECONDS = 1.0
+from clt_queued_run_coordinator.cli.tools import tool
 
 
-@click.command("reload")
-@click.option(
-    "--webserver",
-    metavar="URL",
-    default="http://127.0.0.1:3000",
-    show_default=True,
-    help="The webserver's address, with its path prefix if it has one.",
-)
-@click.option(
-    "--workspace",
-    metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=CHARTS_FILE,
-    show_default=True,
-    help="The webserver's workspace file, which names the code servers.",
-)
-@click.option("--watch", is_flag=True, help="Reload each code location at first and after each replacement.")
-def reload(webserver: str, workspace: Path, watch: bool) -> None:
-    """Have the webserver read its code locations anew, as Reload does in the UI.
-
-    With --watch it keeps doing so: a few seconds after a code server was replaced the webserver reads it once
-    more. In a rollout it may have read the old one, and would launch runs with the old image from then on.
-
-    \b
-    Example:
-      dagster-clt reload --webserver http://127.0.0.1:3000 --watch
-    """  # noqa: D301 - \b is for click
-    try:
-        read(workspace)
-    except WorkspaceError as error:
-        raise click.ClickException(str(error)) from error
-    servers = code_servers(workspace)
-    if watch:
-        # Without a handler a container's first process ignores SIGTERM, and each rollout waits until it is killed.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            _watch(webserver, servers)
-        except KeyboardInterrupt:
-            return
-    failures = [failure for name in servers if (failure := _reload(webserver, name))]
-    if failures:
-        raise click.ClickException("; ".join(str(failure) for failure in failures))
-
-
-def _reload(webserver: str, code_location: str) -> ReloadError | None:
-    """Reload one code location and say so, or return why it can't be."""
-    try:
-        reload_in(webserver, code_location)
-    except ReloadError as error:
-        return error
-    click.echo(f"{code_location}: reloaded")
-    return None
-
-
-def _watch(webserver: str, servers: Mapping[str, CodeServer]) -> None:
-    """Reload each code location at first and after each replacement of its code server; never returns."""
-    replacements = Replacements()
-    while True:
-        for name, server in servers.items():
-            server_id = server.server_id()
-            if not replacements.is_due(name, server_id, time.monotonic()) or server_id is None:
-                continue
-            failure = _reload(webserver, name)
-            if failure:
-                click.echo(f"{name}: {failure}", err=True)
-            if failure and not failure.for_good:
-                replacements.failed(name)
-            else:
-                # `dagster code-server start` takes a new id when it is told to reload.
-                replacements.was_read(name, server.server_id() or server_id)
-        time.sleep(INTERVAL_SECONDS)
+@click.command("reload", add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def reload(ctx: click.Context, arguments: tuple[str, ...]) -> None:
+    """Have the webserver read its code locations anew, as Reload does in the UI."""
+    tool("reload").reload.main([*arguments], prog_name=ctx.command_path, standalone_mode=False)
