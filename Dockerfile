@@ -26,6 +26,11 @@ RUN { ls /build/member/*.whl || echo /build/member; } 2>/dev/null \
     | xargs /opt/tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /build/wheels \
     && /opt/tools/bin/uv pip install --no-deps --prefix /opt/member /build/wheels/*.whl
 
+FROM tools AS deploy-tools
+COPY tools /build/member
+RUN /opt/tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /build/wheels /build/member \
+    && /opt/tools/bin/uv pip install --no-deps --prefix /opt/member /build/wheels/*.whl
+
 FROM tools AS location
 ARG LOCATION
 COPY code_locations/${LOCATION} /build/member
@@ -60,6 +65,7 @@ USER 1000:1000
 # What changes most comes last.
 FROM runtime AS system
 COPY --from=system-packages /opt/venv /opt/venv
+COPY --from=deploy-tools /opt/member /opt/venv
 COPY --from=coordinator /opt/member /opt/venv
 
 FROM runtime AS code-location

@@ -23,10 +23,10 @@ BASE ?= docker.io/library/python:3.11-slim-bookworm
 BUILD = $(BUILDER) build --build-arg BASE=$(BASE) --build-arg COORDINATOR=$(COORDINATOR) $(BUILD_OPTIONS)
 
 # The members of the workspace, which are installed as they are here; all other packages are locked.
-SOURCES := $(patsubst %/pyproject.toml,%,$(wildcard $(COORDINATOR)/pyproject.toml code_locations/*/pyproject.toml))
+SOURCES := $(patsubst %/pyproject.toml,%,$(wildcard $(COORDINATOR)/pyproject.toml tools/pyproject.toml code_locations/*/pyproject.toml))
 COMPILE := $(RUN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --python-version 3.10 \
 	$(if $(UPGRADE),--upgrade) --custom-compile-command "make lock" \
-	$(addprefix --no-emit-package ,dagster-clt-queued-run-coordinator $(LOCATIONS))
+	$(addprefix --no-emit-package ,dagster-clt-queued-run-coordinator dagster-deploy-tools $(LOCATIONS))
 
 # A line `##@ Group` begins a group of the list, and `## text` behind a target tells what it does.
 .PHONY: help

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from clt_queued_run_coordinator.helm.values import read_values
-from clt_queued_run_coordinator.helm.yaml import HelmInputError
+from dagster_deploy_tools.values import read_values
+from dagster_deploy_tools.yaml_file import HelmInputError
 
 Values = dict[str, Any]
 

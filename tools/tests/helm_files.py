@@ -4,7 +4,7 @@ import json
 import textwrap
 from pathlib import Path
 
-from clt_queued_run_coordinator.helm.check import findings_in_values
+from dagster_deploy_tools.check import findings_in_values
 
 VALUES = """\
 dagsterWebserver:
@@ -43,55 +43,86 @@ dagster-user-deployments:
 
 NO_CHART = "keys that the chart doesn't know: no chart is named"
 
-_IMAGE = {"type": "object", "properties": {"repository": {}, "tag": {}, "pullPolicy": {}}}
+_IMAGE = {
+    "type": "object",
+    "properties": {"repository": {"type": "string"}, "tag": {"anyOf": [{"type": "string"}, {"type": "null"}]}},
+}
 _KUBERNETES = {"$ref": "https://kubernetes.example/Probe", "properties": {"enabled": {"type": "boolean"}}}
-_CHART_FILES = {
-    "Chart.yaml": "name: dagster\nversion: 1.0.0\n",
-    "values.schema.json": json.dumps(
-        {
+_SCHEMA = {
+    "type": "object",
+    "additionalProperties": True,
+    "required": ["dagsterDaemon"],
+    "properties": {
+        "dagsterWebserver": {"$ref": "#/$defs/Webserver"},
+        "dagsterDaemon": {
             "type": "object",
-            "additionalProperties": True,
             "properties": {
-                "dagsterWebserver": {"$ref": "#/$defs/Webserver"},
-                "dagsterDaemon": {
-                    "type": "object",
-                    "properties": {"image": {"$ref": "#/$defs/Image"}, "runCoordinator": {"type": "object"}},
-                },
-                "runLauncher": {"anyOf": [{"type": "object"}, {"type": "null"}]},
+                "image": {"$ref": "#/$defs/Image"},
+                "runCoordinator": {"type": "object"},
+                "labels": {"type": "object", "additionalProperties": {"type": "string"}},
             },
-            "$defs": {
-                "Image": _IMAGE,
-                "Webserver": {
-                    "properties": {
-                        "image": {"$ref": "#/$defs/Image"},
-                        "labels": {"type": "object", "additionalProperties": {"type": "string"}},
-                        "startupProbe": _KUBERNETES,
-                    }
-                },
-            },
-        }
-    ),
-    "values.yaml": "pipelineRun: {image: {repository: a}, env: {}}\nrbacEnabled: true\n",
-    "templates/service.yaml": "{{ .Values.flower.service.port }}{{ toYaml $_.Values.pipelineRun.image }}",
-    "charts/dagster-user-deployments/Chart.yaml": "name: dagster-user-deployments\n",
-    "charts/dagster-user-deployments/values.schema.json": json.dumps(
-        {
+        },
+        "runLauncher": {"anyOf": [{"$ref": "#/$defs/RunLauncher"}, {"type": "null"}]},
+        "additionalInstanceConfig": {"type": "object"},
+        "concurrency": {"type": "object"},
+        "flower": {"properties": {"enabled": {}}},
+        "dagster-user-deployments": {
             "properties": {
+                "enabled": {"type": "boolean"},
                 "deployments": {"type": "array", "items": {"$ref": "#/$defs/Deployment"}},
+            }
+        },
+        "postgresql": {"properties": {"enabled": {"type": "boolean"}, "image": {"$ref": "#/$defs/Image"}}},
+    },
+    "$defs": {
+        "Image": _IMAGE,
+        "Deployment": {"properties": {"name": {}, "image": {"$ref": "#/$defs/Image"}, "port": {}}},
+        "RunLauncher": {
+            "additionalProperties": False,
+            "properties": {
+                "type": {"enum": ["K8sRunLauncher", "CustomRunLauncher"]},
+                "config": {"type": "object"},
             },
-            "$defs": {"Deployment": {"properties": {"name": {}, "image": _IMAGE, "port": {}}}},
-        }
-    ),
-    "charts/dagster-user-deployments/templates/service.yaml": (
-        "{{ range $deployment := .Values.deployments }}{{ $deployment.service.annotations }}{{ end }}"
-    ),
+            "allOf": [
+                {"if": {"properties": {"type": {"const": "CustomRunLauncher"}}}, "then": {"required": ["config"]}}
+            ],
+        },
+        "Webserver": {
+            "type": "object",
+            "properties": {
+                "image": {"$ref": "#/$defs/Image"},
+                "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+                "workspace": {"type": "object"},
+                "startupProbe": _KUBERNETES,
+            },
+        },
+    },
+}
+_DEFAULTS = """\
+dagsterWebserver: {image: {repository: docker.io/dagster/dagster-celery-k8s, tag: null, pullPolicy: Always}}
+dagsterDaemon:
+  image: {repository: docker.io/dagster/dagster-celery-k8s, tag: null, pullPolicy: Always}
+  runCoordinator: {enabled: true, type: QueuedRunCoordinator, config: {customRunCoordinator: {}}}
+dagster-user-deployments:
+  enabled: true
+  deployments: [{name: k8s-example-user-code-1, image: {pullPolicy: Always}, service: {annotations: {}}}]
+pipelineRun: {image: {repository: a}, env: {}}
+rbacEnabled: true
+additionalInstanceConfig: {}
+"""
+_CHART_FILES = {
+    "Chart.yaml": "name: dagster\ndependencies: [{name: dagster-user-deployments}, {name: postgresql}]\n",
+    "values.schema.json": json.dumps(_SCHEMA),
+    "values.yaml": _DEFAULTS,
+    "charts/dagster-user-deployments/Chart.yaml": "name: dagster-user-deployments\n",
+    "charts/dagster-user-deployments/values.yaml": "dagsterHome: /opt/dagster\ndeployments: []\n",
     "charts/postgresql/Chart.yaml": "name: postgresql\n",
-    "charts/postgresql/values.schema.json": json.dumps({"properties": {"postgresqlUsername": {}}}),
+    "charts/postgresql/values.yaml": "service: {port: 5432}\n",
 }
 
 
 def write_chart(folder: Path) -> Path:
-    """Write a small chart with what Dagster's has: a partial schema, further keys in templates, subcharts."""
+    """Write a small chart with what Dagster's has: a partial schema, further keys in default values, subcharts."""
     for name, content in _CHART_FILES.items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)

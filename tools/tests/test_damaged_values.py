@@ -3,15 +3,15 @@
 from pathlib import Path
 
 import pytest
-from clt_queued_run_coordinator.helm.check import findings_in_values
-from clt_queued_run_coordinator.helm.yaml import HelmInputError
+from dagster_deploy_tools.check import findings_in_values
+from dagster_deploy_tools.yaml_file import HelmInputError
 from harness.system import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fuzz.strategies import damaged
 from tests.fuzz.tried import TRIED
 
-from tests.unit.helm_files import VALUES, write_chart
+from tools.tests.helm_files import VALUES, write_chart
 
 SHIPPED = (ROOT / "deploy" / "values.yaml").read_bytes()
 

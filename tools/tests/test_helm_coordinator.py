@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.helm_files import VALUES, check, options
+from tools.tests.helm_files import VALUES, check, options
 
 MODULE = "clt_queued_run_coordinator.coordinator"
 RUN_COORDINATOR = "dagsterDaemon: {runCoordinator: "
@@ -79,12 +79,12 @@ RUN_COORDINATOR = "dagsterDaemon: {runCoordinator: "
         (
             options("code_location_limits:\n  sharing: fare"),
             "1.yaml:7: the coordinator refuses its options: code_location_limits.sharing is 'fare'; it must be"
-            " fifo or fair; correct it",
+            " fifo or fair",
         ),
         (
             options("code_location_limits:\n  locations:\n    code-location-a: -1"),
             "1.yaml:8: the coordinator refuses its options: code_location_limits.locations.code-location-a is -1;"
-            " it must be a whole number of runs, 0 or more; correct it",
+            " it must be a whole number of runs, 0 or more",
         ),
         (
             options("max_concurrent_runs: -5"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.helm_files import VALUES, check
+from tools.tests.helm_files import VALUES, check
 
 DEPLOYMENTS = "dagster-user-deployments:\n  deployments:\n"
 A = "    - {name: code-location-a, image: {repository: registry.example/code-location-a, tag: '2.0.0'}}\n"
@@ -19,12 +19,12 @@ UNSET = "    - {name: code-location-b}\n"
         (
             "dagsterWebserver: {image: {tag: 2.0.1}}",
             "1.yaml:1: the webserver's image registry.example/system:2.0.1 is not the daemon's"
-            " registry.example/system:2.0.0; write the same repository, tag and digest for both",
+            " registry.example/system:2.0.0; write the same tag and digest for both, which load one coordinator",
         ),
         (
             "dagsterWebserver:\n  image: {digest: 'sha256:1'}",
             "1.yaml:2: the webserver's image registry.example/system@sha256:1 is not the daemon's"
-            " registry.example/system:2.0.0; write the same repository, tag and digest for both",
+            " registry.example/system:2.0.0; write the same tag and digest for both, which load one coordinator",
         ),
         (
             "dagsterWebserver:\n  image:\n    repository: docker.io/dagster/dagster-celery-k8s",
@@ -34,13 +34,8 @@ UNSET = "    - {name: code-location-b}\n"
         ),
         (
             "dagsterWebserver:\n  image: null",
-            "1.yaml:2: 'dagsterWebserver.image.repository' is not set; the chart's own image lacks the"
-            " coordinator; write the repository of an image that holds the coordinator",
-        ),
-        (
-            DEPLOYMENTS + A + B,
-            "1.yaml:4: the tag of user deployment 'code-location-b' is '2.0.1', the daemon's is '2.0.0';"
-            " write the same tag for all images, which are built as one version",
+            "1.yaml:2: 'dagsterWebserver.image.repository' is not set, so it is the chart's own image, which lacks"
+            " the coordinator; write the repository of an image that holds it",
         ),
         (
             DEPLOYMENTS + A + STOCK,
@@ -50,8 +45,8 @@ UNSET = "    - {name: code-location-b}\n"
         ),
         (
             DEPLOYMENTS + A + UNSET,
-            "1.yaml:4: 'dagster-user-deployments.deployments[1].image.repository' is not set; the chart's own"
-            " image lacks the coordinator; write the repository of an image that holds the coordinator",
+            "1.yaml:4: 'dagster-user-deployments.deployments[1].image.repository' is not set, so it is the chart's"
+            " own image, which lacks the coordinator; write the repository of an image that holds it",
         ),
     ],
 )  # fmt: skip
@@ -64,12 +59,13 @@ def test_finding(tmp_path: Path, overlay: str, line: str) -> None:
 @pytest.mark.parametrize(
     "overlay",
     [
-        DEPLOYMENTS + A + B + "  enableSubchart: false",
+        DEPLOYMENTS + A + B,
+        DEPLOYMENTS + A + STOCK + "  enableSubchart: false",
         "dagsterDaemon: {image: {digest: 'sha256:1'}}\ndagsterWebserver: {image: {digest: 'sha256:1'}}",
         "dagsterWebserver: {image: {pullPolicy: Always}}",
     ],
 )
 def test_right_images(tmp_path: Path, overlay: str) -> None:
-    """Deployments of another release, images by digest and another pull policy are right."""
+    """Code locations with tags of their own, other releases' images, and digests and pull policies are right."""
     findings, _ = check(tmp_path, VALUES, overlay)
     assert findings == []

@@ -4,9 +4,9 @@ import os
 import pathlib
 
 import pytest
-from clt_queued_run_coordinator.helm.check import findings_in_values
+from dagster_deploy_tools.check import findings_in_values
 
-from tests.unit.helm_files import VALUES, check, write_chart
+from tools.tests.helm_files import VALUES, check, write_chart
 
 DEPLOYMENT = "dagster-user-deployments.deployments[0]"
 
@@ -29,7 +29,7 @@ DEPLOYMENT = "dagster-user-deployments.deployments[0]"
         ),
         (
             "dagsterDaemon: {quota: 1}",
-            "'dagsterDaemon.quota', so Helm ignores it; remove it, or write one of image, runCoordinator",
+            "'dagsterDaemon.quota', so Helm ignores it; remove it, or write one of image, labels, runCoordinator",
         ),
         ("pipelineRun: {imag: {}}", "'pipelineRun.imag', so Helm ignores it; write 'pipelineRun.image'"),
         (
@@ -50,7 +50,7 @@ def test_unknown_key(tmp_path: pathlib.Path, text: str, line: str) -> None:
         "dagsterWebserver: {labels: {team: a}, startupProbe: {enabled: true, exec: {command: [a]}}}",
         "runLauncher: {type: K8sRunLauncher}",
         "dagsterDaemon: {runCoordinator: {anything: 1}}",
-        "flower: {service: {port: 1}}",
+        "flower: {env: {A: b}}",
         "rbacEnabled: false",
         "pipelineRun: {image: {digest: a}, env: {A: b}}",
         "dagster-user-deployments: {deployments: [{name: a, service: {annotations: {a: b}}}]}",
@@ -102,6 +102,6 @@ def test_the_silent_trap(tmp_path: pathlib.Path, dagster_chart: pathlib.Path) ->
     findings, _ = check(tmp_path, VALUES.replace("dagsterWebserver", "dagsterWebServer"), chart=dagster_chart)
     assert findings == [
         "0.yaml:1: the chart knows no key 'dagsterWebServer', so Helm ignores it; write 'dagsterWebserver'",
-        "0.yaml: 'dagsterWebserver.image.repository' is not set; the chart's own image lacks the coordinator;"
-        " write the repository of an image that holds the coordinator",
+        "0.yaml: 'dagsterWebserver.image.repository' is not set, so it is the chart's own image, which lacks the"
+        " coordinator; write the repository of an image that holds it",
     ]

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
-from clt_queued_run_coordinator.helm.chart import read_chart
-from clt_queued_run_coordinator.helm.check import findings_in_values
-from clt_queued_run_coordinator.helm.values import read_values
-from clt_queued_run_coordinator.helm.yaml import HelmInputError
+from dagster_deploy_tools.chart import read_chart
+from dagster_deploy_tools.check import findings_in_values
+from dagster_deploy_tools.values import read_values
+from dagster_deploy_tools.yaml_file import HelmInputError
 
-from tests.unit.helm_files import NO_CHART, VALUES, check, write_chart
+from tools.tests.helm_files import NO_CHART, VALUES, check, write_chart
 
 OTHERS_COORDINATOR = "coordinator, limits and images: the values don't name this package's coordinator"
 
@@ -26,23 +26,39 @@ def test_right_values(tmp_path: Path) -> None:
 
 
 def test_others_coordinator(tmp_path: Path) -> None:
-    """Values without our coordinator aren't judged by its rules, which is said."""
+    """Values without our coordinator aren't judged by its rules, which is said; nothing checked is no success."""
     stock = "dagsterDaemon: {image: {tag: a}, runCoordinator: {type: QueuedRunCoordinator}}"
-    assert check(tmp_path, "", stock) == ([], [NO_CHART, OTHERS_COORDINATOR])
     custom = "dagsterDaemon: {runCoordinator: {config: {customRunCoordinator: {module: acme.runs, class: Runs}}}}"
-    assert check(tmp_path, custom) == ([], [NO_CHART, OTHERS_COORDINATOR])
+    nothing = (
+        "the values don't name this package's coordinator, so nothing was checked; name all of their files, or"
+    )
+    for text in (stock, custom):
+        findings, skipped = check(tmp_path, "", text)
+        assert (len(findings), skipped) == (1, [OTHERS_COORDINATOR, NO_CHART])
+        assert findings[0].startswith(f"1.yaml: {nothing}")
+        assert check(tmp_path, text, chart=write_chart(tmp_path / "chart")) == ([], [OTHERS_COORDINATOR])
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "other: {chart: 1}\n", "deployments: [{name: a}]\n"])
+def test_a_file_without_any_key_of_dagsters_chart(tmp_path: Path, text: str) -> None:
+    """Nothing in it can be checked, so it is no success."""
+    findings, _ = check(tmp_path, text)
+    assert findings == [
+        "0.yaml: the values have no key of Dagster's chart, so nothing was checked; name all of their files, or"
+        " name the chart with --chart to have their keys checked"
+    ]
 
 
 def test_merged_as_helm_does(tmp_path: Path) -> None:
     """A later file wins, mappings merge, lists are replaced, and each place is the winning file's."""
     first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
-    first.write_text("a:\n  b: 1\n  c: 2\nlist:\n  - x: 1\n  - x: 2\n")
-    second.write_text("\na:\n  c: 3\nlist:\n  - y: 4\n")
+    first.write_text("a:\n  b: 1\n  c: 2\nlist:\n  - k: 1\n  - k: 2\n")
+    second.write_text("\na:\n  c: 3\nlist:\n  - l: 4\n")
     values = read_values([first, second])
-    assert values.data == {"a": {"b": 1, "c": 3}, "list": [{"y": 4}]}
+    assert values.data == {"a": {"b": 1, "c": 3}, "list": [{"l": 4}]}
     assert values.where("a", "b") == f"{first}:2"
     assert values.where("a", "c") == f"{second}:3"
-    assert values.where("list", 1, "x") == f"{second}:4"
+    assert values.where("list", 1, "k") == f"{second}:4"
     assert values.where("nowhere") == str(second)
 
 
@@ -59,49 +75,11 @@ def test_key_written_twice(tmp_path: Path) -> None:
             name: b
         again: *shared
         """
-    findings, _ = check(tmp_path, text)
+    findings, _ = check(tmp_path, VALUES, text)
     assert findings == [
-        "0.yaml:3: 'migrate.enabled' is already written in line 2, and only the last of the two counts; keep one",
-        "0.yaml:8: 'extra[1].name' is already written in line 7, and only the last of the two counts; keep one",
+        "1.yaml:3: 'migrate.enabled' is already written in line 2, and only the last of the two counts; keep one",
+        "1.yaml:8: 'extra[1].name' is already written in line 7, and only the last of the two counts; keep one",
     ]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a: [1, 2\n", "values.yaml:2: not YAML: while parsing a flow sequence,"
-         " expected ',' or ']', but got '<stream end>'"),
-        ("- a\n", "values.yaml: not a mapping of keys to values; Helm values begin with keys"),
-        ("a: 1\n---\nb: 2\n", "values.yaml:2: not YAML: expected a single document in the stream,"
-         " but found another document"),
-        ("a: !unknown 1\n", "values.yaml:1: not YAML: could not determine a constructor for the tag '!unknown'"),
-        ("a: &a [*a]\n", "values.yaml:1: not YAML: a value contains itself"),
-        ("a: \x07\n", "values.yaml: not YAML: unacceptable character #x0007: special characters are not allowed in"
-         ' "<unicode string>", position 3'),
-        ("a: 2020-99-99\n", "values.yaml: not YAML: month must be in 1..12"),
-    ],
-)  # fmt: skip
-def test_not_values(tmp_path: Path, text: str, message: str) -> None:
-    """A file that holds no values is refused in one line with its place."""
-    file = tmp_path / "values.yaml"
-    file.write_text(text)
-    with pytest.raises(HelmInputError) as raised:
-        findings_in_values([file], None)
-    assert str(raised.value).replace(f"{tmp_path}/", "") == message
-
-
-def test_unreadable_files(tmp_path: Path) -> None:
-    """A file that isn't there, a folder and a binary file are refused in one line."""
-    binary = tmp_path / "binary.yaml"
-    binary.write_bytes(b"\xff\xfe\x00")
-    for file, cause in (
-        (tmp_path / "none.yaml", "No such file or directory"),
-        (tmp_path, "Is a directory"),
-        (binary, "not a text file in UTF-8"),
-    ):
-        with pytest.raises(HelmInputError) as raised:
-            read_values([file])
-        assert str(raised.value) == f"{file}: can't be read: {cause}"
 
 
 def _variants(value: Any) -> Iterator[Any]:
@@ -127,19 +105,24 @@ def test_any_shape_is_judged(tmp_path: Path) -> None:
 
 def test_chart_directory_and_archive(tmp_path: Path) -> None:
     """A chart reads the same from its directory, from its archive, and with archived subcharts."""
+
+    def known(path: Path) -> object:
+        chart = read_chart(path)
+        return chart.name, chart.values, chart.schema, chart.dependencies, sorted(chart.subcharts)
+
     folder = write_chart(tmp_path / "dagster")
     archive = tmp_path / "dagster-1.0.0.tgz"
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(folder, arcname="dagster")
-    chart = read_chart(folder)
-    assert read_chart(archive) == chart
-    assert sorted(chart.subcharts) == ["dagster-user-deployments", "postgresql"]
+    chart = known(folder)
+    assert known(archive) == chart
+    assert sorted(read_chart(folder).subcharts) == ["dagster-user-deployments", "postgresql"]
     subchart = folder / "charts" / "postgresql"
     with tarfile.open(folder / "charts" / "postgresql-8.1.0.tgz", "w:gz") as tar:
         tar.add(subchart, arcname="postgresql")
-    for file in (subchart / "Chart.yaml", subchart / "values.schema.json"):
+    for file in (subchart / "Chart.yaml", subchart / "values.yaml"):
         file.unlink()
-    assert read_chart(folder) == chart
+    assert known(folder) == chart
 
 
 def test_not_a_chart(tmp_path: Path) -> None:
@@ -148,12 +131,13 @@ def test_not_a_chart(tmp_path: Path) -> None:
     text.write_text("a: 1\n")
     schema = write_chart(tmp_path / "chart") / "values.schema.json"
     schema.write_text("{")
+    cure = "name its folder or archive"
     for path, message in (
-        (tmp_path / "none.tgz", "none.tgz: the chart can't be read: No such file or directory"),
-        (tmp_path, ": not a chart: it holds no Chart.yaml"),
-        (text, "values.yaml: not a chart: neither a directory nor a .tgz archive"),
+        (tmp_path / "none.tgz", f"none.tgz: the chart can't be read: No such file or directory; {cure}"),
+        (tmp_path, ": not a chart: it holds no Chart.yaml; name a chart's folder or archive"),
+        (text, "values.yaml: not a chart: neither a folder nor a .tgz archive; name one"),
         (schema.parent, "chart/values.schema.json: not JSON: Expecting property name enclosed in double quotes:"
-         " line 1 column 2 (char 1)"),
+         " line 1 column 2 (char 1); correct it"),
     ):  # fmt: skip
         with pytest.raises(HelmInputError) as raised:
             read_chart(path)

@@ -1,6 +1,6 @@
 """When a code location is reloaded after a replacement of its code server."""
 
-from clt_queued_run_coordinator.reload.replacements import SETTLED_SECONDS, Replacements
+from dagster_deploy_tools.replacements import SETTLED_SECONDS, Replacements
 
 A, B = "code-location-a", "code-location-b"
 

@@ -34,7 +34,7 @@ class Chart:
     dependencies: frozenset[str]
 
     def dagsters(self, above: Path = ()) -> Iterator[tuple[Path, "Chart"]]:
-        """The chart itself if it is Dagster's, else each such chart below it, with the keys that lead to its values."""
+        """Each of Dagster's charts in it, be it itself, with the keys that lead to its values."""
         if "dagsterDaemon" in self.values or self.name == USER_DEPLOYMENTS:
             yield above, self
         else:
@@ -89,7 +89,11 @@ def _chart(files: Mapping[str, bytes], place: str) -> Chart:
     dependencies = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
     subcharts = {}
     for subchart in _subcharts(files, place):
-        keys = [str(entry.get("alias") or subchart.name) for entry in dependencies if entry.get("name") == subchart.name]
+        keys = [
+            str(entry.get("alias") or subchart.name)
+            for entry in dependencies
+            if entry.get("name") == subchart.name
+        ]
         subcharts.update(dict.fromkeys(keys or [subchart.name], subchart))
     try:
         schema = json.loads(files.get("values.schema.json", b"{}"))
@@ -103,7 +107,8 @@ def _chart(files: Mapping[str, bytes], place: str) -> Chart:
         values=merged(below, parse_yaml(files.get("values.yaml", b""), f"{place}/values.yaml").data),
         schema=schema if isinstance(schema, dict) else {},
         subcharts=subcharts,
-        dependencies=frozenset(str(entry.get("alias") or entry.get("name")) for entry in dependencies) | set(subcharts),
+        dependencies=frozenset(str(entry.get("alias") or entry.get("name")) for entry in dependencies)
+        | set(subcharts),
     )
 
 
@@ -113,6 +118,8 @@ def _subcharts(files: Mapping[str, bytes], place: str) -> Iterator[Chart]:
         if inside in files:
             below = _unpack(files[inside])
         else:
-            below = {name.removeprefix(f"{inside}/"): files[name] for name in files if name.startswith(f"{inside}/")}
+            below = {
+                name.removeprefix(f"{inside}/"): files[name] for name in files if name.startswith(f"{inside}/")
+            }
         if "Chart.yaml" in below:
             yield _chart(below, f"{place}/{inside}")

@@ -60,7 +60,9 @@ def findings_in_values(files: Sequence[File], chart: File | None) -> ValuesRepor
         if names_our_coordinator(below):
             _check(below, report)
         else:
-            report.skipped.append("coordinator, limits and images: the values don't name this package's coordinator")
+            report.skipped.append(
+                "coordinator, limits and images: the values don't name this package's coordinator"
+            )
     if known is None:
         report.skipped.append("keys that the chart doesn't know: no chart is named")
         if not any(names_our_coordinator(Values(values.block(*path), "")) for path, _ in parts):
@@ -76,7 +78,9 @@ def _check(values: Values, report: ValuesReport) -> None:
     found, ours = coordinator_findings(values, instance)
     report.findings.extend([*found, *instance.findings()])
     if ours:
-        report.findings.extend([*shadowed_findings(values, instance, ours), *limit_findings(values, instance, ours)])
+        report.findings.extend(
+            [*shadowed_findings(values, instance, ours), *limit_findings(values, instance, ours)]
+        )
         if code_locations(values) is None:
             report.skipped.append("limits that name no deployment: the values don't name the code locations")
     else:

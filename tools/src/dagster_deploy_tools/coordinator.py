@@ -62,8 +62,12 @@ def coordinator_findings(values: Values, instance: Instance) -> tuple[list[Findi
     """Findings on our coordinator, and the coordinator itself if it can be loaded."""
     path, findings = CUSTOM, list(_out_of_force(values))
     if RUN_COORDINATOR in instance.raw:
-        path, findings = RAW, list(_replaced(values))
-        if not is_ours(values, RAW):
+        path, gone = (
+            RAW,
+            "" if is_ours(values, RAW) else ", so this coordinator and all its limits are silently gone",
+        )
+        findings = [instance.replaced(RUN_COORDINATOR, OF_CHART, gone)] if is_ours(values, CUSTOM) else []
+        if gone:
             return findings, None
     findings += _name_findings(values, path)
     loaded = _load(values, (*path, "config"))
@@ -87,17 +91,6 @@ def _name_findings(values: Values, path: Path) -> Iterator[Finding]:
     if not (isinstance(coordinator, type) and issubclass(coordinator, CLTQueuedRunCoordinator)):
         what = f"module {found.__name__!r} has no run coordinator {name!r}, so no daemon starts with it"
         yield values.finding((*path, "class"), what, f"write {_CLASS!r}")
-
-
-def _replaced(values: Values) -> Iterator[Finding]:
-    if is_ours(values, CUSTOM):
-        gone = "" if is_ours(values, RAW) else ", so this coordinator and all its limits are silently gone"
-        yield values.finding(
-            RAW,
-            f"{dotted(RAW)!r} replaces all of {dotted(OF_CHART)!r}, because the chart writes both into dagster.yaml,"
-            f" where the last one counts{gone}",
-            "remove it" if gone else "move what it says into the other, and keep one",
-        )
 
 
 def _out_of_force(values: Values) -> Iterator[Finding]:
@@ -135,8 +128,10 @@ def _load(values: Values, path: Path) -> Loaded | list[Finding]:
 def _refusal(values: Values, options: Path, error: Exception) -> Finding:
     """What our class refuses where the schema can't say it, such as a negative number."""
     message = one_line(str(error)).removeprefix("Invariant failed. Description: ").rstrip(".")
-    key = message.partition(" ")[0].split(".")  # our messages begin with the key
-    return values.finding((*options, *key), f"the coordinator refuses its options: {message}", "correct it")
+    key = message.partition(" ")[0].split(".")  # our messages begin with the key, and end with the cure
+    what, semicolon, cure = message.rpartition("; ")
+    what = f"the coordinator refuses its options: {what or message}"
+    return values.finding((*options, *key), what, cure if semicolon else "correct it")
 
 
 def shadowed_findings(values: Values, instance: Instance, ours: Loaded) -> Iterator[Finding]:

@@ -26,7 +26,9 @@ def image_findings(values: Values) -> Iterator[Finding]:
     yield from system
     if not system and _differ(values):
         what = f"the webserver's image {_name(values, _WEBSERVER)} is not the daemon's {_name(values, _DAEMON)}"
-        yield values.finding(_WEBSERVER, what, "write the same tag and digest for both, which load one coordinator")
+        yield values.finding(
+            _WEBSERVER, what, "write the same tag and digest for both, which load one coordinator"
+        )
     if any(values.get(USER_DEPLOYMENTS, switch) is False for switch in ("enabled", "enableSubchart")):
         return
     for key, _ in values.items(*_DEPLOYMENTS):

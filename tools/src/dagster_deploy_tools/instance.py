@@ -1,7 +1,7 @@
 """What Helm values bring into `dagster.yaml`, judged by Dagster itself.
 
-The chart writes the run coordinator and `concurrency` into it, and then `additionalInstanceConfig` as it is. Where a
-key is there twice, the later one counts.
+The chart writes the run coordinator and `concurrency` into it, and then `additionalInstanceConfig` as it is. Where
+a key is there twice, the later one counts.
 """
 
 import re
@@ -79,15 +79,17 @@ class Instance:
             return (ADDITIONAL, *path)
         return tuple(_camel(part) if isinstance(part, str) else part for part in path)
 
+    def replaced(self, key: str, of_the_chart: Path, gone: str = "") -> Finding:
+        """The finding that `additionalInstanceConfig` has a key which the chart writes too."""
+        what = f"{dotted((ADDITIONAL, key))!r} replaces all of {dotted(of_the_chart)!r}, because the chart writes"
+        what += f" both into dagster.yaml, where the last one counts{gone}"
+        cure = "remove it" if gone else "move what it says into the other, and keep one"
+        return self._values.finding((ADDITIONAL, key), what, cure)
+
     def findings(self) -> Iterator[Finding]:
         """What Dagster refuses, and what stands twice."""
         if CONCURRENCY in self.raw and self.of_the_chart:
-            yield self._values.finding(
-                self.path(CONCURRENCY),
-                f"{dotted(self.path(CONCURRENCY))!r} replaces all of {CONCURRENCY!r}, because the chart writes both"
-                " into dagster.yaml, where the last one counts",
-                "move what it says into the other, and keep one",
-            )
+            yield self.replaced(CONCURRENCY, (CONCURRENCY,))
         if "instance_class" in self.raw:  # has a schema of its own, in a module that isn't here
             return
         try:
@@ -98,12 +100,9 @@ class Instance:
                 yield from config_findings(self._values, error.errors, schema, "dagster.yaml", self.path)
                 return
             message = one_line(str(error)).partition(" Error")[0]
-            named = [key for key in self.raw if f"`{key}`" in message] or [CONCURRENCY]
-            yield self._values.finding(
-                self.path(named[0]),
-                f"Dagster refuses {dotted(self.path(named[0]))!r}, so nothing starts with it: {message.rstrip('.')}",
-                "correct it",
-            )
+            path = self.path(next((key for key in self.raw if f"`{key}`" in message), CONCURRENCY))
+            what = f"Dagster refuses {dotted(path)!r}, so nothing starts: {message.rstrip('.')}"
+            yield self._values.finding(path, what, "correct it")
 
 
 def config_findings(

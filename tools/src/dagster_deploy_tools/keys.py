@@ -1,6 +1,6 @@
-"""Keys and values that a chart doesn't take: Helm ignores most unknown keys without a word, and refuses the rest."""
+"""Keys and values that a chart doesn't take: Helm ignores most unknown keys silently, and refuses the rest."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jsonschema
@@ -13,9 +13,10 @@ from dagster_deploy_tools.chart import Chart
 from dagster_deploy_tools.values import USER_DEPLOYMENTS, Values, merged
 from dagster_deploy_tools.yaml_file import HelmInputError, Path, dotted
 
-_ALWAYS_KNOWN = {"nameOverride", "fullnameOverride", "global", "tags", "exports", "extraManifests"}
-"""Helm's own keys, and those that charts read without having them in schema or default values."""
-_BY_TEMPLATES_ONLY: set[Path] = {("flower", "env")}
+_OF_HELM = {"global", "tags", "exports"}
+_BY_TEMPLATES_ONLY: set[Path] = {("extraManifests",), ("flower", "env"), (USER_DEPLOYMENTS, "global")}
+_BY_TEMPLATES_ANYWHERE = {"nameOverride", "fullnameOverride"}
+"""What the chart reads without having it in schema or default values."""
 _IGNORED = "x-ignored-by-helm"
 """A mark in a schema: Helm takes further keys here, and nothing reads them."""
 
@@ -26,8 +27,9 @@ def key_findings(values: Values, chart: Chart) -> Iterator[Finding]:
     schema = _closed(chart.schema)
     listed: dict[str, Any] = schema.setdefault("properties", {})
     for key, value in chart.values.items():
-        listed.setdefault(key, _listed(value))
-    for key in chart.dependencies - {USER_DEPLOYMENTS}:  # the schema has only those of their keys that it needs
+        # Default values list no optional keys, so only their first level is taken for all that there is.
+        listed.setdefault(key, _taking_only(value) if isinstance(value, dict) and value else {})
+    for key in (chart.dependencies | _OF_HELM) - {USER_DEPLOYMENTS}:  # of theirs the schema has a few keys at most
         listed[key] = {}
     try:
         validator = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)(schema)
@@ -35,21 +37,23 @@ def key_findings(values: Values, chart: Chart) -> Iterator[Finding]:
         errors = [jsonschema.exceptions.best_match([error]) for error in validator.iter_errors(given)]
     except (jsonschema.SchemaError, referencing.exceptions.Unresolvable, RecursionError, AttributeError) as error:
         raise HelmInputError(f"{chart.place}/values.schema.json: can't be used: {one_line(str(error))}") from error
-    for error in filter(None, errors):
-        path: Path = tuple(error.absolute_path)
-        if error.validator != "additionalProperties":
-            message = one_line(error.message.replace(repr(error.instance), "it", 1))
+    for mistake in errors:
+        path: Path = tuple(mistake.absolute_path)
+        if mistake.validator != "additionalProperties":
+            message = one_line(mistake.message.replace(repr(mistake.instance), "it", 1))
             yield values.finding(path, f"Helm refuses {dotted(path) or 'the values'!r}: {message}", "correct it")
             continue
         default = defaults.block(*(0 if isinstance(part, int) else part for part in path))
-        known = {*error.schema["properties"], *default}
-        for key in values.block(*path):
+        known = {*mistake.schema["properties"], *default}
+        for key, value in values.block(*path).items():
             here = (*path, key)
-            if key in known | _ALWAYS_KNOWN or here in _BY_TEMPLATES_ONLY or values.get(*here) is None:  # null deletes
+            if (
+                key in known | _BY_TEMPLATES_ANYWHERE or here in _BY_TEMPLATES_ONLY or value is None
+            ):  # null deletes a key
                 continue
             cure = _cure(here, known, defaults, values)
             if cure:
-                consequence = "ignores it" if error.schema.get(_IGNORED) else "refuses the values"
+                consequence = "ignores it" if mistake.schema.get(_IGNORED) else "refuses the values"
                 yield values.finding(here, f"the chart knows no key {dotted(here)!r}, so Helm {consequence}", cure)
 
 
@@ -76,12 +80,8 @@ def _closed(schema: Any) -> Any:
     return closed
 
 
-def _listed(value: Any) -> dict[str, Any]:
-    """A schema that lists the keys of a default value."""
-    if not isinstance(value, dict) or not value:
-        return {}
-    properties = {key: _listed(below) for key, below in value.items()}
-    return {"properties": properties, "additionalProperties": False, _IGNORED: True}
+def _taking_only(keys: Iterable[str]) -> dict[str, Any]:
+    return {"properties": {key: {} for key in keys}, "additionalProperties": False, _IGNORED: True}
 
 
 def _cure(path: Path, known: set[str], defaults: Values, values: Values) -> str | None:
@@ -93,7 +93,9 @@ def _cure(path: Path, known: set[str], defaults: Values, values: Values) -> str 
     elsewhere = min(_places(key, defaults.data, ()), key=len, default=None)
     if elsewhere:
         return f"the chart knows it as {dotted(elsewhere)!r}"
-    if len(path) == 1 and key in values.data.anchored:  # only holds what aliases stand for, as many files begin with
+    if (
+        len(path) == 1 and key in values.data.anchored
+    ):  # only holds what aliases stand for, as many files begin with
         return None
     if not known.isdisjoint(values.block(key)):
         return "write what is in it at the top, or name with --chart the chart that has this one as a dependency"

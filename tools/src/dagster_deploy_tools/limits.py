@@ -20,17 +20,16 @@ _CLASS_DEFAULT = 10
 
 def code_locations(values: Values) -> list[str] | None:
     """The code locations that the values deploy or name, None where that is written elsewhere."""
-    workspace = ("dagsterWebserver", "workspace")
+    workspace: Path = ("dagsterWebserver", "workspace")
+    path: Path = (USER_DEPLOYMENTS, "deployments")
     if values.get(*workspace, "enabled"):
-        path, keys = (*workspace, "servers"), ("name", "host")
+        path = (*workspace, "servers")
         if values.get(*workspace, "externalConfigmap"):
             return None
-    else:
-        path, keys = (USER_DEPLOYMENTS, "deployments"), ("name",)
-        if values.get(USER_DEPLOYMENTS, "enabled") is False or values.get(*path) is None:
-            return None
+    elif values.get(USER_DEPLOYMENTS, "enabled") is False or values.get(*path) is None:
+        return None
     entries = [entry for _, entry in values.items(*path) if isinstance(entry, dict)]
-    return [str(next(filter(None, map(entry.get, keys)), "")) for entry in entries]
+    return [str(entry.get("name") or entry.get("host")) for entry in entries]
 
 
 def limit_findings(values: Values, instance: Instance, ours: Loaded) -> list[Finding]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
-from clt_queued_run_coordinator.operate.workspace import CHARTS_FILE, WorkspaceError, read
+from clt_queued_run_coordinator.operate.workspace import CHARTS_FILE, read
+from clt_queued_run_coordinator.text.refusal import RefusalError
 from clt_queued_run_coordinator.text.safe import describe, safe
 
 from dagster_deploy_tools._dagster import CodeServer, workspace_entries
@@ -54,28 +55,29 @@ def reload(webserver: str, workspace: Path, watch: bool) -> None:
             return
     failures = [failure for name in servers if (failure := _reload(webserver, name))]
     if failures:
-        raise click.ClickException("; ".join(str(failure) for failure in failures))
+        raise RefusalError("; ".join(str(failure) for failure in failures))
 
 
 def _code_servers(file: Path) -> dict[str, CodeServer]:
     """The code servers that a workspace file names, by code location.
 
     Raises:
-        click.ClickException: The file can't be read, or Dagster can't read it.
+        RefusalError: The file can't be read, or Dagster can't read it.
     """
+    read(file)
     try:
-        read(file)
         entries = list(workspace_entries(file))
-    except WorkspaceError as error:
-        raise click.ClickException(str(error)) from error
     except Exception as error:  # Dagster's own errors, of many kinds
-        cause = safe(describe(error), 500).removeprefix("Invariant failed. Description: ").rstrip(".")
-        raise click.ClickException(
+        cause = safe(describe(error).partition(" Stack Trace: ")[0], 500).rstrip(".")
+        raise RefusalError(
             f"{file} is no workspace that Dagster can read: {cause}; correct it, or name another file."
         ) from error
     for name, server in entries:
         if server is None:
-            click.echo(f"{name}: skipped; Dagster starts its code server itself, and loads it with the webserver", err=True)
+            click.echo(
+                f"{name}: skipped; Dagster starts its code server itself, and loads it with the webserver",
+                err=True,
+            )
     return {name: server for name, server in entries if server}
 
 

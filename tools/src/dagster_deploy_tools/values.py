@@ -46,7 +46,9 @@ class Values:
     def items(self, *path: str | int) -> list[tuple[str | int, Any]]:
         """The items of the list at a path, or of a mapping, over which templates range in the same way."""
         value = self.get(*path)
-        return list(value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else [])
+        return list(
+            value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else []
+        )
 
     def where(self, *path: str | int) -> str:
         """File and line of a path, or of the nearest key above it that is written."""
@@ -92,15 +94,17 @@ def merged(base: Block, update: Block, *, drop_nulls: bool = False) -> Block:
             result.pop(key, None)
             result.places.pop(key, None)
             continue
-        both = isinstance(value, Block) and isinstance(old, Block)
-        result[key] = merged(old, value, drop_nulls=drop_nulls) if both else value
+        if isinstance(value, Block) and isinstance(old, Block):
+            result[key] = merged(old, value, drop_nulls=drop_nulls)
+        else:
+            result[key] = value
         if key in update.places:
             result.places[key] = update.places[key]
     return result
 
 
 def with_new_names(data: Block) -> Block:
-    """The values with what stands under the webserver's old name `dagit`, which the chart merges over the new one."""
+    """The values with `dagit`, the webserver's old name, merged over the new one as the chart does it."""
     result = Block(data)
     old, new = data.get("dagit"), data.get("dagsterWebserver")
     if isinstance(old, Block):

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path as File
 from typing import Any
 
-import click
 import yaml
 from clt_queued_run_coordinator.operate.finding import Finding
+from clt_queued_run_coordinator.text.refusal import RefusalError
 
 Path = tuple[str | int, ...]
 """The way to a value: the keys of mappings and the indexes of lists, from the root."""
@@ -24,15 +24,15 @@ MOST_VALUES = 100_000
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TEMPLATE = re.compile(r"\{\{.*|\{%.*")
 _WORDS = {
-    **dict.fromkeys("y Y yes Yes YES on On ON true True TRUE".split(), True),
-    **dict.fromkeys("n N no No NO off Off OFF false False FALSE".split(), False),
+    **dict.fromkeys(["y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "true", "True", "TRUE"], True),
+    **dict.fromkeys(["n", "N", "no", "No", "NO", "off", "Off", "OFF", "false", "False", "FALSE"], False),
     **dict.fromkeys(["", "~", "null", "Null", "NULL"]),
 }
 _FLOAT = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?")
 _INT = re.compile(r"([-+]?)(0x[\da-fA-F]+|0b[01]+|0o?[0-7]+|0|[1-9]\d{0,17})")
 
 
-class HelmInputError(click.ClickException):
+class HelmInputError(RefusalError):
     """A values file or a chart that can't be read; the message is one line for the user."""
 
 
@@ -103,7 +103,9 @@ def parse_yaml(content: bytes, name: str) -> Document:
         HelmInputError: Helm would not read it, or its root is not a mapping.
     """
     if len(content) > MOST_BYTES:
-        raise HelmInputError(f"{name}: more than {MOST_BYTES // 1_000_000} MB, so no values file; name another file")
+        raise HelmInputError(
+            f"{name}: more than {MOST_BYTES // 1_000_000} MB, so no values file; name another file"
+        )
     try:
         return _Reader(content, name).document()
     except yaml.MarkedYAMLError as error:
@@ -123,8 +125,8 @@ def _not_yaml(content: bytes, name: str, lines: list[int], cause: str) -> HelmIn
         template = _TEMPLATE.search(text[index]) if 0 <= index < len(text) else None
         if template:
             return HelmInputError(
-                f"{name}:{index + 1}: an unrendered template, {template[0][:60].strip()!r}, which Helm doesn't render"
-                " in values; render the file first, and check what comes out"
+                f"{name}:{index + 1}: an unrendered template, {template[0][:60].strip()!r}, which Helm doesn't"
+                " render in values; render the file first, and check what comes out"
             )
     return HelmInputError(f"{name}:{min(lines, default=0) + 1}: not YAML: {' '.join(cause.split())}; correct it")
 
@@ -149,7 +151,9 @@ class _Reader:
         if data is None:
             data = Block()
         if not isinstance(data, Block):
-            raise HelmInputError(f"{self._at(event)}: not a mapping of keys to values; Helm values begin with keys")
+            raise HelmInputError(
+                f"{self._at(event)}: not a mapping of keys to values; Helm values begin with keys"
+            )
         next(self._events)  # the document's end
         following = next(self._events)
         if isinstance(following, yaml.DocumentStartEvent) and getattr(next(self._events), "value", None) != "":
@@ -169,14 +173,16 @@ class _Reader:
         """The value that begins with an event."""
         self._count(1, event)
         if isinstance(event, yaml.AliasEvent):
-            known = self._anchors.get(event.anchor)
+            known = self._anchors.get(str(event.anchor))
             if known is None:
                 wrong = "is inside what it stands for" if event.anchor in self._anchors else "has no anchor"
                 raise HelmInputError(f"{self._at(event)}: not YAML: the alias *{event.anchor} {wrong}; correct it")
             self._count(known[1], event)
             return known[0]
         if len(path) > MOST_LEVELS:
-            raise HelmInputError(f"{self._at(event)}: more than {MOST_LEVELS} levels, so no values; correct the file")
+            raise HelmInputError(
+                f"{self._at(event)}: more than {MOST_LEVELS} levels, so no values; correct the file"
+            )
         before = self._values
         if event.anchor:
             self._anchors[event.anchor] = None
@@ -210,10 +216,10 @@ class _Reader:
         written: dict[str, int] = {}
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             line = event.start_mark.line + 1
-            key = self._key(event)
+            key = self._key(event, path)
             anchors_met = self._anchors_met
             value = self._value(next(self._events), (*path, key))
-            if key == "<<" and getattr(event, "style", "") is None and isinstance(value, Block | Items):
+            if key == "<<" and getattr(event, "implicit", (False,))[0] and isinstance(value, Block | Items):
                 self._merge(block, value, event)
                 continue
             if key in written:
@@ -232,9 +238,9 @@ class _Reader:
                 block.anchored.add(key)
         return block
 
-    def _key(self, event: Any) -> str:
+    def _key(self, event: Any, path: Path) -> str:
         """A key as text, which JSON wants, and Helm makes JSON of its values."""
-        key = self._value(event, ())
+        key = self._value(event, (*path, "?"))
         if isinstance(key, Block | Items) or key is None:
             raise _not_yaml(self._content, self._name, [event.start_mark.line], "a key must be text")
         return str(key).lower() if isinstance(key, bool) else str(key)
@@ -251,7 +257,7 @@ class _Reader:
 def _scalar(event: Any) -> Any:
     """What Helm takes a scalar for."""
     tag = (event.tag or "").rpartition(":")[2]
-    is_plain = event.implicit[0] and not event.tag
+    is_plain = getattr(event, "implicit", (False,))[0] and not event.tag
     if not is_plain and tag not in {"int", "float", "bool", "null"}:
         return event.value
     if event.value in _WORDS:

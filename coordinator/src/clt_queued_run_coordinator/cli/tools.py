@@ -3,19 +3,19 @@
 from importlib import import_module
 from typing import Any
 
-import click
+from clt_queued_run_coordinator.text.refusal import RefusalError
 
 
 def tool(module: str) -> Any:
     """A module of those tools.
 
     Raises:
-        click.ClickException: They aren't installed here.
+        RefusalError: They aren't installed here.
     """
     try:
         return import_module(f"dagster_deploy_tools.{module}")
     except ModuleNotFoundError as error:
-        raise click.ClickException(
-            f"this needs the distribution dagster-deploy-tools, and Python finds no module {error.name!r}; install it"
-            " from the deployment's repository (`pip install ./tools`), or use the image `system`"
+        raise RefusalError(
+            f"this needs the distribution dagster-deploy-tools, and Python finds no module {error.name!r}; install"
+            " it from the deployment's repository (`pip install ./tools`), or use the image `system`"
         ) from error
