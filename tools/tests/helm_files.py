@@ -41,6 +41,7 @@ dagster-user-deployments:
 """
 """Values in which there is nothing to find."""
 
+OURS = "module: clt_queued_run_coordinator.coordinator, class: CLTQueuedRunCoordinator"
 NO_CHART = "keys that the chart doesn't know: no chart is named"
 
 _IMAGE = {
@@ -136,7 +137,9 @@ def check(folder: Path, *files: str, chart: Path | None = None) -> tuple[list[st
     for path, text in zip(paths, files, strict=True):
         path.write_text(textwrap.dedent(text))
     report = findings_in_values(paths, chart)
-    return [str(finding).replace(f"{folder}/", "") for finding in report.findings], report.skipped
+    return [str(finding).replace(f"{folder}/", "") for finding in report.findings], [
+        line.replace(f"{folder}/", "") for line in report.skipped
+    ]
 
 
 def options(text: str) -> str:

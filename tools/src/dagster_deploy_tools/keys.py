@@ -34,10 +34,10 @@ def key_findings(values: Values, chart: Chart) -> Iterator[Finding]:
     try:
         validator = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)(schema)
         given = merged(chart.values, values.data, drop_nulls=True)
-        errors = [jsonschema.exceptions.best_match([error]) for error in validator.iter_errors(given)]
+        mistakes = [mistake for error in validator.iter_errors(given) for mistake in _mistakes(error)]
     except (jsonschema.SchemaError, referencing.exceptions.Unresolvable, RecursionError, AttributeError) as error:
         raise HelmInputError(f"{chart.place}/values.schema.json: can't be used: {one_line(str(error))}") from error
-    for mistake in errors:
+    for mistake in mistakes:
         path: Path = tuple(mistake.absolute_path)
         if mistake.validator != "additionalProperties":
             message = one_line(mistake.message.replace(repr(mistake.instance), "it", 1))
@@ -55,6 +55,23 @@ def key_findings(values: Values, chart: Chart) -> Iterator[Finding]:
             if cure:
                 consequence = "ignores it" if mistake.schema.get(_IGNORED) else "refuses the values"
                 yield values.finding(here, f"the chart knows no key {dotted(here)!r}, so Helm {consequence}", cure)
+
+
+def _mistakes(error: jsonschema.ValidationError) -> Iterator[jsonschema.ValidationError]:
+    """The mistakes in the one alternative that is meant: that of the value's type."""
+    branches: dict[Any, list[jsonschema.ValidationError]] = {}
+    for below in error.context:
+        branches.setdefault(below.schema_path[0], []).append(below)
+    meant = [
+        branch
+        for branch in branches.values()
+        if not any(below.validator == "type" and not below.relative_path for below in branch)
+    ]
+    if len(meant) == 1:
+        for below in meant[0]:
+            yield from _mistakes(below)
+    else:
+        yield error
 
 
 def _closed(schema: Any) -> Any:
@@ -88,6 +105,8 @@ def _cure(path: Path, known: set[str], defaults: Values, values: Values) -> str 
     """What to write instead: the nearest key beside it, else the same key elsewhere in the chart."""
     key = str(path[-1])
     near = most_similar(key, known)
+    if len(path) == 1 and not known.isdisjoint(values.block(key)):
+        return "move what is in it to the top, or name with --chart the chart that depends on this one"
     if near:
         return f"write {dotted((*path[:-1], near))!r}"
     elsewhere = min(_places(key, defaults.data, ()), key=len, default=None)
@@ -97,8 +116,6 @@ def _cure(path: Path, known: set[str], defaults: Values, values: Values) -> str 
         len(path) == 1 and key in values.data.anchored
     ):  # only holds what aliases stand for, as many files begin with
         return None
-    if not known.isdisjoint(values.block(key)):
-        return "write what is in it at the top, or name with --chart the chart that has this one as a dependency"
     return f"remove it, or write one of {', '.join(sorted(known))}"
 
 
