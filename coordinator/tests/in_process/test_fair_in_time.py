@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import time_machine
+from clt_queued_run_coordinator.policy.backoff import MAX_TICKS
+from clt_queued_run_coordinator.store import live
 from tests.in_process.storages import on_one_storage
 from tests.run_queue import A, B, RunQueue, postgresql_run_queue
 
@@ -145,3 +147,70 @@ def test_restarts_of_the_daemon_do_not_move_the_shares(
             turns.take(queue, 5)
     assert abs(turns.taken.count(A) - 30) <= 2
     assert abs(turns.taken.count(B) - 10) <= 2
+
+
+@pytest.mark.parametrize("kind", ["pool", "tag", "pause", "server"])
+@pytest.mark.parametrize("sharing_slots", [1, 2])
+@on_one_storage
+def test_waiting_for_something_else_than_a_slot_earns_nothing(
+    run_queue: MakeRunQueue, clock: time_machine.Traveller, kind: str, sharing_slots: int
+) -> None:
+    """B waits for twenty starts of a: for a pool, a tag limit, an operator or its code server."""
+    queue = run_queue(
+        {"pools": {"granularity": "run"}},
+        max_concurrent_runs=sharing_slots,
+        max_user_code_failure_retries=1000,
+        user_code_failure_retry_delay=0,
+        tag_concurrency_limits=[{"key": "held", "limit": 0}] if kind == "tag" else [],
+        code_location_limits=FAIR,
+    )
+    pools = queue.instance.event_log_storage
+    pools.set_concurrency_slots("database", 0)
+    turns = Turns(clock)
+    _fill(queue, A, 60)
+    waiting = [
+        queue.submit(
+            B, {"held": "yes"} if kind == "tag" else None, pool="database" if kind == "pool" else None
+        ).run_id
+        for _ in range(30)
+    ]
+    if kind == "pause":
+        live.pause(queue.instance, B)
+    if kind == "server":
+        queue.launcher.bad_user_code_run_ids |= set(waiting)
+    while len(turns.taken) < 20:
+        if len(turns._in_progress) == sharing_slots:
+            turns.end_the_oldest(queue)
+        turns.start(queue)
+    assert B not in turns.taken
+    pools.set_concurrency_slots("database", 10)
+    live.resume(queue.instance, B)
+    queue.launcher.bad_user_code_run_ids.clear()
+    if kind == "tag":
+        _fill(queue, B, 20)
+    if kind == "server":
+        turns.take(queue, MAX_TICKS)  # until then it gets only what a leaves
+    taken = Counter(turns.take(queue, 20))
+    assert abs(taken[A] - taken[B]) <= 4
+
+
+@on_one_storage
+def test_who_waits_for_a_pool_is_found_out_while_no_slot_is_free(
+    run_queue: MakeRunQueue, clock: time_machine.Traveller
+) -> None:
+    """B comes while a's long run holds the only slot; it is looked at all the same, and earns nothing."""
+    queue = run_queue({"pools": {"granularity": "run"}}, max_concurrent_runs=1, code_location_limits=FAIR)
+    queue.instance.event_log_storage.set_concurrency_slots("database", 0)
+    queue.queue(A, 2)
+    assert queue.tick() == {A: 1}
+    queue.queue(B, 2, pool="database")
+    queue.queue(C, 2)
+    for _ in range(10):
+        clock.shift(600)
+        assert queue.tick() == {}
+    queue.instance.event_log_storage.set_concurrency_slots("database", 10)
+    started = []
+    for ended in (A, C, C):
+        queue.end(ended)
+        started += queue.tick()
+    assert started == [C, C, B]

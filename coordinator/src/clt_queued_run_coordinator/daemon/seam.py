@@ -86,7 +86,7 @@ class DaemonSeam:
         with self._measured():
             state = self._ticks.update_outcomes(instance, records, state, narrowed=self._fits)
             if self._fits and state.has_limits:
-                state = self._ticks.with_credit(state)
+                state = self._ticks.with_credit(instance, state)
                 if state.free_slots != 0:
                     self._state = state
                     return records  # the outcomes are stored together with the offered runs

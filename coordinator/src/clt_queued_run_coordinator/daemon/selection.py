@@ -39,6 +39,10 @@ MakeChecks = Callable[[DagsterInstance, Sequence[Mapping[str, Any]], Sequence[Ru
 """Makes Dagster's own checks for a tick: `DagsterChecks`, or a variant that writes nothing at all."""
 
 
+LOOK_SECONDS = 15.0
+"""While no slot is free, who could start one is found out so often."""
+
+
 class Selection:
     """The selection of one tick.
 
@@ -64,7 +68,7 @@ class Selection:
         self.backfill_turns: dict[str, BackfillTurns] = {}
         """The turns of backfills that were taken, by code location."""
         self.blocked: frozenset[str] = frozenset()
-        """The code locations with room of which no further run could start."""
+        """The code locations with room of which no further run could start; also those that are backing off."""
 
     def choose(self, instance: DagsterInstance, state: QueueState) -> list[SelectedRun]:
         """The queued runs that may start, in the order in which the daemon should try them.
@@ -124,7 +128,7 @@ class Selection:
             could_start=candidates.could_start,
             place=candidates.job_limits.place,
         )
-        self.blocked = frozenset(admission.blocked)
+        self.blocked = frozenset({*admission.blocked, *self._backing_off})
         return [SelectedRun(name, run, candidates.body(run)) for name, run in admission.runs]
 
     def _is_unread(self, run: QueuedRun) -> bool:

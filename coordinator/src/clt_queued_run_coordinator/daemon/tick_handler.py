@@ -24,7 +24,7 @@ from clt_queued_run_coordinator.daemon.last_tick import LastTick
 from clt_queued_run_coordinator.daemon.manual_launches import ManualLaunches
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.daemon.run_tracker import RunTracker
-from clt_queued_run_coordinator.daemon.selection import SelectedRun, Selection
+from clt_queued_run_coordinator.daemon.selection import LOOK_SECONDS, SelectedRun, Selection
 from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.policy import backoff
 from clt_queued_run_coordinator.policy.backfill_share import BackfillTurns
@@ -63,6 +63,7 @@ class TickHandler:
         self._backfill_turns: dict[str, BackfillTurns] = {}
         self._ledger = Ledger()
         self._came_back: dict[str, int] = {}
+        self._looked_at = 0.0
         self._stored: DaemonState | None = None
         self._published: PublishedCounts | None = None
         self._logged: dict[str, object] = {}
@@ -163,14 +164,27 @@ class TickHandler:
             last_tick.write(instance, LastTick(time.time(), seconds))
             self._tick_recorded_at = now
 
-    def with_credit(self, state: QueueState) -> QueueState:
+    def with_credit(self, instance: DagsterInstance, state: QueueState) -> QueueState:
         """The state with the credit by now."""
         if not state.settings.is_fair:
             return state
         half_life = state.settings.code_location_limits.half_life
-        credit = self._ledger.settle(time.time(), self._came_back, half_life)
-        self._ledger.record(state.claims, state.slots, {})
+        now = time.time()
+        credit = self._ledger.settle(now, self._came_back, half_life)
+        blocked = None
+        if state.free_slots == 0 and not 0 <= now - self._looked_at < LOOK_SECONDS:
+            selection = self._selection()
+            selection.choose(instance, state)
+            blocked, self._looked_at = selection.blocked, now
+        self._ledger.record(state.claims, state.slots, {}, blocked)
         return replace(state, credit=credit)
+
+    def _selection(self) -> Selection:
+        return Selection(
+            self._queued,
+            backing_off={name for name, of_it in self._backoffs.items() if of_it.left},
+            backfills_earned=self._backfills_earned,
+        )
 
     def runs_to_dequeue(
         self, instance: DagsterInstance, state: QueueState, tag_limits: list[dict[str, Any]]
@@ -184,12 +198,9 @@ class TickHandler:
         """
         with run_database(instance).connect() as connection:
             state = self._manual_launches.pass_breakers(connection, self._queued, state)
-        selection = Selection(
-            self._queued,
-            backing_off={name for name, of_it in self._backoffs.items() if of_it.left},
-            backfills_earned=self._backfills_earned,
-        )
+        selection = self._selection()
         selected = selection.choose(instance, state)
+        self._looked_at = time.time()
         self._backfill_turns = selection.backfill_turns
         runs = self._tagged(instance, selected)
         starts = Counter(run.code_location for run in selected)
