@@ -6,7 +6,7 @@ import pytest
 import yaml
 from clt_queued_run_coordinator.config.kinds import ConfigurationError
 from clt_queued_run_coordinator.config.options import CodeLocationEntry, CodeLocationLimits, Sharing
-from clt_queued_run_coordinator.config.parsing import parse
+from clt_queued_run_coordinator.config.parsing import parse, schema
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.text.safe import describe
 from dagster import DagsterInvalidConfigError
@@ -91,10 +91,17 @@ def test_every_option_of_dagsters_own_coordinator_is_taken() -> None:
         ({"code_location_limits": {"locations": {"a": "x"}}}, "root:code_location_limits:locations:'a'"),
         ({"code_location_limits": {"locations": {"a": {"limt": 3}}}}, "root:code_location_limits:locations:'a'"),
         ({"code_location_limits": {"sharing": "even"}}, "sharing is 'even'; it must be fifo or fair."),
-        ({"code_location_limits": {"sharing": {"kind": "fair", "half_life": 0}}}, "half_life is 0.0; it must be"),
+        (
+            {"code_location_limits": {"sharing": {"kind": "fair", "half_life": 0}}},
+            "half_life is 0.0; it must be a number of seconds from 1",
+        ),
         ({"code_location_limits": {"sharing": {"kind": "fair", "halflife": 9}}}, "halflife"),
         ({"code_location_limits": {"sharing": {"half_life": 9}}}, "kind"),
-        ({"code_location_limits": {"queue_reading": "some"}}, "at path root:code_location_limits:queue_reading"),
+        (
+            {"code_location_limits": {"queue_reading": "whole"}},
+            "code_location_limits.queue_reading is 'whole'; it must be left out, because the daemon always reads"
+            " only the queued runs that may start; remove the key.",
+        ),
         ({"code_location_limits": {"default": -1}}, "code_location_limits.default is -1; it must be"),
         ({"code_location_limits": {"locations": {"a": -2}}}, "code_location_limits.locations.a is -2; it must be"),
         (
@@ -103,11 +110,13 @@ def test_every_option_of_dagsters_own_coordinator_is_taken() -> None:
         ),
         (
             {"code_location_limits": {"locations": {"a": {"weight": 0}}}},
-            "code_location_limits.locations.a.weight is 0.0; it must be a number above 0.",
+            "code_location_limits.locations.a.weight is 0.0; it must be a number above 0, from"
+            " 0.000001 to 1000000.",
         ),
         (
             {"code_location_limits": {"locations": {"a": {"weight": -1.5}}}},
-            "code_location_limits.locations.a.weight is -1.5; it must be a number above 0.",
+            "code_location_limits.locations.a.weight is -1.5; it must be a number above 0, from"
+            " 0.000001 to 1000000.",
         ),
         (
             {"code_location_limits": {"locations": {"a": {"limit": 3, "min": 4}}}},
@@ -143,6 +152,109 @@ def test_a_bad_value_is_refused_when_the_coordinator_is_loaded(config: dict[str,
     assert message in describe(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ([1], " is [1]; it must be a mapping of default, locations, groups, sharing, queue_reading."),
+        (
+            {"defualt": 3},
+            ".defualt is not an option; known are default, groups, locations, queue_reading, sharing.",
+        ),
+        ({5: 3}, ".5 is not an option; known are default,"),
+        ({"locations": {5: 3}}, ".locations: a key is 5; it must be a name, as text."),
+        ({"locations": {"": 3}}, ".locations: a key is ''; it must be a name, as text."),
+        ({"locations": {(1, 2): 3}}, ".locations: a key is (1, 2); it must be a name, as text."),
+        (
+            {"locations": {"a": None}},
+            ".locations.a is null or left out; it must be a mapping of limit, weight, min,",
+        ),
+        ({"locations": {"a\n\x1b[31mb": -3}}, r".locations.a\n\x1b[31mb is -3; it must be a whole number of runs"),
+        ({"default": True}, ".default is True; it must be a whole number of runs, 0 or more."),
+        ({"default": "5"}, ".default is '5'; it must be a whole number of runs, 0 or more."),
+        ({"default": {"min": 3}}, ".default.min is not an option; known are backfill_share, breaker, limit,"),
+        ({"default": 10**400}, "; it must be 2147483647 or less."),
+        ({"default": 10**5000}, ".default is a number too long to show; it must be 2147483647 or less."),
+        ({"default": {"weight": float("nan")}}, ".default.weight is nan; it must be a number above 0"),
+        ({"default": {"weight": float("inf")}}, ".default.weight is inf; it must be a number above 0"),
+        ({"default": {"weight": 10**400}}, "; it must be a number above 0, from 0.000001 to 1000000."),
+        ({"default": {"weight": 5e-324}}, ".default.weight is 5e-324; it must be a number above 0"),
+        ({"default": {"weight": True}}, ".default.weight is True; it must be a number above 0"),
+        ({"sharing": ""}, ".sharing is ''; it must be fifo or fair."),
+        ({"sharing": {"kind": "fair", "half_life": 1e-9}}, "; for no fair sharing write `sharing: fifo`."),
+        (
+            {"default": {"breaker": {}}},
+            ".breaker.failures is null or left out; it must be a whole number of runs, 1",
+        ),
+        (
+            {"default": {"breaker": {"failures": 1, "within": 10}}},
+            ".breaker.within is 10; it must be a duration of",
+        ),
+        (
+            {"default": {"windows": [{"cron": "0 8 * * *", "for": "367d"}]}},
+            ".windows[0].for is '367d'; it must be a",
+        ),
+        ({"default": {"windows": [5]}}, ".default.windows[0] is 5; it must be a mapping of cron, for, limit,"),
+        (
+            {"default": {"max_per_job": {"jobs": {"x": None}}}},
+            ".max_per_job.jobs.x is null or left out; it must be",
+        ),
+        (
+            {"groups": {"t": {"locations": []}}},
+            ".groups.t.locations is []; it must be a list of at least one code",
+        ),
+        (
+            {"groups": {"t": {"locations": ["a", "a"]}}},
+            ".locations is ['a', 'a']; it must be without 'a' a second",
+        ),
+        (
+            {"groups": {"t": {"locations": ["a", " "]}}},
+            ".groups.t.locations[1] is ' '; it must be a name, as text.",
+        ),
+    ],
+)
+def test_what_no_schema_has_checked_is_refused_in_one_line(option: Any, message: str) -> None:
+    """Values of a Helm chart come as they were written: of any type, of any size, with any names."""
+    with pytest.raises(ConfigurationError) as refused:
+        parse(option)
+    text = str(refused.value)
+    assert text.startswith("code_location_limits")
+    assert message in text
+    assert text.isprintable()
+    assert len(text) < 1000
+
+
+def test_null_is_the_same_as_left_out() -> None:
+    """In the schema as well. What an entry leaves out is the default's."""
+    entry = dict.fromkeys(["limit", "weight", "min", "windows", "max_per_job", "breaker", "max_queued"])
+    option: dict[str, Any] = {"groups": None, "sharing": None, "queue_reading": None, "locations": {"a": entry}}
+    limits = load({"code_location_limits": {**option, "default": {"limit": 3, "weight": 2.0}}})
+    assert limits.settings.code_location_limits.entry("a") == CodeLocationEntry(3, 2.0)
+    assert parse({"default": None, "locations": None, "groups": None}) == CodeLocationLimits()
+
+
+def test_a_queue_reading_of_narrowed_is_ignored_with_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """It was the default of an option that is gone."""
+    caplog.set_level("INFO", logger="dagster")
+    assert parse({"queue_reading": "narrowed"}) == CodeLocationLimits()
+    assert "code_location_limits.queue_reading is ignored; remove it." in caplog.messages
+
+
+def test_dagsters_schema_describes_every_option() -> None:
+    """At every level, as the UI and `dagster` show it."""
+
+    def undescribed(name: str, config_type: Any) -> list[str]:
+        inner = [
+            part for part in ("inner_type", "non_scalar_type") if getattr(config_type, part, None) is not None
+        ]
+        found = [missing for part in inner for missing in undescribed(name, getattr(config_type, part))]
+        for key, field in getattr(config_type, "fields", {}).items():
+            found += [] if field.description else [f"{name}.{key}"]
+            found += undescribed(f"{name}.{key}", field.config_type)
+        return found
+
+    assert undescribed("code_location_limits", schema().config_type) == []
+
+
 anything = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 50) | st.floats(-2, 2) | st.text(max_size=5),
     lambda inner: (
@@ -161,12 +273,12 @@ anything = st.recursive(
 @given(st.dictionaries(st.sampled_from(["default", "locations", "groups", "sharing", "other"]), anything))
 def test_any_value_is_taken_or_refused_with_its_key(option: dict[str, Any]) -> None:
     """Called directly, without the schema before it."""
-    message = "code_location_limits."
+    message = "code_location_limits"
     try:
         parse(option)
     except ConfigurationError as refused:
         message = str(refused)
-    assert message.startswith("code_location_limits.")
+    assert message.startswith("code_location_limits")
 
 
 @given(anything)

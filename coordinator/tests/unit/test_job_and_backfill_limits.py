@@ -1,11 +1,6 @@
 """Limits on jobs and backfills: examples, and what holds for every line of the queue."""
 
-from typing import Any
-
-import pytest
-from clt_queued_run_coordinator.config.kinds import ConfigurationError
 from clt_queued_run_coordinator.config.options import CodeLocationEntry, CodeLocationLimits, PerJob
-from clt_queued_run_coordinator.config.parsing import parse
 from clt_queued_run_coordinator.policy.job_and_backfill_limits import JobAndBackfillLimits, lane_key
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, JobAndBackfill
 
@@ -64,20 +59,3 @@ def test_only_what_is_limited_is_kept_apart() -> None:
     assert what_counts("b", JobAndBackfill("x", "one")) == JobAndBackfill(None, "one")
     assert what_counts("c", JobAndBackfill("x", "one")) == JobAndBackfill()
     assert lane_key(CodeLocationLimits(default=CodeLocationEntry(3))) is None
-
-
-@pytest.mark.parametrize("key", ["max_per_job", "max_per_backfill", "backfill_share", "breaker.manual_launches"])
-@pytest.mark.parametrize("place", ["default", "locations.a"])
-def test_what_tag_limits_cannot_do_is_refused_beside_the_whole_reading(key: str, place: str) -> None:
-    """With the key and the cure."""
-    entry: dict[str, Any] = {key: 0.5 if key == "backfill_share" else 1}
-    if key == "breaker.manual_launches":
-        entry = {"breaker": {"failures": 1, "manual_launches": True}}
-    option = {"default": entry} if place == "default" else {"locations": {"a": entry}}
-    assert parse(option)
-    with pytest.raises(ConfigurationError) as raised:
-        parse({**option, "queue_reading": "whole"})
-    assert str(raised.value) == (
-        f"code_location_limits.{place}.{key} needs the narrowed reading of the queue, but"
-        " code_location_limits.queue_reading is 'whole'; remove one of the two."
-    )

@@ -11,9 +11,7 @@ from clt_queued_run_coordinator.config.parsing import parse
 
 def limits(**option: Any) -> CodeLocationLimits:
     """The option as it is parsed."""
-    parsed = parse(option)
-    assert parsed
-    return parsed
+    return parse(option)
 
 
 LIMITS = limits(

@@ -12,7 +12,7 @@ import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, InstanceRef
 from clt_queued_run_coordinator.cli.output import echo
-from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator, refuse_unfit_limits
+from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.operate import now
 from clt_queued_run_coordinator.operate.status import Status, status
 from clt_queued_run_coordinator.text.safe import describe
@@ -58,7 +58,7 @@ def load_coordinator() -> CLTQueuedRunCoordinator:
         coordinator = ref.run_coordinator
         if isinstance(coordinator, CLTQueuedRunCoordinator):
             concurrency: Any = ref.settings.get("concurrency")
-            refuse_unfit_limits(coordinator, (concurrency or {}).get("runs") or {})
+            coordinator.settings.refuse_unfit((concurrency or {}).get("runs") or {})
             return coordinator
     except Exception as error:
         raise click.ClickException(

@@ -1,12 +1,16 @@
 """Durations as people write them, such as `90s`, `30m`, `2h`, `1d` or `1h30m`. Pure."""
 
 import re
+from datetime import timedelta
 
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _FORM = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9})s)?")
 
 EXAMPLES = "such as 45s, 30m, 2h, 1d or 1h30m"
 """Valid durations, for messages."""
+
+LONGEST = timedelta(days=366)
+"""The longest duration that can be configured."""
 
 
 def seconds_of(text: str) -> int:

@@ -1,20 +1,31 @@
-"""The option `code_location_limits` as values that the rest of the package works with. Pure.
+"""The option `code_location_limits`: each key with what it takes, what it does, and where its value goes. Pure.
 
-`parsing` makes them from the configuration.
+Dagster's schema, the messages for what is refused, and the values that the rest of the package works with follow
+from these classes.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
+from typing import Annotated, Any
 
+from clt_queued_run_coordinator.config.kinds import (
+    Duration,
+    Name,
+    Runs,
+    checked,
+    mapping,
+    number,
+    option,
+    whole_number,
+)
 from clt_queued_run_coordinator.config.windows import Window
 
 OPTION = "code_location_limits"
 
-
 HALF_LIFE_SECONDS = 3600.0
-"""The default of `sharing.half_life`: use from an hour ago counts half."""
+"""The default of `sharing.half_life`."""
 
 
 class Sharing(str, Enum):
@@ -24,24 +35,30 @@ class Sharing(str, Enum):
     FAIR = "fair"
 
 
-class QueueReading(str, Enum):
-    """Which queued runs the daemon reads at a tick."""
+_ONE_OR_MORE = whole_number(1)
+_TRUE_OR_FALSE = checked(bool, "true or false", lambda _: True)
+_WEIGHT = number("a number above 0, from 0.000001 to 1000000", lambda value: 1e-6 <= value <= 1e6)  # noqa: PLR2004
+_PART = number("a number above 0 and below 1", lambda value: 0 < value < 1)
+_HALF_LIFE = number(
+    "a number of seconds from 1 to 1000000000; for no fair sharing write `sharing: fifo`",
+    lambda value: 1 <= value <= 1e9,  # noqa: PLR2004
+)
+_NARROWED = "left out, because the daemon always reads only the queued runs that may start; remove the key"
 
-    NARROWED = "narrowed"
-    WHOLE = "whole"
+_LIMIT = "The most runs in progress at once; 0 starts none. Left out: the default's, or no limit."
+_SHARE = "The size of the share relative to the others', 1 if left out; only for `sharing: fair`."
+_MINIMUM = (
+    "The slots of max_concurrent_runs reserved for it while it has queued runs that can start. At other times"
+    " anybody may use them, and no run in progress is ever stopped. 0 if left out."
+)
 
 
 @dataclass(frozen=True)
 class PerJob:
-    """The limits on the runs in progress of each job of a code location; None for no limit.
+    """The limits on the runs in progress of each job of a code location; None for no limit."""
 
-    Attributes:
-        default: The limit of each job that isn't named.
-        jobs: The limits of named jobs.
-    """
-
-    default: int | None = None
-    jobs: Mapping[str, int] = field(default_factory=dict)
+    default: Runs | None = option("The limit of each other job.", None, is_short=True)
+    jobs: Mapping[Annotated[Name, "job"], Runs] = option("The limits of named jobs.", {})
 
     def of(self, job: str) -> int | None:
         """The limit of a job."""
@@ -50,47 +67,41 @@ class PerJob:
 
 @dataclass(frozen=True)
 class Breaker:
-    """A circuit breaker: when failed runs pause their code location.
+    """A circuit breaker: when failed runs pause their code location. Durations are in seconds."""
 
-    Attributes:
-        failures: The number of failed runs that open it.
-        within: The period, in seconds, in which they have to end; None to count consecutive failures.
-        pause_for: How long it stays open, in seconds; None to stay open until the code location is resumed.
-        manual_launches: Whether manually launched runs may start while it is open.
-    """
-
-    failures: int
-    within: float | None = None
-    pause_for: float | None = None
-    manual_launches: bool = False
+    failures: Annotated[int, _ONE_OR_MORE] = option("The number of failed runs that opens it.")
+    within: Duration | None = option("The period in which they count, such as `10m`. Left out: in a row.", None)
+    pause_for: Duration | None = option(
+        "How long the code location is paused, such as `1h`. Left out: until it is resumed.", None
+    )
+    manual_launches: Annotated[bool, _TRUE_OR_FALSE] = option(
+        "Whether manually launched runs may still start; false if left out.", False
+    )
 
 
 @dataclass(frozen=True)
 class CodeLocationEntry:
-    """The configuration of one code location.
+    """The configuration of one code location. A limit that is None limits nothing."""
 
-    Attributes:
-        limit: The most runs in progress at once; None for no limit.
-        weight: The size of its share relative to the others'.
-        min: The slots reserved for it while it has runs queued.
-        windows: The times with a different limit.
-        max_per_job: The limits on its jobs.
-        max_per_backfill: The most runs in progress at once of each of its backfills; None for no limit.
-        backfill_share: The fraction of its starts, above 0 and below 1, that goes to runs of backfills while other
-            runs wait too; None to let Dagster's order decide.
-        max_queued: The most queued runs; None for no limit.
-        breaker: Its circuit breaker, if it has one.
-    """
-
-    limit: int | None = None
-    weight: float = 1.0
-    min: int = 0
-    windows: tuple[Window, ...] = ()
-    max_per_job: PerJob = PerJob()
-    max_per_backfill: int | None = None
-    backfill_share: float | None = None
-    max_queued: int | None = None
-    breaker: Breaker | None = None
+    limit: Runs | None = option(_LIMIT, None, is_short=True)
+    weight: Annotated[float, _WEIGHT] = option(_SHARE, 1.0)
+    min: Runs = option(_MINIMUM, 0)
+    windows: tuple[Window, ...] = option("Times with a different limit.", ())
+    max_per_job: PerJob = option(
+        "The most runs in progress at once of each job: a number, or a default and exceptions.", PerJob()
+    )
+    max_per_backfill: Runs | None = option("The most runs in progress at once of each backfill.", None)
+    backfill_share: Annotated[float, _PART] | None = option(
+        "The fraction of starts that goes to runs of backfills while other runs wait too: 0.25 for every fourth."
+        " Left out: Dagster's order decides.",
+        None,
+    )
+    max_queued: Runs | None = option(
+        "The most queued runs. A run submitted beyond that is refused and fails.", None
+    )
+    breaker: Breaker | None = option(
+        "A circuit breaker that pauses the code location after a number of failed runs.", None
+    )
 
     @property
     def has_job_or_backfill_limits(self) -> bool:
@@ -100,19 +111,53 @@ class CodeLocationEntry:
 
 @dataclass(frozen=True)
 class Group:
-    """Code locations that share a limit, a weight or a minimum.
+    """Code locations that share a limit, a weight or a minimum. A limit that is None limits nothing."""
 
-    Attributes:
-        locations: Their names.
-        limit: The most runs in progress at once of all of them together; None for no limit.
-        weight: The size of the group's share relative to other groups and to code locations without a group.
-        min: The slots reserved for the group while it has runs queued.
-    """
+    locations: tuple[Name, ...] = option("The names of its code locations.")
+    limit: Runs | None = option(_LIMIT, None)
+    weight: Annotated[float, _WEIGHT] = option(_SHARE, 1.0)
+    min: Runs = option(_MINIMUM, 0)
 
-    locations: tuple[str, ...]
-    limit: int | None = None
-    weight: float = 1.0
-    min: int = 0
+
+@dataclass(frozen=True)
+class SharingOption:
+    """Who gets a free slot of `max_concurrent_runs`, and the seconds after which credit counts half."""
+
+    kind: Annotated[str, checked(str, "fifo or fair", lambda value: value in [*Sharing])] = option(
+        "`fifo` or `fair`.", is_short=True
+    )
+    half_life: Annotated[float, _HALF_LIFE] = option(
+        f"The seconds after which a code location's credit counts half; {HALF_LIFE_SECONDS:g} if left out; only"
+        " for `fair`.",
+        HALF_LIFE_SECONDS,
+    )
+
+
+@dataclass(frozen=True)
+class WrittenOption:
+    """The option as it is written. Of an entry, only what it says itself is there; the rest is inherited."""
+
+    default: Annotated[dict[str, Any], mapping(CodeLocationEntry, made=dict, without="min")] = option(
+        "A limit, or an entry's keys, for each code location whose entry under `locations` says nothing else. Code"
+        " locations that are added later are included.",
+        {},
+    )
+    locations: Mapping[
+        Annotated[Name, "code_location"], Annotated[dict[str, Any], mapping(CodeLocationEntry, made=dict)]
+    ] = option("Exceptions from the default, higher or lower: a limit, or several keys.", {})
+    groups: Mapping[Annotated[Name, "group"], Group] = option(
+        "Code locations that share a limit, a weight or a minimum, such as one team's. Slots are shared between"
+        " groups first, then within each.",
+        {},
+    )
+    sharing: SharingOption = option(
+        "`fifo`, the default: Dagster's own order, by priority and then age. `fair`: a free slot of"
+        " max_concurrent_runs goes to the code location that is furthest below its share.",
+        SharingOption("fifo"),
+    )
+    queue_reading: Annotated[str, checked(str, _NARROWED, lambda value: value == "narrowed")] | None = option(
+        "Ignored; remove it. The daemon always reads only the queued runs that may start.", None
+    )
 
 
 @dataclass(frozen=True)
@@ -124,8 +169,7 @@ class CodeLocationLimits:
         entries: The entries of named code locations.
         groups: The groups by name. No code location is in more than one.
         sharing: Who gets a free slot.
-        half_life: The seconds after which use counts half; only for fair sharing.
-        queue_reading: Which queued runs the daemon reads at a tick.
+        half_life: The seconds after which credit counts half; only for fair sharing.
     """
 
     default: CodeLocationEntry = CodeLocationEntry()
@@ -133,21 +177,34 @@ class CodeLocationLimits:
     groups: Mapping[str, Group] = field(default_factory=dict)
     sharing: Sharing = Sharing.FIFO
     half_life: float = HALF_LIFE_SECONDS
-    queue_reading: QueueReading = QueueReading.NARROWED
 
     def entry(self, code_location: str) -> CodeLocationEntry:
         """The entry of a code location; the default if it isn't named."""
         return self.entries.get(code_location, self.default)
 
     @cached_property
+    def _all(self) -> tuple[CodeLocationEntry, ...]:
+        return (self.default, *self.entries.values())
+
+    @cached_property
     def has_job_or_backfill_limits(self) -> bool:
         """Whether the jobs or backfills of any code location are limited."""
-        return any(entry.has_job_or_backfill_limits for entry in (self.default, *self.entries.values()))
+        return any(entry.has_job_or_backfill_limits for entry in self._all)
 
     @cached_property
     def has_backfill_shares(self) -> bool:
         """Whether any code location has a `backfill_share`."""
-        return any(entry.backfill_share is not None for entry in (self.default, *self.entries.values()))
+        return any(entry.backfill_share is not None for entry in self._all)
+
+    @cached_property
+    def has_breakers(self) -> bool:
+        """Whether any code location has a circuit breaker."""
+        return any(entry.breaker for entry in self._all)
+
+    @cached_property
+    def has_queue_limits(self) -> bool:
+        """Whether any code location has a `max_queued`."""
+        return any(entry.max_queued is not None for entry in self._all)
 
     @cached_property
     def group_of(self) -> Mapping[str, str]:
@@ -163,19 +220,3 @@ class CodeLocationLimits:
     def named_locations(self) -> set[str]:
         """The code locations that have an entry or are in a group."""
         return {*self.entries, *self.group_of}
-
-    @property
-    def has_breakers(self) -> bool:
-        """Whether any code location has a circuit breaker."""
-        return any(entry.breaker for entry in (self.default, *self.entries.values()))
-
-    @property
-    def lets_manual_launches_pass(self) -> bool:
-        """Whether any circuit breaker lets manually launched runs start while it is open."""
-        entries = (self.default, *self.entries.values())
-        return any(entry.breaker and entry.breaker.manual_launches for entry in entries)
-
-    @property
-    def has_queue_limits(self) -> bool:
-        """Whether any code location has a `max_queued`."""
-        return any(entry.max_queued is not None for entry in (self.default, *self.entries.values()))

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from clt_queued_run_coordinator.config.options import CodeLocationLimits, Sharing
+from clt_queued_run_coordinator.config.kinds import ConfigurationError
+from clt_queued_run_coordinator.config.minimums import refuse_minimums_above_total
+from clt_queued_run_coordinator.config.options import OPTION, CodeLocationLimits, Sharing
 
 
 @dataclass(frozen=True)
@@ -37,3 +39,26 @@ class Settings:
         if "tag_concurrency_limits" in concurrency_runs:
             return replace(settings, tag_concurrency_limits=concurrency_runs["tag_concurrency_limits"] or ())
         return settings
+
+    def refuse_unfit(self, concurrency_runs: Mapping[str, Any]) -> None:
+        """Refuse what can't hold on an instance.
+
+        Args:
+            concurrency_runs: The instance's `concurrency.runs`.
+
+        Raises:
+            ConfigurationError: The instance's own tag limits would silently replace `code_location_limits`, or the
+                minimums add up to more than `max_concurrent_runs`.
+        """
+        if self.code_location_limits != CodeLocationLimits() and "tag_concurrency_limits" in concurrency_runs:
+            raise ConfigurationError(
+                "The instance's concurrency.runs.tag_concurrency_limits replaces the coordinator's"
+                f" {OPTION}, even if it is empty; remove the key, or move its entries to"
+                " run_coordinator.config.tag_concurrency_limits."
+            )
+        of_instance = isinstance(concurrency_runs.get("max_concurrent_runs"), int)
+        refuse_minimums_above_total(
+            self.code_location_limits,
+            self.as_replaced_by(concurrency_runs).max_concurrent_runs,
+            "the instance's concurrency.runs.max_concurrent_runs" if of_instance else "max_concurrent_runs",
+        )

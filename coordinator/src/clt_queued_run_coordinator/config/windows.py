@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import islice
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from clt_queued_run_coordinator._dagster import cron_string_iterator, is_valid_cron_string
-
-LONGEST = timedelta(days=366)
-"""The longest window."""
+from clt_queued_run_coordinator.config.duration import LONGEST
+from clt_queued_run_coordinator.config.kinds import Duration, Runs, checked, option
 
 _BEGINNINGS_AHEAD = 500
 """How many starts, within a year at most, are examined to find the end of windows that follow each other without a
@@ -28,21 +28,37 @@ _BY_CHANCE = re.compile(r"(?<![a-z])r", re.IGNORECASE)
 _LEAP_DAY = " 29 2 *"
 
 
+def is_cron(text: str) -> bool:
+    """Whether a text is a cron expression of five fields that fires at some time, and not at a random one."""
+    if len(text.split()) != 5 or _BY_CHANCE.search(text):  # noqa: PLR2004 - as the docstring says
+        return False
+    try:
+        return is_valid_cron_string(text) and next(cron_string_iterator(0, text, "UTC"), None) is not None
+    except Exception:  # noqa: BLE001 - the library raises all kinds of errors, for instance for 31 April
+        return False
+
+
+def is_timezone(text: str) -> bool:
+    """Whether a text names a time zone that this machine knows."""
+    try:
+        ZoneInfo(text)
+    except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError
+        return False
+    return True
+
+
+_CRON = checked(str, "a cron expression of five fields that fires some day, such as '0 8 * * 1-5'", is_cron)
+_TIMEZONE = checked(str, "the name of a time zone, such as 'Europe/Berlin'", is_timezone)
+
+
 @dataclass(frozen=True)
 class Window:
-    """A time with a different limit.
+    """A time with a different limit."""
 
-    Attributes:
-        cron: The cron expression for its start.
-        seconds: How long it lasts.
-        limit: The most runs in progress at once while it lasts.
-        timezone: The time zone of the cron expression.
-    """
-
-    cron: str
-    seconds: int
-    limit: int
-    timezone: str = "UTC"
+    cron: Annotated[str, _CRON] = option("When the window begins, such as `0 8 * * 1-5`.")
+    seconds: Duration = option("How long it lasts, such as `10h`.", key="for")
+    limit: Runs = option("The limit while it lasts; 0 starts no runs.")
+    timezone: Annotated[str, _TIMEZONE] = option("The cron expression's time zone; UTC if left out.", "UTC")
 
 
 @dataclass(frozen=True)
@@ -124,22 +140,3 @@ def _beginnings_after(window: Window, moment: datetime) -> Iterator[datetime]:
                 yield in_utc
     except Exception:  # noqa: BLE001 - the library's assertions fail where it finds no date; the tick goes on
         return
-
-
-def is_cron(text: str) -> bool:
-    """Whether a text is a cron expression of five fields that fires at some time, and not at a random one."""
-    if len(text.split()) != 5 or _BY_CHANCE.search(text):  # noqa: PLR2004 - as the docstring says
-        return False
-    try:
-        return is_valid_cron_string(text) and next(cron_string_iterator(0, text, "UTC"), None) is not None
-    except Exception:  # noqa: BLE001 - the library raises all kinds of errors, for instance for 31 April
-        return False
-
-
-def is_timezone(text: str) -> bool:
-    """Whether a text names a time zone that this machine knows."""
-    try:
-        ZoneInfo(text)
-    except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError
-        return False
-    return True
