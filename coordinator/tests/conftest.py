@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any
 from unittest import mock
 
@@ -12,6 +13,15 @@ from hypothesis import HealthCheck, settings
 from tests.fuzz.tried import TRIED
 from tests.postgresql import PostgreSQL, running_postgresql
 from tests.run_queue import postgresql_run_queue
+
+if find_spec("code_location_a") is None:
+    # These launch runs of the template's sample code locations.
+    collect_ignore_glob = [
+        "system/test_bad_config.py",
+        "system/test_launch_ways.py",
+        "faults/test_faults.py",
+        "fuzz/test_launch.py",
+    ]
 
 # A loaded machine must not fail a test: no test asserts a time. The inputs are the same at each run, so that a
 # change is judged by what it changes; `HYPOTHESIS_PROFILE=random make test` tries others.

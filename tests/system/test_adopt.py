@@ -19,7 +19,7 @@ COMMAND = re.compile(r"(?:`|\$ |^\t|^)make( [a-z][a-z0-9 -]*)", re.MULTILINE)
 """What make is told to do, in a page or in a comment."""
 PATH = re.compile(
     r"(?<![\w./{}-])"
-    r"((?:\.ci|benchmarks|code_locations|coordinator|demo|deploy|docs|harness|requirements|scripts|tests)"
+    r"((?:\.ci|benchmarks|code_locations|coordinator|demo|deploy|docs|harness|requirements|scripts|tests|tools)"
     r"/(?!billing\b|v\b|v\d)[\w./*-]*\w)"
 )
 """Paths below a folder of the template; `coordinator/v2.1.0` is a tag, and `billing` an example of a new name."""

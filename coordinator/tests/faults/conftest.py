@@ -2,16 +2,12 @@
 
 import random
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from harness.artifacts import kept_if_a_test_fails
 from tests.faults.scene import Scene, opened_scene
 from tests.postgresql import PostgreSQL
-
-if find_spec("code_location_a") is None:
-    collect_ignore_glob = ["test_*.py"]  # they launch runs of the template's sample code locations
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

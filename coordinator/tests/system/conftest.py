@@ -1,14 +1,10 @@
 """Fixtures of the tests that start programs."""
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from harness.artifacts import kept_if_a_test_fails
-
-if find_spec("code_location_a") is None:
-    collect_ignore_glob = ["test_*.py"]  # they launch runs of the template's sample code locations
 
 
 @pytest.fixture(scope="module")
