@@ -636,7 +636,7 @@ def test_a_launch_that_takes_long(run_queue: MakeRunQueue) -> None:
     assert blocker.what.startswith("the daemon's tick of 1m 4")
     assert blocker.what.endswith("is still under way: it is launching 1 run")
     assert [holder.run_id for holder in blocker.holders] == [launching]
-    assert "don't start a second one" in blocker.cure
+    assert "don't start a second dagster-daemon" in blocker.cure
     assert explanation.starts_within_seconds is None
 
 
@@ -679,3 +679,16 @@ def test_a_run_that_leaves_the_queue_while_it_is_looked_at(run_queue: MakeRunQue
     (stored,) = find_runs(queue.instance, run_id)
     queue.instance.report_run_canceled(queue.run(run_id))
     assert explain(queue.instance, queue.coordinator, stored) is None
+
+
+@on_one_storage
+def test_a_daemon_that_is_back_after_a_while(run_queue: MakeRunQueue) -> None:
+    """Its last reading is old, but it launches nothing."""
+    queue = run_queue(code_location_limits={})
+    store_last_tick(queue, ago=3600)
+    (run_id,) = queue.queue(A)
+    (blocker,) = explained(queue, run_id).held_by
+    assert blocker.kind == "tick"
+    assert blocker.what.startswith("the daemon runs, but none of its ticks has read the queue for 1h")
+    queue.tick()
+    assert explained(queue, *queue.queue(A)).held_by == []

@@ -152,14 +152,13 @@ def of_the_daemon(facts: RunFacts, daemon: DaemonSeen, interval: timedelta) -> I
         yield Blocker("daemon_error", what, "see the daemon's log; no run starts in a tick that fails")
     elif daemon.is_busy(at, interval) and daemon.read_queue_at:
         took = duration((at - daemon.read_queue_at).total_seconds())
-        does = f"it is launching {run_count(len(launching))}" if launching else "it hasn't read the queue since"
-        yield _with_holders(
-            "tick",
-            f"the daemon's tick of {took} ago is still under way: {does}",
-            "wait for it to end, the next tick follows at once; if a launch hangs, see the daemon's log and the"
-            " run launcher. dagster-daemon runs, so don't start a second one",
-            map(_holder, launching),
-        )
+        what = f"the daemon runs, but none of its ticks has read the queue for {took}"
+        if launching:
+            what = (
+                f"the daemon's tick of {took} ago is still under way: it is launching {run_count(len(launching))}"
+            )
+        cure = "wait: the next tick follows at once. If it hangs, see the daemon's log and the run launcher"
+        yield _with_holders("tick", what, f"{cure}; don't start a second dagster-daemon", map(_holder, launching))
 
 
 def from_counts(facts: RunFacts, hold: Hold) -> Blocker:

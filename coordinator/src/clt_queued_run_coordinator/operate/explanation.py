@@ -249,8 +249,8 @@ def _notes(instance: DagsterInstance, now: Now, code_location: str) -> Iterator[
         yield str(shadowed_by_tag_limits())
     if now.daemon.narrowed is False:
         yield (
-            "the daemon reads its whole queue: within a page, runs that wait for a pool use up limits as well, so"
-            " a run can wait longer than shown here"
+            "this Dagster's daemon asks for the queue in a way that isn't known here, so it applies the limits as"
+            " plain tag limits: shares, minimums, max_per_job, max_per_backfill and backfill_share don't apply"
         )
     if code_location == NO_CODE_LOCATION:
         yield "its code location is unknown, so of the limits only max_concurrent_runs and tag limits apply to it"
