@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from clt_queued_run_coordinator._dagster import QUEUE_DAEMON
 from clt_queued_run_coordinator.daemon import last_tick
+from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.operate.explanation import Explanation, explain
 from clt_queued_run_coordinator.operate.stored_run import describe_unqueued, find_runs
 from clt_queued_run_coordinator.store import live
@@ -679,6 +681,23 @@ def test_a_run_that_leaves_the_queue_while_it_is_looked_at(run_queue: MakeRunQue
     (stored,) = find_runs(queue.instance, run_id)
     queue.instance.report_run_canceled(queue.run(run_id))
     assert explain(queue.instance, queue.coordinator, stored) is None
+
+
+@on_one_storage
+def test_credit_is_brought_forward_to_now(run_queue: MakeRunQueue) -> None:
+    """The daemon stores it only now and then."""
+    queue = run_queue(max_concurrent_runs=2, code_location_limits={"sharing": "fair"})
+    queue.queue(A, 2)
+    queue.tick()
+    with queue.storage.connect() as connection:
+        stored = daemon_state.read(connection)
+    earlier = replace(stored.credit, at=stored.credit.at - 300)
+    daemon_state.write(queue.instance, replace(stored, credit=earlier))
+    (run_id,) = queue.queue(B)
+    explanation = explained(queue, run_id)
+    assert explanation.credit_slot_seconds is not None
+    assert 250 < explanation.credit_slot_seconds <= 300
+    assert explanation.share == 1.0
 
 
 @on_one_storage

@@ -1,7 +1,7 @@
 """One reading of an instance, from which `status`, `explain`, `check`, metrics and the UI's tag limits answer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from clt_queued_run_coordinator._dagster import (
@@ -82,4 +82,9 @@ def read(instance: DagsterInstance, settings: Settings, queue: QueuedRuns | None
         daemon = daemon_seen.read(instance, connection)
         refused = read_refused(connection) if settings.code_location_limits.has_queue_limits else {}
     in_progress = instance.get_run_records(RunsFilter(statuses=IN_PROGRESS_STATUSES))
-    return Now(QueueState(settings, changes, queued, in_progress, daemon.credit), daemon, oldest, refused)
+    state = QueueState(settings, changes, queued, in_progress, daemon.credit)
+    if settings.is_fair:  # the daemon stores the credit now and then
+        half_life, held = settings.code_location_limits.half_life, state.claims.held
+        credit = daemon.credit.advanced(changes.read_at.timestamp(), held, state.shares, (), half_life)
+        state = replace(state, credit=credit)
+    return Now(state, daemon, oldest, refused)

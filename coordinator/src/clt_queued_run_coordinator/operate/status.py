@@ -192,7 +192,9 @@ def _waits_for(now: Now, name: str) -> str:
     for hold in holds(now.state, name):
         return hold.waits_for
     share, oldest = now.share(name), now.oldest.get(name, now.at)
+    has_waited = (now.at - oldest).total_seconds() >= A_WHILE
+    if has_waited and name in now.state.credit.blocked:
+        return "a pool or another limit, see `dagster-clt explain`"
     if share is not None and now.state.in_progress_of[name] >= share:
         return "its share"
-    waited = (now.at - oldest).total_seconds()
-    return "the next tick" if waited < A_WHILE else "the next tick; if it stays so, see `dagster-clt explain`"
+    return "the next tick; if it stays so, see `dagster-clt explain`" if has_waited else "the next tick"
