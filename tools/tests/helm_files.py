@@ -67,6 +67,7 @@ _SCHEMA = {
         "additionalInstanceConfig": {"type": "object"},
         "concurrency": {"type": "object"},
         "flower": {"properties": {"enabled": {}}},
+        "ingress": {"properties": {"dagsterWebserver": {"type": "object"}}},
         "dagster-user-deployments": {
             "properties": {
                 "enabled": {"type": "boolean"},

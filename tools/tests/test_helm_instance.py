@@ -58,16 +58,16 @@ RAW = "additionalInstanceConfig:\n"
             RAW + "  run_coordinator: {module: dagster, class: QueuedRunCoordinator}",
             [
                 "1.yaml:2: 'additionalInstanceConfig.run_coordinator' replaces all of"
-                " 'dagsterDaemon.runCoordinator', because the chart writes both into dagster.yaml, where the last one"
-                " counts, so this coordinator and all its limits are silently gone; remove it",
+                " 'dagsterDaemon.runCoordinator', because the chart writes both into dagster.yaml, where the last"
+                " one counts, so this coordinator and all its limits are silently gone; remove it",
             ],
         ),
         (
             RAW + f"  run_coordinator: {{{OURS}, config: {{max_concurrent_runs: 30}}}}",
             [
                 "1.yaml:2: 'additionalInstanceConfig.run_coordinator' replaces all of"
-                " 'dagsterDaemon.runCoordinator', because the chart writes both into dagster.yaml, where the last one"
-                " counts; move what it says into the other, and keep one",
+                " 'dagsterDaemon.runCoordinator', because the chart writes both into dagster.yaml, where the last"
+                " one counts; move what it says into the other, and keep one",
             ],
         ),
     ],
@@ -110,10 +110,8 @@ def test_the_coordinator_of_the_raw_part_alone(tmp_path: Path) -> None:
     without = VALUES.replace("module: clt_queued_run_coordinator.coordinator", "").replace(
         "class: CLTQueuedRunCoordinator", ""
     )
-    raw = (
-        RAW
-        + f"  run_coordinator:\n    {OURS.replace(', ', chr(10) + '    ')}\n    config:\n      max_concurrent_run: 30"
-    )
+    named = OURS.replace(", ", "\n    ")
+    raw = RAW + f"  run_coordinator:\n    {named}\n    config:\n      max_concurrent_run: 30"
     findings, _ = check(tmp_path, without, raw)
     assert findings == [
         "1.yaml:6: the coordinator has no option 'max_concurrent_run', so no daemon starts with it;"

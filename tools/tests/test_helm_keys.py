@@ -53,6 +53,7 @@ def test_unknown_key(tmp_path: pathlib.Path, text: str, line: str) -> None:
         "runLauncher: {type: K8sRunLauncher}",
         "dagsterDaemon: {runCoordinator: {anything: 1}}",
         "flower: {env: {A: b}}",
+        "ingress: {readOnlyDagit: {host: a}, dagit: {host: b}}",
         "rbacEnabled: false",
         "pipelineRun: {image: {digest: a}, env: {A: b}}",
         "dagster-user-deployments: {deployments: [{name: a, service: {annotations: {a: b}}}]}",

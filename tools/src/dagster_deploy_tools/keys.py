@@ -14,7 +14,12 @@ from dagster_deploy_tools.values import USER_DEPLOYMENTS, Values, merged
 from dagster_deploy_tools.yaml_file import HelmInputError, Path, dotted
 
 _OF_HELM = {"global", "tags", "exports"}
-_BY_TEMPLATES_ONLY: set[Path] = {("extraManifests",), ("flower", "env"), (USER_DEPLOYMENTS, "global")}
+_BY_TEMPLATES_ONLY: set[Path] = {
+    ("extraManifests",),
+    ("flower", "env"),
+    ("ingress", "readOnlyDagit"),
+    (USER_DEPLOYMENTS, "global"),
+}
 _BY_TEMPLATES_ANYWHERE = {"nameOverride", "fullnameOverride"}
 """What the chart reads without having it in schema or default values."""
 _IGNORED = "x-ignored-by-helm"
