@@ -12,7 +12,7 @@ from clt_queued_run_coordinator.daemon import last_tick
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.operate.explanation import Explanation, explain
 from clt_queued_run_coordinator.operate.stored_run import describe_unqueued, find_runs
-from clt_queued_run_coordinator.store import live
+from clt_queued_run_coordinator.store import document, live
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.storage.runs.schema import KeyValueStoreTable, RunsTable, RunTagsTable
@@ -711,3 +711,25 @@ def test_a_daemon_that_is_back_after_a_while(run_queue: MakeRunQueue) -> None:
     assert blocker.what.startswith("the daemon runs, but none of its ticks has read the queue for 1h")
     queue.tick()
     assert explained(queue, *queue.queue(A)).held_by == []
+
+
+@on_one_storage
+def test_a_launch_that_has_just_begun_to_take_long(run_queue: MakeRunQueue) -> None:
+    """The daemon has stored what it launches, so it is known before its heartbeats stop."""
+    queue = run_queue(dequeue_interval_seconds=1, code_location_limits={})
+    store_last_tick(queue, ago=3)
+    launching, other = queue.put(B, DagsterRunStatus.STARTING, 2)
+    (run_id,) = queue.queue(A)
+
+    def launch(began: float, *runs: str) -> None:
+        handed_over = {"began": time.time() - began, "runs": len(runs), "first": runs}
+        document.write(queue.instance, daemon_state.KEY, {"launching": handed_over})
+
+    launch(3.2, launching)
+    (blocker,) = explained(queue, run_id).held_by
+    assert blocker.what == "the daemon's tick of 3s ago is still under way: it is launching 1 run"
+    assert [holder.run_id for holder in blocker.holders] == [launching]
+    queue.instance.report_run_canceled(queue.run(launching))
+    assert kinds(queue, run_id) == []
+    launch(0.1, other)
+    assert kinds(queue, run_id) == []

@@ -150,8 +150,8 @@ def of_the_daemon(facts: RunFacts, daemon: DaemonSeen, interval: timedelta) -> I
     if error and not launching:
         what = f"the daemon's ticks fail: {' '.join(error.split())[:200]}"
         yield Blocker("daemon_error", what, "see the daemon's log; no run starts in a tick that fails")
-    elif daemon.is_busy(at, interval) and daemon.read_queue_at:
-        took = duration((at - daemon.read_queue_at).total_seconds())
+    elif since := daemon.busy_since(at, interval, launching):
+        took = duration((at - since).total_seconds())
         what = f"the daemon runs, but none of its ticks has read the queue for {took}"
         if launching:
             what = (

@@ -10,6 +10,7 @@ from clt_queued_run_coordinator._dagster import QUEUE_DAEMON, DagsterInstance, D
 from clt_queued_run_coordinator.daemon import last_tick
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.policy.credit import Credit
+from clt_queued_run_coordinator.store import document
 from clt_queued_run_coordinator.store.rows import utc
 
 SILENCE = timedelta(seconds=90)
@@ -30,6 +31,8 @@ class DaemonSeen:
         heartbeat: Its last heartbeat, in UTC; None if there was none.
         process_heartbeat: The last heartbeat of any daemon in the same process. The others go on while a launch
             holds up this one.
+        handed_over_at: When its last tick handed runs over to be launched, in UTC; None if it handed over none.
+        handed_over: The ids of the first of these runs.
         errors: The errors of its ticks in the last five minutes, the newest first. Dagster stores no times.
     """
 
@@ -38,6 +41,8 @@ class DaemonSeen:
     read_queue_at: datetime | None = None
     heartbeat: datetime | None = None
     process_heartbeat: datetime | None = None
+    handed_over_at: datetime | None = None
+    handed_over: Sequence[str] = ()
     errors: Sequence[str] = ()
 
     @property
@@ -50,26 +55,28 @@ class DaemonSeen:
         last = max(filter(None, (self.last_sign, self.process_heartbeat)), default=None)
         return last is None or at - last > SILENCE
 
-    def is_busy(self, at: datetime, interval: timedelta) -> bool:
-        """Whether it lives, but one of its ticks takes long.
+    def launching(self, in_progress: Iterable[RunRecord]) -> list[RunRecord]:
+        """The runs in progress that it has begun to launch at its last tick."""
+        read, named = self.read_queue_at, self.handed_over
+        return [
+            record
+            for record in in_progress
+            if record.dagster_run.status is DagsterRunStatus.STARTING
+            and (record.dagster_run.run_id in named if named else read and utc(record.update_timestamp) >= read)
+        ]
+
+    def busy_since(self, at: datetime, interval: timedelta, launching: Sequence[RunRecord]) -> datetime | None:
+        """When a tick began that takes long, or when the queue was last read; None if the next one is due.
 
         Args:
             at: The moment, in UTC.
             interval: The time between two ticks.
+            launching: What it has begun to launch.
         """
+        if launching and self.handed_over_at and at - self.handed_over_at > interval:
+            return self.handed_over_at
         read = self.read_queue_at
-        return read is not None and at - read > interval + LATE and not self.is_silent(at)
-
-    def launching(self, in_progress: Iterable[RunRecord]) -> list[RunRecord]:
-        """The runs in progress that it has begun to launch since it last read the queue."""
-        read = self.read_queue_at
-        return [
-            record
-            for record in in_progress
-            if read
-            and record.dagster_run.status is DagsterRunStatus.STARTING
-            and utc(record.update_timestamp) >= read
-        ]
+        return read if read and at - read > interval + LATE else None
 
     def failing(self, interval: timedelta) -> str | None:
         """The newest error, if its ticks have failed since the last one that read the queue.
@@ -93,6 +100,8 @@ def read(instance: DagsterInstance, connection: db.Connection) -> DaemonSeen:
     heartbeats = instance.get_daemon_heartbeats()
     own = heartbeats.get(QUEUE_DAEMON)
     stored = daemon_state.read(connection)
+    handed_over = document.mapping(document.mapping(document.read(connection, daemon_state.KEY)).get("launching"))
+    first = handed_over.get("first")
     tick = last_tick.read(connection)
     same = [other.timestamp for other in heartbeats.values() if own and other.daemon_id == own.daemon_id]
     return DaemonSeen(
@@ -101,6 +110,8 @@ def read(instance: DagsterInstance, connection: db.Connection) -> DaemonSeen:
         read_queue_at=utc_time(tick.at if tick else None),
         heartbeat=utc_time(own.timestamp if own else None),
         process_heartbeat=utc_time(max(same, default=None)),
+        handed_over_at=utc_time(document.number(handed_over.get("began"))),
+        handed_over=[str(run_id) for run_id in first] if isinstance(first, list) else (),
         errors=[error.message.strip() for error in (own and own.errors) or ()],
     )
 
