@@ -733,3 +733,16 @@ def test_a_launch_that_has_just_begun_to_take_long(run_queue: MakeRunQueue) -> N
     assert kinds(queue, run_id) == []
     launch(0.1, other)
     assert kinds(queue, run_id) == []
+
+
+@on_one_storage
+def test_a_window_that_lets_nothing_start(run_queue: MakeRunQueue) -> None:
+    """Its end may be waited for."""
+    always = {"cron": "* * * * *", "for": "1h", "limit": 0}
+    queue = run_queue(code_location_limits={"locations": {A: {"limit": 3, "windows": [always]}}})
+    (run_id,) = queue.queue(A)
+    cure = advised(queue, run_id)
+    assert cure.endswith(f"dagster-clt set-limit {A} 1")
+    assert "for a run to end" not in cure
+    live.set_limit(queue.instance, A, 0, until=datetime.now(timezone.utc) + timedelta(hours=1))
+    assert advised(queue, run_id).startswith("wait until ")

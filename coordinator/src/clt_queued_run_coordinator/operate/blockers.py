@@ -348,13 +348,12 @@ def _used_up(
     of: str = "",
 ) -> Blocker:
     """A number of runs in progress that allows no more. If it is 0, waiting for a run to end would help nobody."""
-    what = f"{subject} is used up: {len(running)} of {most} in progress{rest}"
-    wait = f"wait until {_at(until)}" if until else ""
-    if not most:
-        what = f"{subject} is 0, so nothing starts{rest}"
-    elif not until:
+    if most:
+        what = f"{subject} is used up: {len(running)} of {most} in progress{rest}"
         excess = len(running) - most + 1
         wait = f"wait for {f'{excess} runs' if excess > 1 else 'a run'}{f' of {of}' if of else ''} to end"
+    else:
+        what, wait = f"{subject} is 0, so nothing starts{rest}", f"wait until {_at(until)}" if until else ""
     or_else = ", or: " if raise_it.startswith("dagster") else ", or "
     return _with_holders(kind, what, or_else.join(filter(None, (wait, raise_it))), map(_holder, running))
 
