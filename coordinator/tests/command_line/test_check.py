@@ -1,6 +1,11 @@
 """`dagster-clt check` on an instance."""
 
+import importlib.metadata
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +13,10 @@ import pytest
 import yaml
 from clt_queued_run_coordinator.cli import main
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
+from clt_queued_run_coordinator.daemon import readers
+from clt_queued_run_coordinator.store import document, live
 from dagster import DagsterRunStatus
+from dagster._daemon.types import DaemonHeartbeat
 from tests.command_line.conftest import Home
 from tests.run_queue import A, B
 from tests.runner import new_runner
@@ -255,3 +263,82 @@ def test_a_database_that_does_not_answer_is_told(tmp_path: Path) -> None:
     assert answer.code == 1
     assert "Connection refused" in answer.err
     assert len(answer.err.splitlines()) == 1
+
+
+def _daemon(home: Home, since: float, at: float, version: str | None = None, process: str = "here") -> None:
+    """Let a daemon say that it reads the queue; both in seconds from now."""
+    now = time.time()
+    reader = readers.Reader(process, version or importlib.metadata.version(readers.PACKAGE), now + since, now + at)
+    document.write(home.queue().instance, f"{readers.PREFIX}{process}", asdict(reader))
+
+
+@pytest.mark.parametrize("home", ["sqlite"], indirect=True)
+def test_two_daemons_are_found_and_one_after_the_other_is_not(home: Home) -> None:
+    """A new one begins when the old one has ended, or shortly before where clocks differ."""
+    _daemon(home, since=-500, at=-50, process="old")
+    _daemon(home, since=-45, at=-1, process="new")
+    assert home.run("check").out == ""
+    _daemon(home, since=-500, at=-20, process="old")
+    assert home.run("check").out == (
+        "the daemon: 2 daemons read the queue at once, so that limits may be exceeded: new, old;"
+        " stop all but one\n"
+    )
+    _daemon(home, since=-500, at=-300, process="old")
+    assert home.run("check").out == ""
+
+
+def _later(clock: Callable[[], float], seconds: float) -> float:
+    return clock() + seconds
+
+
+def test_each_daemon_tells_that_it_reads_the_queue(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two real ones, side by side."""
+    first, second = home.queue(), home.queue()
+    clock, monotonic = time.time, time.monotonic
+    for seconds in (0, 12, 24):
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time", partial(_later, clock, seconds))
+            patch.setattr(time, "monotonic", partial(_later, monotonic, seconds))
+            for queue in (first, second):
+                queue.tick()
+    assert "2 daemons read the queue at once" in home.run("check").out
+
+
+@pytest.mark.parametrize("home", ["sqlite"], indirect=True)
+def test_a_daemon_of_another_version_is_found(home: Home) -> None:
+    """While it runs."""
+    _daemon(home, since=-500, at=-1, version="2.0.0")
+    assert "the daemon: the daemon runs version 2.0.0 of this package" in home.run("check").out
+    _daemon(home, since=-500, at=-100, version="2.0.0")
+    assert home.run("check").out == ""
+
+
+@pytest.mark.parametrize("home", ["sqlite"], indirect=True)
+def test_a_daemon_that_does_not_read_the_queue_is_found(home: Home) -> None:
+    """It lives by its heartbeats; one that reads the queue is no finding."""
+    queue = home.queue()
+    queue.instance.add_daemon_heartbeat(DaemonHeartbeat(time.time(), queue.daemon.daemon_type(), "id"))
+    assert home.run("check").out == (
+        "the daemon: the daemon runs, but has not read the queue since it has begun; see its log\n"
+    )
+    queue.tick()
+    assert home.run("check").out == ""
+
+
+@pytest.mark.parametrize("home", ["sqlite"], indirect=True)
+def test_a_resume_that_does_nothing_is_found_and_removed(home: Home) -> None:
+    """Earlier versions left one for each name that was resumed; one beside a pause of all is no finding."""
+    queue = home.queue()
+    row = {"value": False, "by": "somebody", "at": "2026-01-01T00:00:00+00:00"}
+    document.write(queue.instance, f"{live.PREFIX}/paused/{A}", row)
+    assert home.run("check").out == (
+        f"the instance's database: a resume of {A!r} is stored that does nothing; run `dagster-clt check --fix`\n"
+    )
+    live.pause(queue.instance, live.EVERY_CODE_LOCATION)
+    assert home.run("check").out == ""
+    home.run("resume", "--all")
+    document.write(queue.instance, f"{live.PREFIX}/paused/{A}", row)
+    answer = home.run("check", "--fix")
+    assert (answer.code, answer.out) == (0, "")
+    assert f"Removed what did nothing: the resume of {A}" in answer.err
+    assert home.run("status").out.count("somebody") == 0

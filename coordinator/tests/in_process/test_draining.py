@@ -139,7 +139,7 @@ def test_a_pause_that_ends_meanwhile_is_no_drain(queue: RunQueue) -> None:
     live.pause(queue.instance, A, LONG * 2, by="somebody else")
     queue.tick()
     assert draining.read(queue.instance, [A]).is_drained
-    with mock.patch.object(database_clock, "moment", lambda _: datetime.now(timezone.utc) + LONG * 3):
+    with mock.patch.object(database_clock, "moment", return_value=datetime.now(timezone.utc) + LONG * 3):
         left = draining.read(queue.instance, [A])
     assert left.resumed == (A,)
     assert not left.is_drained

@@ -4,21 +4,21 @@ from pathlib import Path
 
 import click
 
-from clt_queued_run_coordinator._dagster import instance_concurrency_settings, run_database
 from clt_queued_run_coordinator.cli.instance import open_instance
 from clt_queued_run_coordinator.cli.output import echo
 from clt_queued_run_coordinator.cli.tools import tool
-from clt_queued_run_coordinator.daemon.queued_runs import untagged_queued_runs
-from clt_queued_run_coordinator.operate import counts, now
-from clt_queued_run_coordinator.operate.check import findings_in_instance
+from clt_queued_run_coordinator.operate import check as instance_check
 from clt_queued_run_coordinator.operate.finding import Finding
 from clt_queued_run_coordinator.operate.workspace import Workspace, find, read
-from clt_queued_run_coordinator.store.tag_writing import write_tags
 from clt_queued_run_coordinator.text.formats import run_count
 
 
 @click.command()
-@click.option("--fix", is_flag=True, help="Tag the queued runs that lack the tag of their code location.")
+@click.option(
+    "--fix",
+    is_flag=True,
+    help="Tag the queued runs that lack the tag of their code location, and remove stored changes without effect.",
+)
 @click.option(
     "--values",
     type=click.Path(path_type=Path),
@@ -75,16 +75,9 @@ def _check_values(values: tuple[Path, ...], chart: Path | None) -> list[Finding]
 
 def _check_instance(fix: bool, workspace: Workspace | None) -> list[Finding]:
     with open_instance() as (instance, coordinator):
-        with run_database(instance).connect() as connection:
-            untagged = untagged_queued_runs(connection)
         if fix:
-            write_tags(instance, untagged)
-            echo(f"Tagged {run_count(len(untagged))}.", err=True)
-        return findings_in_instance(
-            now.read(instance, coordinator.settings).state,
-            counts.known_code_locations(instance),
-            instance_concurrency_settings(instance),
-            0 if fix else len(untagged),
-            coordinator.own_max_concurrent_runs,
-            workspace=workspace,
-        )
+            mended = instance_check.mend(instance)
+            echo(f"Tagged {run_count(mended.tagged)}.", err=True)
+            if mended.removed:
+                echo(f"Removed what did nothing: the resume of {', '.join(mended.removed)}.", err=True)
+        return instance_check.find(instance, coordinator, workspace)

@@ -23,6 +23,7 @@ from clt_queued_run_coordinator.daemon.breakers import Breakers
 from clt_queued_run_coordinator.daemon.last_tick import LastTick
 from clt_queued_run_coordinator.daemon.manual_launches import ManualLaunches
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
+from clt_queued_run_coordinator.daemon.readers import Presence
 from clt_queued_run_coordinator.daemon.run_tracker import RunTracker
 from clt_queued_run_coordinator.daemon.selection import LOOK_SECONDS, SelectedRun, Selection
 from clt_queued_run_coordinator.daemon.state import DaemonState
@@ -75,6 +76,7 @@ class TickHandler:
         self._breakers = Breakers(settings, log)
         self._live = LiveChanges()
         self._tick_recorded_at: float | None = None
+        self._presence = Presence()
 
     def begin(self, instance: DagsterInstance) -> QueueState:
         """Read the live changes and the queue, and find out which of the runs offered last have started.
@@ -162,6 +164,7 @@ class TickHandler:
         now = time.monotonic()
         if self._tick_recorded_at is None or now - self._tick_recorded_at >= last_tick.STORE_INTERVAL_SECONDS:
             last_tick.write(instance, LastTick(time.time(), seconds))
+            self._presence.tell(instance)
             self._tick_recorded_at = now
 
     def with_credit(self, instance: DagsterInstance, state: QueueState) -> QueueState:

@@ -1,48 +1,137 @@
-"""The mistakes that `dagster-clt check` finds in an instance. Pure."""
+"""The mistakes that `dagster-clt check` finds in an instance, and those that it mends."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import version
 
+from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings, run_database
+from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
+from clt_queued_run_coordinator.daemon import readers
+from clt_queued_run_coordinator.daemon.queued_runs import untagged_queued_runs
+from clt_queued_run_coordinator.daemon.readers import Reader
+from clt_queued_run_coordinator.operate import counts, now
 from clt_queued_run_coordinator.operate.finding import Finding
+from clt_queued_run_coordinator.operate.now import Now
 from clt_queued_run_coordinator.operate.workspace import Workspace
 from clt_queued_run_coordinator.policy.in_force import Source
 from clt_queued_run_coordinator.policy.queue_state import QueueState
+from clt_queued_run_coordinator.store import document, live
+from clt_queued_run_coordinator.store.live import LiveChanges
+from clt_queued_run_coordinator.store.tag_writing import write_tags
+from clt_queued_run_coordinator.text.formats import timestamp
 from clt_queued_run_coordinator.text.similar_names import likely_meant
 
 COORDINATOR = "dagster.yaml: run_coordinator"
 CONCURRENCY = "dagster.yaml: concurrency.runs"
 DATABASE = "the instance's database"
+DAEMON = "the daemon"
 
 TAG_LIMITS = "tag_concurrency_limits"
 """This key of `concurrency.runs` replaces every limit of the coordinator by being there, even if it is empty."""
 
 
-def findings_in_instance(
-    state: QueueState,
-    known: Collection[str],
-    concurrency: Mapping[str, object],
-    untagged: int,
-    own_max_concurrent_runs: int | None,
-    *,
-    workspace: Workspace | None = None,
+SILENT_TICKS = timedelta(minutes=5)
+"""A daemon that lives and hasn't read the queue for this long has a problem; a slow launch takes less."""
+
+
+@dataclass(frozen=True)
+class Mended:
+    """What `--fix` has mended.
+
+    Attributes:
+        tagged: Queued runs that lacked the tag of their code location.
+        removed: Code locations whose stored resume no longer did anything.
+    """
+
+    tagged: int
+    removed: tuple[str, ...]
+
+
+def mend(instance: DagsterInstance) -> Mended:
+    """Mend what can be mended without changing what is in force.
+
+    Args:
+        instance: The instance.
+    """
+    with run_database(instance).connect() as connection:
+        untagged = untagged_queued_runs(connection)
+        left_over = _left_over(live.read(connection))
+        document.delete(connection, [f"{live.PREFIX}/{live.Kind.PAUSED.value}/{name}" for name in left_over])
+    write_tags(instance, untagged)
+    return Mended(len(untagged), tuple(left_over))
+
+
+def find(
+    instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator, workspace: Workspace | None
 ) -> list[Finding]:
     """The findings in an instance that uses this package's coordinator.
 
     Args:
-        state: Its queue.
-        known: The code locations that runs were ever queued from.
-        concurrency: The instance's own `concurrency.runs`.
-        untagged: How many queued runs lack the tag of their code location.
-        own_max_concurrent_runs: The coordinator's own `max_concurrent_runs`; None if it isn't set.
+        instance: The instance.
+        coordinator: Its coordinator.
         workspace: The workspace file, if one was found.
     """
+    concurrency = instance_concurrency_settings(instance)
+    found = now.read(instance, coordinator.settings)
+    with run_database(instance).connect() as connection:
+        untagged = len(untagged_queued_runs(connection))
+        reading = readers.read(connection)
+    state = found.state
     return [
-        *_shadowed(concurrency, own_max_concurrent_runs),
-        *_unknown(state, known, workspace),
+        *_shadowed(concurrency, coordinator.own_max_concurrent_runs),
+        *_unknown(state, counts.known_code_locations(instance), workspace),
         *_unreachable(state),
         *_unreachable_by_groups(state),
         *_untagged(untagged),
+        *_daemons(reading, found),
+        *(
+            Finding(f"a resume of {name!r} is stored that does nothing", DATABASE, "run `dagster-clt check --fix`")
+            for name in _left_over(state.live)
+        ),
         *(Finding(line.partition(";")[0], DATABASE, "set it again") for line in state.live.unreadable),
     ]
+
+
+def _left_over(changes: LiveChanges) -> list[str]:
+    """The code locations with a resume where nothing is paused that it would except them from."""
+    every = live.EVERY_CODE_LOCATION
+    if any(change and change.value for change in (changes.pauses.get(every), changes.pauses_until.get(every))):
+        return []
+    return sorted(name for name, change in changes.pauses.items() if not change.value and name != every)
+
+
+def _daemons(reading: Sequence[Reader], found: Now) -> Iterator[Finding]:
+    """More than one daemon, one of another version, and one that lives and doesn't read the queue as it should."""
+    both = readers.at_once(reading, found.at.timestamp())
+    if both:
+        yield Finding(
+            f"{len(both)} daemons read the queue at once, so that limits may be exceeded:"
+            f" {', '.join(sorted(reader.process for reader in both))}",
+            DAEMON,
+            "stop all but one",
+        )
+    own = version(readers.PACKAGE)
+    for reader in reading[:1]:
+        if reader.version != own and found.at.timestamp() - reader.at < readers.RECENT_SECONDS:
+            yield Finding(
+                f"the daemon runs version {reader.version} of this package, and this command {own}",
+                DAEMON,
+                "run both from the same image",
+            )
+    daemon = found.daemon
+    if daemon.narrowed is False:
+        yield Finding(
+            "the daemon reads its queue in a way that this package doesn't know: max_per_job, max_per_backfill,"
+            " backfill_share, minimums and shares are not applied",
+            DAEMON,
+            "see its log, and update this package to a version that supports the installed Dagster",
+        )
+    read_at = daemon.read_queue_at
+    is_late = read_at is None or found.at - read_at > SILENT_TICKS
+    if is_late and not daemon.is_silent(found.at):
+        since = "it has begun" if read_at is None else timestamp(read_at)
+        yield Finding(f"the daemon runs, but has not read the queue since {since}", DAEMON, "see its log")
 
 
 def shadowed_by_tag_limits() -> Finding:
