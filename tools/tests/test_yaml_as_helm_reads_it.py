@@ -33,6 +33,7 @@ def refusal(content: bytes) -> str:
         ("1: a\ntrue: b\n1.5: c\n", {"1": "a", "true": "b", "1.5": "c"}),
         ("\ufeffa: 1\r\nb: 2\r\n", {"a": 1, "b": 2}),
         ("# nothing\n", {}),
+        (f"a: 0x{'F' * 5000}\n", {"a": f"0x{'F' * 5000}"}),  # Python doesn't print such a number
     ],
 )  # fmt: skip
 def test_read_as_helm_does(text: str, data: object) -> None:

@@ -29,7 +29,7 @@ _WORDS = {
     **dict.fromkeys(["", "~", "null", "Null", "NULL"]),
 }
 _FLOAT = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?")
-_INT = re.compile(r"([-+]?)(0x[\da-fA-F]+|0b[01]+|0o?[0-7]+|0|[1-9]\d{0,17})")
+_INT = re.compile(r"([-+]?)(0x[\da-fA-F]{1,15}|0b[01]{1,62}|0o?[0-7]{1,20}|0|[1-9]\d{0,17})")
 
 
 class HelmInputError(RefusalError):
