@@ -5,8 +5,11 @@ from collections.abc import Callable
 import pytest
 from clt_queued_run_coordinator.daemon.candidates import CANDIDATES_PER_TICK
 from dagster._core.storage.tags import BACKFILL_ID_TAG
+from tests.in_process.storages import on_one_storage
 from tests.in_process.test_explain import explained
 from tests.run_queue import A, B, RunQueue
+
+pytestmark = on_one_storage
 
 MakeRunQueue = Callable[..., RunQueue]
 OF_BACKFILL = {BACKFILL_ID_TAG: "one"}

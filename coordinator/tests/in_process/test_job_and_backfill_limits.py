@@ -8,7 +8,10 @@ from dagster import DagsterRunStatus
 from dagster._core.storage.runs.schema import RunTagsTable
 from dagster._core.storage.tags import BACKFILL_ID_TAG
 from tests.in_process.statements import Statements
+from tests.in_process.storages import on_one_storage
 from tests.run_queue import A, B, RunQueue
+
+pytestmark = on_one_storage
 
 MakeRunQueue = Callable[..., RunQueue]
 

@@ -6,7 +6,10 @@ import pytest
 from clt_queued_run_coordinator.policy.backoff import MAX_TICKS
 from clt_queued_run_coordinator.store import live
 from dagster import DagsterRunStatus
+from tests.in_process.storages import on_one_storage
 from tests.run_queue import A, B, RunQueue
+
+pytestmark = on_one_storage
 
 MakeRunQueue = Callable[..., RunQueue]
 C = "code-location-c"
