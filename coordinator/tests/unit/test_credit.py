@@ -279,7 +279,7 @@ def equal(names: str) -> dict[str, float]:
 )
 def test_a_heavy_weight_has_its_slots_though_others_hold_nothing(slots: int, of_weights: dict[str, float]) -> None:
     """3.57 of five slots beside 0.36 each; 1.88 of six slots beside 0.19 each."""
-    held = Simulation(slots, of_weights).run(3 * HOUR)
+    held = Simulation(slots, of_weights, tick=2).run(3 * HOUR)
     for name, weight in of_weights.items():
         assert held[name] == pytest.approx(slots * weight / sum(of_weights.values()), abs=0.1)
 
@@ -319,7 +319,7 @@ def test_who_waits_for_a_pool_locks_nobody_out() -> None:
 def test_many_code_locations_have_their_due() -> None:
     """26 with weights of 1 to 3 on 20 slots, and runs of 20 s to 10 minutes."""
     of_weights = {chr(97 + number): 1.0 + number % 3 for number in range(26)}
-    held = Simulation(20, of_weights, lambda _name, chance: chance.uniform(20, 600), tick=5).run(8 * HOUR)
+    held = Simulation(20, of_weights, lambda _name, chance: chance.uniform(20, 600), tick=10).run(8 * HOUR)
     for name, weight in of_weights.items():
         assert held[name] == pytest.approx(20 * weight / sum(of_weights.values()), abs=0.1)
 
