@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from clt_queued_run_coordinator.metrics.families import PAUSE_REASONS
 from clt_queued_run_coordinator.metrics.scrape import Scrape
 from clt_queued_run_coordinator.metrics.server import PACKAGE, QueueCollector, SharedReading
 from clt_queued_run_coordinator.operate import now
+from clt_queued_run_coordinator.operate.status import Status
+from clt_queued_run_coordinator.policy.totals import Totals
 from clt_queued_run_coordinator.store import live
 from dagster import DagsterRunStatus, RunsFilter
 from prometheus_client import CollectorRegistry, generate_latest
@@ -252,6 +255,17 @@ def test_the_exporter_comes_before_its_database_and_does_not_wait_for_it(tmp_pat
             began = time.monotonic()
             assert _samples(_text(address))["up"] == 0
             assert time.monotonic() - began < 9
+
+
+def test_no_name_ends_a_scrape() -> None:
+    """Half a character, which UTF-8 hasn't, would end every scrape."""
+    status = Status(1, "fair", 0, 0, 0, [])
+    read = Scrape(datetime.now(timezone.utc), status, totals={"half \udc80\x1b": Totals()})
+    registry = CollectorRegistry()
+    registry.register(QueueCollector(lambda: read, print))
+    scraped = _samples(generate_latest(registry).decode())
+    assert scraped["up"] == 1
+    assert scraped["starts_total half \\udc80\\x1b"] == 0
 
 
 @on_sqlite

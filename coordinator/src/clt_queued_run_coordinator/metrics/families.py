@@ -12,6 +12,7 @@ from clt_queued_run_coordinator.metrics.scrape import Scrape
 from clt_queued_run_coordinator.operate.status import CodeLocationStatus, GroupStatus
 from clt_queued_run_coordinator.policy.in_force import Source
 from clt_queued_run_coordinator.policy.totals import WAIT_BOUNDS, Totals
+from clt_queued_run_coordinator.text.safe import LONGEST_CELL, safe
 
 LABEL = "code_location"
 
@@ -20,12 +21,14 @@ PAUSE_REASONS = ("pause", "breaker", "limit_zero")
 
 
 def families(scrape: Scrape) -> Iterator[Metric]:
-    """The metrics of a scrape that has read the queue."""
-    yield from _of_the_daemon(scrape)
-    yield from _of_the_queue(scrape)
-    yield from _of_the_shares(scrape)
-    yield from _of_the_groups(scrape)
-    yield from _of_the_totals(scrape)
+    """The metrics of a scrape that has read the queue, with labels that are safe to show."""
+    for part in (_of_the_daemon, _of_the_queue, _of_the_shares, _of_the_groups, _of_the_totals):
+        for metric in part(scrape):
+            metric.samples = [
+                sample._replace(labels={key: safe(value, LONGEST_CELL) for key, value in sample.labels.items()})
+                for sample in metric.samples
+            ]
+            yield metric
 
 
 def _of_the_daemon(scrape: Scrape) -> Iterator[Metric]:
@@ -156,11 +159,11 @@ def _of_the_totals(scrape: Scrape) -> Iterator[Metric]:
         labels=[LABEL],
     )
     bounds = [*map(str, WAIT_BOUNDS), "+Inf"]
-    for name, of_it in sorted(totals.items()):
-        starts.add_metric([name], of_it.starts)
-        for outcome, number in of_it.ends.items():
+    for name, counted in sorted(totals.items()):
+        starts.add_metric([name], counted.starts)
+        for outcome, number in counted.ends.items():
             ends.add_metric([name, outcome.value], number)
-        waits.add_metric([name], list(zip(bounds, accumulate(of_it.waits), strict=True)), of_it.waited)
+        waits.add_metric([name], list(zip(bounds, accumulate(counted.waits), strict=True)), counted.waited)
     yield from (starts, ends, refusals, waits)
 
 
