@@ -6,7 +6,8 @@ from difflib import SequenceMatcher
 from importlib import import_module
 
 from clt_queued_run_coordinator.config.kinds import ConfigurationError
-from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator, refuse_unfit_limits
+from clt_queued_run_coordinator.config.options import CodeLocationLimits
+from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.operate.finding import Finding
 from clt_queued_run_coordinator.text.safe import one_line
 
@@ -142,7 +143,7 @@ def shadowed_findings(values: Values, instance: Instance, ours: Loaded) -> Itera
         yield values.finding(
             path,
             f"{key} would replace the coordinator's {LIMITS!r}, so no daemon starts with it"
-            if ours.coordinator.is_limiting
+            if ours.coordinator.settings.code_location_limits != CodeLocationLimits()
             else f"{key} replaces every limit of the coordinator, live changes and pauses included",
             f"take the key out, or move its entries to the coordinator's {TAG_LIMITS!r}",
         )
@@ -152,6 +153,6 @@ def shadowed_findings(values: Values, instance: Instance, ours: Loaded) -> Itera
         what = f"the instance's {dotted(path)!r}, {total}, replaces the coordinator's {MAX!r}, {own}"
         yield values.finding(path, what, "set it in only one of the two places")
     try:
-        refuse_unfit_limits(ours.coordinator, {MAX: total} if isinstance(total, int) else {})
+        ours.coordinator.settings.refuse_unfit({MAX: total} if isinstance(total, int) else {})
     except ConfigurationError as error:
         yield _refusal(values, ours.options, error)
