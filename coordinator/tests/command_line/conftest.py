@@ -1,5 +1,6 @@
 """An instance of its own for the command line, found through DAGSTER_HOME, on each storage."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -69,3 +70,12 @@ def home(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         storage = {"storage": {"postgres": {"postgres_url": new_database()}}}
     with ExitStack() as stack:
         yield Home(tmp_path, storage, stack)
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """Prometheus' own checks; the test is skipped where it isn't installed."""
+    found = shutil.which("promtool")
+    if not found:
+        pytest.skip("promtool is not installed; on Debian: apt-get install prometheus")
+    return found
