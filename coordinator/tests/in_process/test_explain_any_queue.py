@@ -31,7 +31,7 @@ queued = st.lists(st.tuples(names, needs, st.integers(-1, 1)), min_size=1, max_s
 
 
 @pytest.mark.parametrize("sharing", ["fifo", "fair"])
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(
     total=st.integers(1, 6),
     runs=st.tuples(queued, queued),
@@ -61,7 +61,7 @@ def test_what_is_said_to_start_is_what_starts(
         assert said == set(queue.tick_ids())
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(total=st.integers(2, 8), runs=st.tuples(queued, queued), sharing=st.sampled_from(["fifo", "fair"]))
 def test_a_limit_that_is_advised_is_the_smallest_that_lets_the_run_start(
     sharing: str, total: int, runs: tuple[Runs, Runs]
