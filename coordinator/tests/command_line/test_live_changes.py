@@ -262,3 +262,20 @@ def test_a_name_that_cannot_be_shown_is_refused(home: Home, by: str, message: st
         assert answer.code == 2
         assert message in answer.err
     assert home.run("history").out == ""
+
+
+@pytest.mark.parametrize("home", ["sqlite"], indirect=True)
+def test_what_is_taken_back_leaves_nothing(home: Home) -> None:
+    """Also of a name that nobody knows, with --force; without it, it is refused."""
+    home.queue().queue(A, 1)
+    assert "did you mean 'code-location-a'?" in home.run("resume", "code-locaton-a").err
+    for name in ("code-locaton-a", A):
+        for command in (["pause", name], ["set-limit", name, "2"], ["resume", name], ["clear-limit", name]):
+            assert home.run(*command, "--force").code == 0
+    lines = json.loads(home.run("status", "--output", "json").out)["code_locations"]
+    assert [(line["code_location"], line["limit_from"]) for line in lines] == [(A, "configuration")]
+    assert home.run("check").out == ""
+    home.run("pause", "--all")
+    home.run("resume", "code-locaton-a", "--force")
+    home.run("resume", "--all")
+    assert home.run("check").out == ""

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, KeyValueStoreTable
 from clt_queued_run_coordinator.policy.changes import (
+    EVERY_CODE_LOCATION,
     PREFIX,
     Change,
     EndHasPassedError,
@@ -107,7 +108,8 @@ def write(
 ) -> Change:
     """Write a live change and its entry in the history, both or neither.
 
-    A change that doesn't expire removes one of the same sort that does. A resume also closes the circuit breaker.
+    A change that doesn't expire removes one of the same sort that does. A resume also closes the circuit breaker,
+    and is stored only where it excepts a code location from a pause of all.
     Of two expiring pauses the one that ends later is in force, so that a short pause for a deploy never cuts
     somebody's longer pause short. Of two expiring limits the last one is in force.
 
@@ -132,7 +134,9 @@ def write(
         # From here on writers proceed one by one, so that the history has their order.
         _put(connection, [LOCK_KEY], number)
         names = sorted({code_location, *known})
-        stored = _stored(connection, [_key(any_kind, name) for name in names for any_kind in Kind])
+        stored = _stored(
+            connection, [_key(any_kind, name) for name in {*names, EVERY_CODE_LOCATION} for any_kind in Kind]
+        )
         at = database_clock.moment(connection.execute(db.select(database_clock.now(connection))).scalar_one())
         change = Change(
             value=int(value or 0),
@@ -152,7 +156,7 @@ def write(
         taken_back = [_key(ended, name) for name in names for ended in ends]
         before = parse(stored.items(), at)
         written = [_key(kind, name) for name in names if not _is_outlasted(kind, name, change, before)]
-        if value is None:
+        if value is None or (kind is Kind.PAUSED and not value and not _excepts(code_location, before)):
             taken_back += written
         elif written:
             _put(connection, written, json.dumps({"value": value, **_as_data(change)}))
@@ -219,6 +223,11 @@ def _put(connection: db.Connection, keys: list[str], value: str) -> None:
 def _is_outlasted(kind: Kind, code_location: str, change: Change, stored: LiveChanges) -> bool:
     other = stored.pauses_until.get(code_location) if kind is Kind.PAUSED_UNTIL else None
     return bool(other and other.until and change.until and other.until > change.until)
+
+
+def _excepts(code_location: str, stored: LiveChanges) -> bool:
+    """Whether a resume has to be stored, because it excepts a code location from a pause of all."""
+    return code_location != EVERY_CODE_LOCATION and stored.pause(EVERY_CODE_LOCATION) is not None
 
 
 def _value(kind: Kind, code_location: str, stored: LiveChanges) -> int | bool | None:
