@@ -53,6 +53,7 @@ OPTIONS = [
     "--for",
     "--until",
     "--reason",
+    "--by",
     "--timeout",
     "--limit",
     "--help",
