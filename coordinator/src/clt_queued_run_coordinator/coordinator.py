@@ -22,7 +22,7 @@ from clt_queued_run_coordinator.config.parsing import parse, schema
 from clt_queued_run_coordinator.config.settings import Settings
 from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.daemon.seam import DaemonSeam
-from clt_queued_run_coordinator.daemon.tick_handler import TickHandler
+from clt_queued_run_coordinator.daemon.tick import Ticks
 from clt_queued_run_coordinator.lazy_tag_limits import LazyTagLimits
 from clt_queued_run_coordinator.operate import now
 from clt_queued_run_coordinator.registration import Registration, refuse_unsupported_storage
@@ -67,7 +67,7 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         )
         self._registration = Registration()
         self._queue_limiter = QueueLimiter(self._log)
-        self._daemon_seam = DaemonSeam(TickHandler(self.settings, self._log), self._log)
+        self._daemon_seam = DaemonSeam(Ticks(self.settings, self._log), self._log)
         self.own_max_concurrent_runs: int | None = options.get("max_concurrent_runs")
         """The configured `max_concurrent_runs`; None if it is left out for the instance's `concurrency.runs`."""
 

@@ -2,7 +2,7 @@
 
 A tick that is running when a pause is written may still start runs that it chose before. Once the daemon has begun
 a tick with the pause, it starts nothing more of the paused code location. So the daemon stores each pause that is
-new at the beginning of a tick, in one document. If there is no new pause, nothing is written.
+new at the beginning of a tick. If there is no new pause, nothing is written.
 """
 
 from collections.abc import Iterable
@@ -16,12 +16,7 @@ KEY = "clt_queued_run_coordinator.pauses_seen"
 
 
 def write(instance: DagsterInstance, pauses: Iterable[str]) -> None:
-    """Store the pauses that the daemon has begun a tick with.
-
-    Args:
-        instance: The daemon's instance.
-        pauses: The ids of the pauses.
-    """
+    """Store the ids of the pauses that the daemon has begun a tick with."""
     document.write(instance, KEY, sorted(pauses))
 
 

@@ -21,6 +21,9 @@ PREFIX = "clt_queued_run_coordinator.reader/"
 
 PACKAGE = "dagster-clt-queued-run-coordinator"
 
+TOLD_EVERY_SECONDS = 10.0
+"""The least time between two times that a daemon says so."""
+
 OVERLAP_SECONDS = 10.0
 """A daemon that still reads this long after another one has begun runs beside it. Clocks may differ by less."""
 
@@ -53,10 +56,13 @@ class Presence:
     def __init__(self) -> None:
         self._key = PREFIX + uuid.uuid4().hex
         self._since: float | None = None
+        self._told_at = 0.0
 
     def tell(self, instance: DagsterInstance) -> None:
-        """Store that this daemon reads the queue."""
+        """Store that this daemon reads the queue, unless it was stored a moment ago."""
         now = round(time.time(), 3)
+        if 0 <= now - self._told_at < TOLD_EVERY_SECONDS:
+            return
         with run_database(instance).connect() as connection:
             if self._since is None:
                 self._since = now
@@ -65,6 +71,7 @@ class Presence:
                 document.delete(connection, [PREFIX + key for key in stored if key not in kept])
             process = f"{socket.gethostname()} process {os.getpid()}"
             document.write(connection, self._key, asdict(Reader(process, version(PACKAGE), self._since, now)))
+        self._told_at = now
 
 
 def read(connection: db.Connection) -> list[Reader]:

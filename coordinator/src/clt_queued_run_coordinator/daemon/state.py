@@ -1,10 +1,9 @@
-"""The daemon's state, stored so that it survives a restart and others can read it.
+"""What the daemon stores at its ticks, in one document: for itself after a restart, and for others to read.
 
-It is one key of Dagster's key-value store. The key is outside the prefix of the live changes, where version 2.0.0
-of this package would not understand it.
+Dagster's heartbeats of the daemon go on even if every tick fails. This document is written only after a tick has
+read all it needed.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,42 +12,106 @@ import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import DagsterInstance
 from clt_queued_run_coordinator.policy.credit import Credit
-from clt_queued_run_coordinator.store.document import read_text
+from clt_queued_run_coordinator.policy.totals import Totals
+from clt_queued_run_coordinator.store import document
 
 KEY = "clt_queued_run_coordinator.daemon"
+
+STORE_INTERVAL_SECONDS = 10.0
+"""The longest time between two writes while ticks go on, in seconds."""
+
+LAUNCHING_NAMED = 5
+"""The most runs of a tick that are named while the daemon launches them."""
+
+
+@dataclass(frozen=True)
+class LastTick:
+    """The last tick that was stored.
+
+    Attributes:
+        at: When it had read all it needed, by the daemon's clock, in seconds since 1970.
+        reading_seconds: How long this package's part of the tick took: reading the database and choosing the runs.
+            Dagster's own reading of the runs in progress and the launches are not included.
+    """
+
+    at: float
+    reading_seconds: float
+
+
+@dataclass(frozen=True)
+class Launching:
+    """The runs that a tick has handed to the daemon, which launches them before the next tick begins.
+
+    Attributes:
+        began: When they were handed over, by the daemon's clock, in seconds since 1970.
+        first: The ids of the first ones, at most `LAUNCHING_NAMED`.
+    """
+
+    began: float
+    first: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class DaemonState:
-    """The state that the daemon last stored.
+    """What the daemon last stored.
 
     Attributes:
         narrowed: Whether the daemon was shown only the runs that may start; None before its first tick.
         credit: The credit of each code location and group at that time; empty if sharing isn't fair.
+        last_tick: The last tick; None before the first one.
+        launching: The runs that this tick handed over; None if it started nothing.
+        totals: The totals of each code location; the one with the most recent event comes last.
+        breakers: What the circuit breakers remember, as plain data.
+        tracked: The runs whose ends the circuit breakers wait for, as plain data.
     """
 
     narrowed: bool | None = None
     credit: Credit = field(default_factory=Credit)
+    last_tick: LastTick | None = None
+    launching: Launching | None = None
+    totals: Mapping[str, Totals] = field(default_factory=dict)
+    breakers: Mapping[str, Any] = field(default_factory=dict)
+    tracked: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read(connection: db.Connection) -> DaemonState:
-    """The stored state; an empty one if there is none or it can't be read.
+    """The stored state. Whatever is missing or can't be read is as before the first tick.
 
     Args:
         connection: To the instance's run database.
     """
-    text = read_text(connection, KEY)
-    try:
-        data: Any = json.loads(text) if text else {}
-    except (ValueError, RecursionError):
-        data = {}
-    if not isinstance(data, Mapping):
-        return DaemonState()
+    data = document.mapping(document.read(connection, KEY))
     narrowed = data.get("narrowed")
-    return DaemonState(narrowed if isinstance(narrowed, bool) else None, Credit.from_data(data.get("credit")))
+    at, seconds = document.number(data.get("at")), document.number(data.get("reading_seconds"))
+    return DaemonState(
+        narrowed=narrowed if isinstance(narrowed, bool) else None,
+        credit=Credit.from_data(data.get("credit")),
+        last_tick=None if at is None or seconds is None else LastTick(at, seconds),
+        launching=_launching(document.mapping(data.get("launching"))),
+        totals={name: Totals.from_data(of) for name, of in document.mapping(data.get("totals")).items()},
+        breakers=document.mapping(data.get("breakers")),
+        tracked=document.mapping(data.get("tracked")),
+    )
+
+
+def _launching(data: Mapping[str, Any]) -> Launching | None:
+    began, first = document.number(data.get("began")), data.get("first")
+    if began is None or not isinstance(first, list):
+        return None
+    return Launching(began, tuple(str(run_id) for run_id in first[:LAUNCHING_NAMED]))
 
 
 def write(instance: DagsterInstance, state: DaemonState) -> None:
     """Store the state."""
-    data = {"narrowed": state.narrowed, "credit": state.credit.as_data()}
-    instance.daemon_cursor_storage.set_cursor_values({KEY: json.dumps(data)})
+    tick, launching = state.last_tick, state.launching
+    data = {
+        "narrowed": state.narrowed,
+        "credit": state.credit.as_data(),
+        "at": tick and round(tick.at, 3),
+        "reading_seconds": tick and round(tick.reading_seconds, 6),
+        "launching": launching and {"began": round(launching.began, 3), "first": launching.first},
+        "totals": {name: totals.as_data() for name, totals in state.totals.items()},
+        "breakers": state.breakers,
+        "tracked": state.tracked,
+    }
+    document.write(instance, KEY, {key: value for key, value in data.items() if value not in (None, {})})

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings, run_database
-from clt_queued_run_coordinator.daemon import last_tick, stored_totals
-from clt_queued_run_coordinator.daemon.last_tick import LastTick
+from clt_queued_run_coordinator.daemon import state as daemon_state
+from clt_queued_run_coordinator.daemon.state import LastTick
 from clt_queued_run_coordinator.operate.check import TAG_LIMITS
 from clt_queued_run_coordinator.operate.now import Now
 from clt_queued_run_coordinator.operate.status import Status, status
@@ -44,14 +44,13 @@ def read(instance: DagsterInstance, queue: Now) -> Scrape:
     """
     now = datetime.now(timezone.utc)
     with run_database(instance).connect() as connection:
-        totals = stored_totals.read_totals(connection)
+        stored = daemon_state.read(connection)
         refused = read_refused(connection)
-        tick = last_tick.read(connection)
     return Scrape(
         at=now,
         status=status(queue),
-        totals=totals,
+        totals=stored.totals,
         refused=refused,
-        last_tick=tick,
+        last_tick=stored.last_tick,
         are_limits_shadowed=TAG_LIMITS in instance_concurrency_settings(instance),
     )

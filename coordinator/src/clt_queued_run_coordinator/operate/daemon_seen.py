@@ -7,16 +7,14 @@ from datetime import datetime, timedelta, timezone
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import QUEUE_DAEMON, DagsterInstance, DagsterRunStatus, RunRecord
-from clt_queued_run_coordinator.daemon import last_tick
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.policy.credit import Credit
-from clt_queued_run_coordinator.store import document
 from clt_queued_run_coordinator.store.rows import utc
 
 SILENCE = timedelta(seconds=90)
 """After this long without a sign of life a daemon counts as down. It sends a heartbeat every 30 seconds."""
 
-LATE = timedelta(seconds=last_tick.STORE_INTERVAL_SECONDS + 5)
+LATE = timedelta(seconds=daemon_state.STORE_INTERVAL_SECONDS + 5)
 """If the last stored reading of the queue is older than this and the interval, no tick has read it since."""
 
 
@@ -100,9 +98,7 @@ def read(instance: DagsterInstance, connection: db.Connection) -> DaemonSeen:
     heartbeats = instance.get_daemon_heartbeats()
     own = heartbeats.get(QUEUE_DAEMON)
     stored = daemon_state.read(connection)
-    handed_over = document.mapping(document.mapping(document.read(connection, daemon_state.KEY)).get("launching"))
-    first = handed_over.get("first")
-    tick = last_tick.read(connection)
+    tick, launching = stored.last_tick, stored.launching
     same = [other.timestamp for other in heartbeats.values() if own and other.daemon_id == own.daemon_id]
     return DaemonSeen(
         narrowed=stored.narrowed,
@@ -110,8 +106,8 @@ def read(instance: DagsterInstance, connection: db.Connection) -> DaemonSeen:
         read_queue_at=utc_time(tick.at if tick else None),
         heartbeat=utc_time(own.timestamp if own else None),
         process_heartbeat=utc_time(max(same, default=None)),
-        handed_over_at=utc_time(document.number(handed_over.get("began"))),
-        handed_over=[str(run_id) for run_id in first] if isinstance(first, list) else (),
+        handed_over_at=utc_time(launching.began if launching else None),
+        handed_over=launching.first if launching else (),
         errors=[error.message.strip() for error in (own and own.errors) or ()],
     )
 

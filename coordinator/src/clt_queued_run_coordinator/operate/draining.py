@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from clt_queued_run_coordinator._dagster import QUEUE_DAEMON, DagsterInstance
-from clt_queued_run_coordinator.daemon import acknowledged_pauses, last_tick
+from clt_queued_run_coordinator.daemon import acknowledged_pauses
+from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.operate import counts
 from clt_queued_run_coordinator.store import live
 
@@ -48,7 +49,7 @@ def read(instance: DagsterInstance, code_locations: Collection[str] | None) -> D
         changes = live.read(connection)
         # Before the runs are counted: what was started until then is in progress by now.
         seen = acknowledged_pauses.read(connection)
-        tick = last_tick.read(connection)
+        tick = daemon_state.read(connection).last_tick
         runs = counts.read(connection, only_in_progress=True)
     of_each = runs.by_code_location
     if code_locations is None:

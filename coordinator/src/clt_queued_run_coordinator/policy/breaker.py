@@ -13,9 +13,26 @@ from typing import Any
 from clt_queued_run_coordinator.config.duration import text_of
 from clt_queued_run_coordinator.config.options import Breaker
 from clt_queued_run_coordinator.policy.changes import Change, LiveChanges
-from clt_queued_run_coordinator.policy.outcomes import EndedRun
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.policy.totals import Outcome
+from clt_queued_run_coordinator.store import document
+
+
+@dataclass(frozen=True)
+class EndedRun:
+    """A run that ended.
+
+    Attributes:
+        run_id: Its run id.
+        code_location: The code location it comes from; `NO_CODE_LOCATION` if it has no origin.
+        outcome: How it ended.
+        ended: When, in seconds since 1970.
+    """
+
+    run_id: str
+    code_location: str
+    outcome: Outcome
+    ended: float
 
 
 @dataclass(frozen=True)
@@ -45,12 +62,14 @@ class BreakerState:
         failed_at: When runs failed, in seconds since 1970, oldest first; for a breaker that counts within a
             period.
         closed_at: When it was last closed, in seconds since 1970. Runs that ended before don't count.
+        last: The run id of the last failed run.
         open: The opening, while the breaker is open.
     """
 
     in_a_row: int = 0
     failed_at: tuple[float, ...] = ()
     closed_at: float = 0.0
+    last: str = ""
     open: OpenBreaker | None = None
 
     def after(self, run: EndedRun, breaker: Breaker) -> "BreakerState":
@@ -58,13 +77,15 @@ class BreakerState:
         if self.open or run.ended <= self.closed_at or run.outcome is Outcome.CANCELED:
             return self
         failed = run.outcome is Outcome.FAILURE
+        last = run.run_id if failed else self.last
         if breaker.within is None:
-            return replace(self, in_a_row=self.in_a_row + 1 if failed else 0, failed_at=())
+            return replace(self, in_a_row=self.in_a_row + 1 if failed else 0, failed_at=(), last=last)
         if not failed:
             return self
         times = sorted((*self.failed_at, run.ended))
         since = times[-1] - breaker.within
-        return replace(self, in_a_row=0, failed_at=tuple(at for at in times if at >= since)[-breaker.failures :])
+        recent = tuple(at for at in times if at >= since)[-breaker.failures :]
+        return replace(self, in_a_row=0, failed_at=recent, last=last)
 
     def opens(self, breaker: Breaker) -> bool:
         """Whether the failures are enough to open the breaker."""
@@ -76,23 +97,26 @@ class BreakerState:
             "in_a_row": self.in_a_row,
             "failed_at": list(self.failed_at),
             "closed_at": self.closed_at,
+            "last": self.last,
             "open": self.open and {"at": self.open.at, "until": self.open.until},
         }
         return {key: value for key, value in data.items() if value}
 
     @classmethod
     def from_data(cls, data: Any) -> "BreakerState":
-        """The state from `as_data`; the initial state if the data can't be read."""
-        try:
-            opened = data.get("open")
-            return cls(
-                in_a_row=int(data.get("in_a_row", 0)),
-                failed_at=tuple(sorted(float(at) for at in data.get("failed_at", ()))),
-                closed_at=float(data.get("closed_at", 0.0)),
-                open=OpenBreaker(float(opened["at"]), _opt_float(opened["until"])) if opened else None,
-            )
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
-            return cls()
+        """The state from `as_data`; parts that can't be read have their initial value."""
+        data = document.mapping(data)
+        opened = document.mapping(data.get("open"))
+        times = data.get("failed_at")
+        failed_at = (document.number(at) for at in times) if isinstance(times, list) else ()
+        at = document.number(opened.get("at"))
+        return cls(
+            in_a_row=document.count(data.get("in_a_row")) or 0,
+            failed_at=tuple(sorted(at for at in failed_at if at is not None)),
+            closed_at=document.number(data.get("closed_at")) or 0.0,
+            last=str(data.get("last") or ""),
+            open=None if at is None else OpenBreaker(at, document.number(opened.get("until"))),
+        )
 
 
 @dataclass(frozen=True)
@@ -134,15 +158,19 @@ def update(
         elif known.open:
             states[name] = BreakerState(closed_at=_closed_at(name, known.open, live))
             closed.append(name)
-    opens: dict[str, str] = {}
     for run in ended:
         name = run.code_location
         breaker = breaker_of(name)
-        if breaker is None or name in opens or name == NO_CODE_LOCATION:
+        if breaker is None or name == NO_CODE_LOCATION:
             continue
-        states[name] = states.get(name, BreakerState()).after(run, breaker)
-        if states[name].opens(breaker):
-            opens[name] = _reason(breaker, run)
+        state = states.get(name, BreakerState())
+        # One that is about to open counts as open, also if that has to wait because it couldn't be stored.
+        states[name] = state if state.opens(breaker) else state.after(run, breaker)
+    opens = {
+        name: _reason(breaker, state.last)
+        for name, state in states.items()
+        if (breaker := breaker_of(name)) and state.opens(breaker)
+    }
     return BreakerUpdate(states, opens, tuple(sorted(closed)))
 
 
@@ -156,11 +184,7 @@ def _closed_at(name: str, opened: OpenBreaker, live: LiveChanges) -> float:
     return min(ends)
 
 
-def _reason(breaker: Breaker, last: EndedRun) -> str:
+def _reason(breaker: Breaker, last: str) -> str:
     runs = f"{breaker.failures} failed run{'' if breaker.failures == 1 else 's'}"
     within = " in a row" if breaker.within is None else f" within {text_of(breaker.within)}"
-    return f"{runs}{within}, last {last.run_id}"
-
-
-def _opt_float(value: Any) -> float | None:
-    return None if value is None else float(value)
+    return f"{runs}{within}, last {last}"

@@ -1,11 +1,11 @@
-"""Totals of a code location's runs since this package first ran on the instance. They only grow. Pure."""
+"""Totals of a code location's runs. They only grow, but may begin again from 0, as Prometheus expects. Pure."""
 
-import math
 from bisect import bisect_left
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+from clt_queued_run_coordinator.store import document
 
 WAIT_BOUNDS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 4 * 3600.0, 24 * 3600.0)
 """The upper bounds of the histogram of waiting times, in seconds. One more bucket follows for longer waits."""
@@ -63,22 +63,14 @@ class Totals:
     @classmethod
     def from_data(cls, data: object) -> "Totals":
         """The totals from `as_data`. Whatever can't be read starts at 0."""
-        totals = cls()
-        if not isinstance(data, Mapping):
-            return totals
-        totals.starts = _count(data.get("starts"))
-        ends = data.get("ends")
-        if isinstance(ends, Mapping):
-            totals.ends = {outcome: _count(ends.get(outcome.value)) for outcome in Outcome}
+        data = document.mapping(data)
+        ends = document.mapping(data.get("ends"))
         waits = data.get("waits")
+        totals = cls(
+            starts=document.count(data.get("starts")) or 0,
+            ends={outcome: document.count(ends.get(outcome.value)) or 0 for outcome in Outcome},
+            waited=max(0.0, document.number(data.get("waited")) or 0.0),
+        )
         if isinstance(waits, list) and len(waits) == len(totals.waits):
-            totals.waits = [_count(number) for number in waits]
-        waited = data.get("waited")
-        if isinstance(waited, (int, float)) and not isinstance(waited, bool) and 0 <= waited < math.inf:
-            totals.waited = float(waited)
+            totals.waits = [document.count(number) or 0 for number in waits]
         return totals
-
-
-def _count(number: object) -> int:
-    is_count = isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 2**53
-    return number if is_count else 0  # type: ignore[return-value]

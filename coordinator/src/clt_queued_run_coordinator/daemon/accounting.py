@@ -1,0 +1,216 @@
+"""Counts which runs started and ended since the last tick, for the metrics, and opens circuit breakers.
+
+The runs in progress and those that were just offered to the daemon are tracked by the storage's ids. One of them
+that is neither in progress nor queued any more, or a run that has left the queue, is looked up by its id: it has
+ended and is counted, or it was deleted and is dropped. What is tracked changes only after that has worked, so
+nothing is lost if a look-up fails.
+
+The tracked runs, the totals and what the breakers remember are stored together with the daemon's state. A daemon
+that is killed goes on from there, so each run that ends counts once for its breaker.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import sqlalchemy as db
+
+from clt_queued_run_coordinator._dagster import (
+    DagsterInstance,
+    DagsterRunStatus,
+    RunRecord,
+    RunsTable,
+    run_database,
+)
+from clt_queued_run_coordinator.config.options import Breaker
+from clt_queued_run_coordinator.config.settings import Settings
+from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
+from clt_queued_run_coordinator.daemon.state import DaemonState
+from clt_queued_run_coordinator.policy.breaker import BreakerState, EndedRun, OpenBreaker, update
+from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
+from clt_queued_run_coordinator.policy.totals import Outcome, Totals
+from clt_queued_run_coordinator.store import document, live
+from clt_queued_run_coordinator.store.code_location import code_location_of
+from clt_queued_run_coordinator.store.live import Change, Kind, LiveChanges
+from clt_queued_run_coordinator.store.rows import in_chunks, utc
+
+BY = "circuit breaker"
+"""The author of the live changes that open breakers."""
+
+CODE_LOCATIONS_KEPT = 1000
+"""The most code locations with totals. Beyond that, the one without an event for the longest time is dropped."""
+
+_OUTCOMES = {
+    DagsterRunStatus.SUCCESS.value: Outcome.SUCCESS,
+    DagsterRunStatus.FAILURE.value: Outcome.FAILURE,
+    DagsterRunStatus.CANCELED.value: Outcome.CANCELED,
+}
+
+
+class Tracked(NamedTuple):
+    """A run that is in progress, or was offered to the daemon.
+
+    Attributes:
+        code_location: Its code location.
+        offered: When it was offered, in seconds since 1970; None once its start has been counted.
+    """
+
+    code_location: str
+    offered: float | None = None
+
+
+class Accounting:
+    """The totals and the circuit breakers of one instance.
+
+    Args:
+        settings: The settings that the coordinator was configured with.
+        log: Receives a line for each breaker that opens or closes.
+    """
+
+    def __init__(self, settings: Settings, log: logging.Logger) -> None:
+        self._limits = settings.code_location_limits
+        self._log = log
+        self._tracked: dict[int, Tracked] | None = None
+        self._breakers: dict[str, BreakerState] = {}
+        self.totals: dict[str, Totals] = {}
+        """The totals of each code location; the one with the most recent event comes last."""
+
+    def restore(self, stored: DaemonState) -> None:
+        """Go on from what the daemon has stored."""
+        self.totals = dict(stored.totals)
+        if stored.tracked and self._limits.has_breakers:
+            self._tracked = {
+                int(storage_id): Tracked(name, document.number(offered) or None)
+                for name, runs in stored.tracked.items()
+                for storage_id, offered in document.mapping(runs).items()
+                if storage_id.isdecimal() and document.count(int(storage_id[:19]))
+            }
+            self._breakers = {name: BreakerState.from_data(data) for name, data in stored.breakers.items()}
+
+    def as_data(self) -> dict[str, Any]:
+        """The parts of `DaemonState` that `restore` takes."""
+        tracked: dict[str, dict[str, float]] = {}
+        if self._limits.has_breakers:
+            for storage_id, run in (self._tracked or {}).items():
+                tracked.setdefault(run.code_location, {})[str(storage_id)] = round(run.offered or 0, 3)
+        breakers = {name: data for name, state in self._breakers.items() if (data := state.as_data())}
+        return {"totals": self.totals, "tracked": tracked, "breakers": breakers}
+
+    def offer(self, offered: Mapping[str, Iterable[int]]) -> None:
+        """Track runs that the daemon is about to start.
+
+        Args:
+            offered: The storage's ids of the runs, by code location.
+        """
+        now, tracked = time.time(), {} if self._tracked is None else self._tracked
+        for name, runs in offered.items():
+            tracked.update((storage_id, Tracked(name, now)) for storage_id in runs)
+
+    def update(
+        self, instance: DagsterInstance, records: Sequence[RunRecord], queued: QueuedRuns, changes: LiveChanges
+    ) -> dict[str, Change]:
+        """Count what has started and ended since the last tick, and open circuit breakers.
+
+        Args:
+            instance: The instance.
+            records: The runs in progress.
+            queued: The queue, which knows the runs that have left it.
+            changes: The live changes in force.
+
+        Returns:
+            The change that opens the breaker of each code location of which too many runs have failed. If it
+            can't be stored, it holds for this tick, and the next one tries again.
+        """
+        now = time.time()
+        before, tracked = self._tracked or {}, {}
+        starts: list[tuple[str, float]] = []
+        for record in records:
+            known = before.get(record.storage_id)
+            name = code_location_of(record.dagster_run) or NO_CODE_LOCATION
+            if self._tracked is not None and (known is None or known.offered):
+                started = (known.offered if known else record.start_time) or now
+                starts.append((name, started - utc(record.create_timestamp).timestamp()))
+            tracked[record.storage_id] = Tracked(name)
+        left = {**{storage_id: Tracked(name) for storage_id, name in queued.departed.items()}, **before}
+        gone = {number: run for number, run in left.items() if number not in tracked and number not in queued}
+        ended: list[EndedRun] = []
+        for storage_id, run_id, status, created, started_at, ended_at in _look_up(instance, list(gone)):
+            known, outcome = gone[storage_id], _OUTCOMES.get(status)
+            if outcome is None and status != DagsterRunStatus.QUEUED.value:
+                tracked[storage_id] = known
+            if outcome is None:
+                continue
+            ended.append(EndedRun(run_id, known.code_location, outcome, ended_at or now))
+            if known.offered or (storage_id not in before and outcome is not Outcome.CANCELED):
+                started = known.offered or started_at or ended_at or now
+                starts.append((known.code_location, started - utc(created).timestamp()))
+        ended.sort(key=lambda run: run.ended)
+        for name, waited in starts:
+            self._totals_of(name).start(waited)
+        for end in ended:
+            self._totals_of(end.code_location).end(end.outcome)
+        self._tracked = tracked
+        queued.departed.clear()
+        return self._open_breakers(instance, ended, changes) if self._limits.has_breakers else {}
+
+    def _open_breakers(
+        self, instance: DagsterInstance, ended: Sequence[EndedRun], changes: LiveChanges
+    ) -> dict[str, Change]:
+        updated = update(self._breakers, ended, self._breaker, changes)
+        self._breakers = updated.states
+        for name in updated.closed:
+            self._log.info(
+                "The circuit breaker of code location %r is closed; its failures count from 0 again.", name
+            )
+        opened = {}
+        for name, reason in updated.opens.items():
+            breaker = self._breaker(name)
+            pause = timedelta(seconds=breaker.pause_for) if breaker and breaker.pause_for else None
+            try:
+                change = live.write(instance, Kind.BREAKER, name, True, until=pause, reason=reason, by=BY)
+            except Exception as error:  # noqa: BLE001 - whatever the database says, the code location is held
+                self._log.warning(
+                    "The circuit breaker of code location %r can't be stored as open (%s: %s). None of its runs"
+                    " start in this tick, and the next one tries again.",
+                    name,
+                    type(error).__name__,
+                    str(error).partition("\n")[0],
+                )
+                until = changes.read_at + pause if pause else None
+                opened[name] = Change(True, BY, changes.read_at, until, reason)
+                continue
+            opened[name] = change
+            self._breakers[name] = BreakerState(open=OpenBreaker.of(change))
+            self._log.warning(
+                "The circuit breaker of code location %r has opened: %s. %s start until %s.",
+                name,
+                change.reason,
+                "Only its manually launched runs" if breaker and breaker.manual_launches else "None of its runs",
+                f"{live.iso(change.until)} or `dagster-clt resume`" if change.until else "`dagster-clt resume`",
+            )
+        return opened
+
+    def _breaker(self, code_location: str) -> Breaker | None:
+        return self._limits.entry(code_location).breaker
+
+    def _totals_of(self, code_location: str) -> Totals:
+        totals = self.totals[code_location] = self.totals.pop(code_location, Totals())
+        if len(self.totals) > CODE_LOCATIONS_KEPT:
+            del self.totals[next(iter(self.totals))]
+        return totals
+
+
+def _look_up(instance: DagsterInstance, storage_ids: Sequence[int]) -> Iterator["db.Row[Any]"]:
+    """The id, run id, status and times of those runs that still exist."""
+    if not storage_ids:
+        return
+    columns = RunsTable.c
+    with run_database(instance).connect() as connection:
+        for chunk in in_chunks(storage_ids):
+            query = db.select(
+                *(columns.id, columns.run_id, columns.status),
+                *(columns.create_timestamp, columns.start_time, columns.end_time),
+            )
+            yield from connection.execute(query.where(columns.id.in_(chunk))).all()
