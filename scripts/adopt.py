@@ -47,6 +47,7 @@ REMOVED = (
     "tests/system/test_demo*.py",
     "tests/system/test_make_dev.py",
     "tests/system/test_prometheus.py",
+    "tests/system/test_reload.py",
     "tests/unit/test_rollout_report.py",
     # this command
     "scripts/adopt.py",
@@ -170,7 +171,7 @@ def _edit_texts(root: Path, org: str, registry: str, locations: Sequence[str], c
     edits: list[tuple[str, Callable[[str], str]]] = [
         ("mkdocs.yml", mkdocs),
         ("pyproject.toml", project),
-        ("requirements/*.txt", lambda text: _relabelled(text, org, locations)),
+        ("requirements/*.txt", lambda text: _relabelled(text, org, locations, coordinator)),
         *((pattern, lambda text: with_names(text, locations)) for pattern in EXAMPLES),
     ]
     old = _registry_of(root)
@@ -187,8 +188,10 @@ _WITH_PARTS = {".md", ".toml", ".yaml", ".yml"}
 """The files that may have parts of the template's own, beside the Makefile and the Dockerfile."""
 
 
-def _relabelled(lock: str, org: str, locations: Sequence[str]) -> str:
+def _relabelled(lock: str, org: str, locations: Sequence[str], coordinator: Coordinator) -> str:
     """A lock whose comments name the company's projects; `make lock` would write them so."""
+    if coordinator == "wheel":
+        lock = lock.replace(" (coordinator/pyproject.toml)", "")
     if len(locations) == 1:  # nobody stands for the second sample
         lock = re.sub(r"^ +#   .*code-location-b.*\n", "", lock, flags=re.M)
     return with_names(lock, locations).replace("dagster-code-locations (", f"{slug(org)}-dagster (")
