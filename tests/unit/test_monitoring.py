@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from clt_queued_run_coordinator.daemon.last_tick import LastTick
+from clt_queued_run_coordinator.daemon.state import LastTick
 from clt_queued_run_coordinator.metrics.scrape import Scrape
 from clt_queued_run_coordinator.metrics.server import QueueCollector
 from clt_queued_run_coordinator.operate.status import CodeLocationStatus, GroupStatus, Status
