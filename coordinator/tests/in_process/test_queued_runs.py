@@ -24,9 +24,9 @@ class Kept:
 
     def read(self, later: timedelta = timedelta(0)) -> list[str]:
         """Bring it up to date, now or later; returns the statements."""
-        now = datetime.now(timezone.utc) + later
+        now = datetime.now(timezone.utc) + later  # these databases run on this machine's clock
         with Statements() as statements, run_database(self.queue.instance).connect() as connection:
-            self.queued.refresh(connection, now=now)
+            self.queued.refresh(connection, now)
         return statements.executed
 
     def order(self, code_location: str) -> list[int]:
@@ -118,7 +118,7 @@ def test_a_run_that_nobody_saw_coming_or_going_is_noticed(kept: Kept) -> None:
     kept.queue.instance.delete_run(first)
     kept.read()
     assert kept.order(A) == [0, 1, 2]
-    assert kept.queued.departures == {A: 1}
+    assert list(kept.queued.departed.values()) == [A]
 
 
 def test_runs_that_are_gone_are_kept_for_who_asks_and_not_for_ever(
@@ -151,6 +151,67 @@ def test_now_and_then_the_whole_queue_is_read(kept: Kept) -> None:
     assert list(kept.queued.in_order(A)) == before
     kept.read(later=FULL_READ_INTERVAL)
     assert kept.order(A) == [0, 1, 2]
+
+
+def changed_at(kept: Kept, run_id: str, when: datetime) -> None:
+    """Let the last change of a run have been at another moment."""
+    with run_database(kept.queue.instance).connect() as connection:
+        stored = when.replace(tzinfo=None)
+        connection.execute(RunsTable.update().where(RunsTable.c.run_id == run_id).values(update_timestamp=stored))
+
+
+@pytest.mark.parametrize("gap", [20, 40, 59])
+def test_a_change_soon_after_a_reading_is_seen_however_long_the_next_one_takes(kept: Kept, gap: int) -> None:
+    """A priority, 5 s after one; another run is queued 5 s before the next one, and has changed last."""
+    _, second = kept.queue.queue(A, 2)
+    for _ in range(3):
+        kept.read()
+    now = datetime.now(timezone.utc)
+    kept.queue.instance.add_run_tags(second, {PRIORITY_TAG: "3"})
+    changed_at(kept, second, now + timedelta(seconds=5))
+    (late,) = kept.queue.queue(B)
+    changed_at(kept, late, now + timedelta(seconds=gap - 5))
+    kept.read(later=timedelta(seconds=gap))
+    assert kept.order(A) == [1, 0]
+    assert kept.queued.counts() == {A: 2, B: 1}
+
+
+def test_one_that_came_while_another_one_went_is_seen(kept: Kept) -> None:
+    """Canceled and launched between two readings half a minute apart, so their number is as before."""
+    first, _ = kept.queue.queue(A, 2)
+    for _ in range(3):
+        kept.read()
+    kept.queue.instance.report_run_canceled(kept.queue.run(first))
+    (new,) = kept.queue.queue(B)
+    changed_at(kept, new, datetime.now(timezone.utc) + timedelta(seconds=2))
+    kept.read(later=timedelta(seconds=30))
+    assert kept.queued.counts() == {A: 1, B: 1}
+
+
+def test_a_database_whose_clock_went_back_is_read_as_a_whole(kept: Kept) -> None:
+    """A change before the moment of the last reading isn't missed."""
+    _, second = kept.queue.queue(A, 2)
+    for _ in range(3):
+        kept.read()
+    back = timedelta(minutes=-10)
+    kept.queue.instance.add_run_tags(second, {PRIORITY_TAG: "3"})
+    changed_at(kept, second, datetime.now(timezone.utc) + back)
+    kept.read(later=back)
+    assert kept.order(A) == [1, 0]
+
+
+def test_a_reading_that_failed_hides_no_change(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one begins where the last one that succeeded began."""
+    _, second = kept.queue.queue(A, 2)
+    for _ in range(3):
+        kept.read()
+    kept.queue.instance.add_run_tags(second, {PRIORITY_TAG: "3"})
+    with monkeypatch.context() as patch:
+        patch.setattr(queued_runs.QueuedRuns, "_look_up", lambda *_: (_ for _ in ()).throw(ConnectionError))
+        with pytest.raises(ConnectionError):
+            kept.read(later=timedelta(seconds=20))
+    kept.read(later=timedelta(seconds=50))
+    assert kept.order(A) == [1, 0]
 
 
 def test_a_run_without_a_label_is_placed_by_its_body(kept: Kept) -> None:

@@ -2,9 +2,9 @@
 
 The order needs each run's code location and priority. Both are rows of `run_tags`, one row per tag. Reading them
 for the whole queue at each tick would take longer the longer the queue is, and longer still with a long history.
-So a tick reads which runs changed recently, checks on the runs that were offered, and counts the queued runs. Only
-if the count is unexpected, and at regular intervals anyway, does it read the ids of all queued runs. It looks up
-the tags of runs that are new or have changed.
+So a tick reads which runs have changed since the last one, checks on the runs that were offered, and counts the
+queued runs. Only if the count is unexpected, and at regular intervals anyway, does it read the ids of all queued
+runs. It looks up the tags of runs that are new or have changed.
 
 Where jobs or backfills are limited, the runs of each one wait in a lane of their own; see `lanes`.
 """
@@ -12,7 +12,7 @@ Where jobs or backfills are limited, the runs of each one wait in a lane of thei
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 
 import sqlalchemy as db
 
@@ -34,6 +34,7 @@ from clt_queued_run_coordinator.policy.queued_run import (
     QueuedRun,
     priority_of,
 )
+from clt_queued_run_coordinator.store import live
 from clt_queued_run_coordinator.store.code_location import code_location_of
 from clt_queued_run_coordinator.store.rows import ROWS_PER_STATEMENT, in_chunks, load_runs, run_ids
 
@@ -68,85 +69,76 @@ class QueuedRuns:
         self._only: Mapping[str, Sequence[QueuedRun]] = {}
         self._changed: dict[int, datetime] = {}
         self._settled: dict[int, datetime] = {}
-        self._newest: datetime | None = None
-        self._newest_since: datetime | None = None
+        self._read_at: datetime | None = None
         self._read_fully_at: datetime | None = None
         self._numbers: list[int] = []
         self._rechecked = 0
-        self.departures: Counter[str] = Counter()
-        """How many runs of each code location had left the queue at the last refresh."""
         self.departed: dict[int, str] = {}
         """The code locations of runs that have left the queue. Whoever finds out what became of them clears it."""
         self.untagged: set[int] = set()
         """The runs that lack a row for their code location's tag, have a wrong one, or have more than one."""
 
-    def refresh(self, connection: db.Connection, offered: Iterable[int] = (), now: datetime | None = None) -> None:
-        """Read which runs are queued, and look up those that are new or have changed.
+    def refresh(self, connection: db.Connection, at: datetime, offered: Iterable[int] = ()) -> None:
+        """Read which runs are queued, and look up those that are new or have changed since the last reading.
 
         Args:
             connection: To the instance's run database.
+            at: The database's clock before this reading, in UTC; see `LiveChanges.read_at`.
             offered: The runs that were offered to the daemon, and have most likely left the queue.
-            now: The daemon's clock, in UTC.
         """
-        now = now or datetime.now(timezone.utc)
         self._only = {}
-        self.departures = Counter()
         if len(self.departed) > DEPARTED_KEPT:
             self.departed.clear()
-        changed = self._read_changes(connection, offered, now) if self._knows_all(now) else None
+        # The moment of the last reading counts, and not the newest change that it saw: ticks may be minutes apart.
+        since = min(at, self._read_at or at).replace(tzinfo=None) - CLOCK_TOLERANCE
+        changed = self._read_changes(connection, since, offered) if self._knows_all(at) else None
         if changed is None:
-            changed = self._read_fully(connection, now)
+            changed = self._read_fully(connection, since)
+            self._read_fully_at = at
         # Dagster changes a run first and its tags afterwards, so each change is looked up at two ticks.
-        unknown = {run_id for run_id, at in changed.items() if self._settled.get(run_id) != at}
-        unknown.update(run_id for run_id in self._next_to_recheck() if run_id in self._lane_of)
-        new = {run_id for run_id, at in changed.items() if self._changed.get(run_id) != at}
+        unknown = {storage_id for storage_id, when in changed.items() if self._settled.get(storage_id) != when}
+        unknown.update(storage_id for storage_id in self._next_to_recheck() if storage_id in self._lane_of)
+        new = {storage_id for storage_id, when in changed.items() if self._changed.get(storage_id) != when}
         self._look_up(connection, sorted(unknown), new)
-        self._settled = {run_id: at for run_id, at in changed.items() if self._changed.get(run_id) == at}
-        self._changed = changed
-        newest = max((at for at in (self._newest, *changed.values()) if at), default=None)
-        if newest != self._newest:
-            self._newest, self._newest_since = newest, now
+        self._settled = {
+            storage_id: when for storage_id, when in changed.items() if self._changed.get(storage_id) == when
+        }
+        self._changed, self._read_at = changed, at
 
-    def _knows_all(self, now: datetime) -> bool:
-        read = self._read_fully_at
-        return read is not None and self._newest is not None and timedelta(0) <= now - read < FULL_READ_INTERVAL
+    def _knows_all(self, at: datetime) -> bool:
+        """Whether to read only what has changed; not if the database's clock went back."""
+        fully, last = self._read_fully_at, self._read_at
+        return fully is not None and last is not None and last <= at < fully + FULL_READ_INTERVAL
 
     def _read_changes(
-        self, connection: db.Connection, offered: Iterable[int], now: datetime
+        self, connection: db.Connection, since: datetime, offered: Iterable[int]
     ) -> dict[int, datetime] | None:
-        """The runs that changed recently, with the time of the change; None if others came or went as well."""
-        assert self._newest is not None  # noqa: S101 - see _knows_all
-        # Timestamps come from the writers' clocks, in whatever time zone the database keeps, so only differences
-        # between them are used.
-        passed = max(timedelta(0), now - (self._newest_since or now))
-        rows = connection.execute(_changed_since(self._newest - CLOCK_TOLERANCE + passed)).all()
-        changed: dict[int, datetime] = {run_id: at for run_id, at in rows}  # noqa: C416 - rows are no pairs to mypy
-        asked = [run_id for run_id in offered if run_id in self._lane_of]
+        """The runs that have changed, with the time of the change; None if others came or went as well."""
+        changed = dict(map(tuple, connection.execute(_changed_since(since)).all()))
+        asked = [storage_id for storage_id in offered if storage_id in self._lane_of]
         for chunk in in_chunks(asked):
             self._leave(set(chunk) - set(connection.execute(_queued_of(chunk)).scalars()))
-        new = sum(run_id not in self._lane_of for run_id in changed)
+        new = sum(storage_id not in self._lane_of for storage_id in changed)
         return changed if connection.execute(_COUNT).scalar() == len(self._lane_of) + new else None
 
-    def _read_fully(self, connection: db.Connection, now: datetime) -> dict[int, datetime]:
-        """Read the ids of all queued runs and look up unknown ones; returns the runs that changed recently."""
-        newest = connection.execute(_NEWEST).scalar()
-        if newest != self._newest:
-            self._newest, self._newest_since = newest, now
-        query = _queued_ids(self._newest - CLOCK_TOLERANCE if self._newest else None)
+    def _read_fully(self, connection: db.Connection, since: datetime) -> dict[int, datetime]:
+        """Read the ids of all queued runs and look up unknown ones; returns the known runs that have changed."""
         self._numbers = []
         changed: dict[int, datetime] = {}
-        for rows in connection.execute(query).partitions(ROWS_PER_STATEMENT):
-            self._numbers += [run_id for run_id, _ in rows]
-            changed.update((run_id, at) for run_id, at in rows if at is not None)
+        for rows in connection.execute(_queued_ids(since)).partitions(ROWS_PER_STATEMENT):
+            self._numbers += [storage_id for storage_id, _ in rows]
+            changed.update((storage_id, when) for storage_id, when in rows if when is not None)
         self._leave(self._lane_of.keys() - set(self._numbers))
-        self._look_up(connection, [run_id for run_id in self._numbers if run_id not in self._lane_of])
-        self._read_fully_at = now
+        unknown = [storage_id for storage_id in self._numbers if storage_id not in self._lane_of]
+        self._look_up(connection, unknown)
+        # What was looked up just now needs no second look at this tick, but one at the next.
+        for storage_id in changed.keys() & set(unknown):
+            self._settled[storage_id] = changed[storage_id]
         return changed
 
     def _leave(self, run_ids: Iterable[int]) -> None:
         for run_id in run_ids:
             code_location = self._lane_of[run_id].code_location
-            self.departures[code_location] += 1
             self.departed[run_id] = code_location
             self._remove(run_id)
 
@@ -161,11 +153,6 @@ class QueuedRuns:
 
     def __contains__(self, run_id: object) -> bool:
         return run_id in self._lane_of
-
-    @property
-    def newest(self) -> datetime | None:
-        """The time of the most recent change to a queued run, as the database has it; None before the first."""
-        return self._newest
 
     def counts(self) -> dict[str, int]:
         """The number of queued runs of each code location that has any; `NO_CODE_LOCATION` can be among them."""
@@ -303,22 +290,20 @@ def untagged_queued_runs(connection: db.Connection) -> dict[str, str]:
         connection: To the instance's run database.
     """
     queued = QueuedRuns()
-    queued.refresh(connection)
+    queued.refresh(connection, live.read(connection).read_at)
     ids = run_ids(connection, sorted(queued.untagged))
     return {run_id: queued.code_location(number) for number, run_id in ids.items()}
 
 
 _IS_QUEUED = RunsTable.c.status == DagsterRunStatus.QUEUED.value
 _COUNT = db.select(db.func.count()).select_from(RunsTable).where(_IS_QUEUED)
-_NEWEST = db.select(db.func.max(RunsTable.c.update_timestamp)).where(_IS_QUEUED)
 
 
-def _queued_ids(since: datetime | None) -> db.Select[tuple[int, datetime | None]]:
+def _queued_ids(since: datetime) -> db.Select[tuple[int, datetime | None]]:
     """The id of each queued run, and when it last changed if that was recently."""
     changed = RunsTable.c.update_timestamp
-    is_late = db.false() if since is None else changed > since
     return (
-        db.select(RunsTable.c.id, db.case((is_late, changed), else_=None))
+        db.select(RunsTable.c.id, db.case((changed > since, changed), else_=None))
         .where(_IS_QUEUED)
         .order_by(RunsTable.c.id)
     )

@@ -123,7 +123,7 @@ class Ticks:
         with self._measured():
             with run_database(instance).connect() as connection:
                 changes = live.read(connection)
-                self._queued.refresh(connection, chain.from_iterable(self._offered.runs.values()))
+                self._queued.refresh(connection, changes.read_at, chain.from_iterable(self._offered.runs.values()))
                 if self._stored is None:
                     self._stored = daemon_state.read(connection)
                     self._ledger.credit = self._stored.credit

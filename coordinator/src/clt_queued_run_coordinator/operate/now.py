@@ -77,7 +77,7 @@ def read(instance: DagsterInstance, settings: Settings, queue: QueuedRuns | None
                 queued[NO_CODE_LOCATION] = counted.queued_without_code_location
             oldest = {name: count.oldest for name, count in counted.by_code_location.items() if count.oldest}
         else:
-            queue.refresh(connection)
+            queue.refresh(connection, changes.read_at)
             queued = queue.counts()
         daemon = daemon_seen.read(instance, connection)
         refused = read_refused(connection) if settings.code_location_limits.has_queue_limits else {}
