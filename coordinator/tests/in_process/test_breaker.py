@@ -85,12 +85,10 @@ def wait_until_closed(queue: RunQueue, code_location: str = A) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("reading", ["narrowed", "whole", "no limits"])
+@pytest.mark.parametrize("reading", ["narrowed", "no limits"])
 def test_failed_runs_hold_their_code_location(run_queue: MakeRunQueue, reading: str) -> None:
     """With a total and without any limit; other code locations go on."""
     limits = {"default": {"breaker": {"failures": 2}}}
-    if reading == "whole":
-        limits["queue_reading"] = reading  # type: ignore[assignment]
     queue = run_queue(max_concurrent_runs=-1 if reading == "no limits" else 10, code_location_limits=limits)
     first, last = start(queue, A, 2)
     fail(queue, first, last)

@@ -138,7 +138,7 @@ def test_an_open_breaker_holds_until_its_end(queue: RunQueue, clock: Clock) -> N
     assert queue.tick() == {A: 3}
 
 
-@pytest.mark.parametrize("reading", ["narrowed", "whole"])
+@pytest.mark.parametrize("reading", ["narrowed"])
 def test_a_window_opens_and_closes(run_queue: MakeRunQueue, clock: Clock, reading: str) -> None:
     """By the database's clock, at the ticks at its beginning and at its end."""
     # Tomorrow from 8:00 to 10:00, so that nothing changes while the test runs.

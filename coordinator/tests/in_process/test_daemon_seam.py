@@ -143,15 +143,13 @@ def read_in_another_way(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(QueuedRunCoordinatorDaemon, "_get_runs_to_dequeue", made["_get_runs_to_dequeue"])
 
 
-@pytest.fixture(params=["switched off", *OTHER_READINGS])
+@pytest.fixture(params=[*OTHER_READINGS])
 def whole_queue(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, run_queue: MakeRunQueue
 ) -> MakeRunQueue:
     """Makes a queue that the daemon reads as a whole, past the first ticks in which that is found out."""
 
     def make(code_location_limits: dict[str, Any], **config: Any) -> RunQueue:
-        if request.param == "switched off":
-            return run_queue(code_location_limits={**code_location_limits, "queue_reading": "whole"}, **config)
         read_in_another_way(request.param, monkeypatch)
         queue = run_queue(code_location_limits=code_location_limits, **config)
         for _ in range(SILENT_TICKS + 1):

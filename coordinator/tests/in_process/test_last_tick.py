@@ -25,7 +25,6 @@ def _read(queue: RunQueue) -> LastTick | None:
     "config",
     [
         pytest.param({"max_concurrent_runs": 1}, id="narrowed"),
-        pytest.param({"max_concurrent_runs": 1, "code_location_limits": {"queue_reading": "whole"}}, id="whole"),
         pytest.param({"max_concurrent_runs": -1}, id="no limits"),
     ],
 )

@@ -21,7 +21,7 @@ from tests.run_queue import A, B, RunQueue, in_the_middle_of_a_tick, postgresql_
 MakeRunQueue = Callable[..., RunQueue]
 
 TWO_EACH: dict[str, Any] = {"max_concurrent_runs": 4, "code_location_limits": {"default": 2}}
-EACH_READING = pytest.mark.parametrize("reading", ["narrowed", "whole", "no limits"])
+EACH_READING = pytest.mark.parametrize("reading", ["narrowed", "no limits"])
 
 
 def _config(reading: str) -> dict[str, Any]:

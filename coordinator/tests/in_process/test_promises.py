@@ -19,7 +19,7 @@ D = "equipe/d'été 100%"
 TEAM = {"team": {"locations": [A, B], "limit": 3}}
 
 in_both_orders = pytest.mark.parametrize("sharing", ["fifo", "fair"])
-by_either_reading = pytest.mark.parametrize("reading", ["narrowed", "whole"])
+by_either_reading = pytest.mark.parametrize("reading", ["narrowed"])
 
 
 @pytest.fixture

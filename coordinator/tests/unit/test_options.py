@@ -24,7 +24,7 @@ A = "code-location-a"
         ),
         (["pause", A, "--until", "2999-01-01T00:00"], "lacks its offset from UTC"),
         (["pause", A, "--until", "9999-12-31T23:59-14:00"], "is too far in the future; leave --until out"),
-        (["resume", A, "--reason", " \n"], "it is empty; give a reason, or leave the option out"),
+        (["resume", A, "--reason", " \n"], "it is empty; write something, or leave it out"),
         (["resume", A, "--reason", "\x1b[31mred"], "it contains characters that can't be printed"),
         (["resume", A, "--reason", "x" * 501], "it has 501 characters; shorten it to 500"),
         (["drain"], "Name one LOCATION, or give --all."),
@@ -54,7 +54,7 @@ def test_a_moment_is_understood_with_its_offset(text: str) -> None:
     ("words", "completed"),
     [
         ("dagster-clt pa", ["pause"]),
-        ("dagster-clt --v", ["--version"]),
+        ("dagster-clt --v", ["--version", "--verbose"]),
         ("dagster-clt pause --f", ["--for", "--force"]),
     ],
 )
