@@ -17,7 +17,7 @@ from dagster import (
 )
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.op_concurrency_limits_counter import GlobalOpConcurrencyLimitsCounter
-from dagster._core.run_coordinator.base import RunCoordinator, SubmitRunContext
+from dagster._core.run_coordinator.base import SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
 from dagster._core.storage import dagster_run as _dagster_run
 from dagster._core.storage.dagster_run import RunOpConcurrency
@@ -56,7 +56,6 @@ __all__ = [
     "InstanceRef",
     "KeyValueStoreTable",
     "QueuedRunCoordinator",
-    "RunCoordinator",
     "RunQueueConfig",
     "RunRecord",
     "RunTagsTable",
