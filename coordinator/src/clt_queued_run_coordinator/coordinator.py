@@ -26,7 +26,7 @@ from clt_queued_run_coordinator.daemon.tick import Ticks
 from clt_queued_run_coordinator.lazy_tag_limits import LazyTagLimits
 from clt_queued_run_coordinator.operate import now
 from clt_queued_run_coordinator.registration import Registration, refuse_unsupported_storage
-from clt_queued_run_coordinator.store.code_location import code_location_of, missing_tag
+from clt_queued_run_coordinator.store.code_location import code_location_of, needs_tags
 from clt_queued_run_coordinator.store.tag_writing import write_tags
 from clt_queued_run_coordinator.submit.max_queued import QueueLimiter
 from clt_queued_run_coordinator.text.safe import SafeMessages
@@ -109,15 +109,14 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
             SubmitLockError: Other submits to its code location did not finish in time.
         """
         run = context.dagster_run
-        tag = missing_tag(run, run.tags, self._log)
-        tags = {run.run_id: tag[CLT_TAG_KEY]} if tag else {}
+        untagged = [run.run_id] if needs_tags(run, self._log) else []
         code_location = code_location_of(run) or ""
         max_queued = self.settings.code_location_limits.entry(code_location).max_queued
         if max_queued is None or run.status is not DagsterRunStatus.NOT_STARTED:
             # Not DagsterInstance.get(), which would open another instance for each submit.
-            write_tags(self._instance, tags)
+            write_tags(self._instance, untagged)
             return super().submit_run(context)
-        with self._queue_limiter.reserved_room(self._instance, run.run_id, code_location, max_queued, tags):
+        with self._queue_limiter.reserved_room(self._instance, run.run_id, code_location, max_queued, untagged):
             return super().submit_run(context)
 
     def get_run_queue_config(self) -> RunQueueConfig:

@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import pytest
-from clt_queued_run_coordinator.daemon import stored_totals
+from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.store import live
-from clt_queued_run_coordinator.submit import published_counts, refused
+from clt_queued_run_coordinator.submit import refused
 from clt_queued_run_coordinator.submit.max_queued import QueueFullError
 from dagster import DagsterRunStatus
 from hypothesis import given, settings
@@ -17,9 +16,8 @@ from tests.fuzz.strategies import damaged, json_values
 from tests.fuzz.tried import TRIED
 from tests.run_queue import A, B, RunQueue, ephemeral_run_queue
 
-COUNTS = {"newest": "2026-11-25T08:00:00.123456", "queued": {A: 1, "another": 2}}
 COUNTED = {"in_a_row": 1, "failed_at": [1.5], "closed_at": 3.5, "open": {"at": 1.0, "until": 2.0}}
-TOTALS: dict[str, Any] = {"totals": {}, "in_progress": {}, "offered": {}, "breakers": {A: COUNTED}}
+TOTALS: dict[str, Any] = {"totals": {}, "tracked": {}, "breakers": {A: COUNTED}}
 
 
 def broken(right: dict[str, Any]) -> st.SearchStrategy[str]:
@@ -48,17 +46,14 @@ def queue() -> Iterator[RunQueue]:
 
 @pytest.mark.timeout(1800)
 @settings(max_examples=200)
-@given(counts=broken(COUNTS), number=st.text(max_size=20) | st.integers().map(str))
-def test_a_full_queue_refuses(queue: RunQueue, counts: str, number: str) -> None:
-    """Whatever is stored of the counts unless it is believed, and whatever of earlier refusals."""
+@given(number=st.text(max_size=20) | st.integers().map(str))
+def test_a_full_queue_refuses(queue: RunQueue, number: str) -> None:
+    """Whatever is stored of earlier refusals."""
     TRIED["stored counts of the queue"] += 1
-    store = queue.instance.daemon_cursor_storage
-    for key, value in {published_counts.KEY: counts, f"{refused.PREFIX}{A}": number}.items():
-        store.set_cursor_values({key: value})
+    queue.instance.daemon_cursor_storage.set_cursor_values({f"{refused.PREFIX}{A}": number})
     with queue.storage.connect() as connection:
-        believed = published_counts.read(connection)
         refused.read_refused(connection)
-    with suppress(QueueFullError) if believed else pytest.raises(QueueFullError):
+    with pytest.raises(QueueFullError):
         queue.submit(A)
 
 
@@ -77,8 +72,8 @@ def test_the_loop_goes_on(queue: RunQueue, stored: str) -> None:
     """Whatever is stored of the breakers, two failed runs hold their code location."""
     TRIED["stored state of the circuit breakers"] += 1
     live.resume(queue.instance, B)
-    queue.instance.daemon_cursor_storage.set_cursor_values({stored_totals.KEY: stored})
-    queue.coordinator._daemon_seam._ticks._tracker.forget()
+    queue.instance.daemon_cursor_storage.set_cursor_values({daemon_state.KEY: stored})
+    queue.coordinator._daemon_seam._ticks._memory.stored = None
     run_ids = queue.queue(B, 2)
     for _ in range(3):
         queue.tick()

@@ -43,15 +43,12 @@ class HistoryOfPromises(History):
             assert not ((could[A] or could[B]) and of_group < GROUP_MINIMUM)
 
 
-@pytest.mark.parametrize("reading", ["narrowed"])
 @pytest.mark.parametrize("sharing", ["fifo", "fair"])
 @settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(events)
-def test_every_history_keeps_its_promises(
-    sharing: str, reading: str, history_of_events: list[tuple[str, str, int]]
-) -> None:
+def test_every_history_keeps_its_promises(sharing: str, history_of_events: list[tuple[str, str, int]]) -> None:
     """Runs are queued and end, limits change to below a minimum, code locations are paused."""
-    limits = {**LIMITS, "sharing": sharing, "queue_reading": reading}
+    limits = {**LIMITS, "sharing": sharing}
     with ephemeral_run_queue({"max_concurrent_runs": TOTAL, "code_location_limits": limits}, {}) as queue:
         history = HistoryOfPromises(queue)
         for event in history_of_events:

@@ -9,9 +9,9 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from clt_queued_run_coordinator.daemon import breakers, candidates
-from clt_queued_run_coordinator.daemon.run_tracker import RunTracker
-from clt_queued_run_coordinator.daemon.stored_totals import KEY
+from clt_queued_run_coordinator.daemon import accounting, candidates
+from clt_queued_run_coordinator.daemon import state as daemon_state
+from clt_queued_run_coordinator.daemon.state import KEY
 from clt_queued_run_coordinator.operate import now
 from clt_queued_run_coordinator.policy.in_force import LimitInForce, Source
 from clt_queued_run_coordinator.store import database_clock, history, live
@@ -211,7 +211,7 @@ def test_refused_runs_do_not_count(run_queue: MakeRunQueue) -> None:
 def test_where_no_breaker_is_configured_failures_are_not_counted(run_queue: MakeRunQueue) -> None:
     """Nor is anything stored of them."""
     queue = run_queue(code_location_limits={"default": 9})
-    with mock.patch.object(breakers, "update", side_effect=AssertionError):
+    with mock.patch.object(accounting, "update", side_effect=AssertionError):
         fail(queue, *start(queue, A, 3))
         queue.tick()
     assert '"breakers"' not in _stored(queue)
@@ -302,14 +302,32 @@ def test_a_resume_after_a_kill_is_not_undone(same_database: Callable[..., RunQue
     assert len(openings(queue)) == 1
 
 
-def test_the_database_fails_while_it_opens(run_queue: MakeRunQueue) -> None:
-    """That tick starts nothing, the next one opens it."""
+def test_the_database_fails_while_it_opens(run_queue: MakeRunQueue, caplog: pytest.LogCaptureFixture) -> None:
+    """It holds all the same, the others go on, and it is stored as soon as that works; one line says so."""
+    queue = run_queue(code_location_limits={"default": {"limit": 2, "breaker": {"failures": 2}}})
+    first, second = start(queue, A, 2)
+    fail(queue, first, second)
+    queue.queue(A, 9)
+    with mock.patch.object(live, "write", side_effect=ConnectionError("gone")):
+        for _ in range(4):
+            queue.queue(B)
+            assert queue.tick() == {B: 1}
+            queue.end(B)
+    assert openings(queue) == []
+    assert sum("can't be stored" in line for line in caplog.messages) == 1
+    assert queue.tick() == {}
+    assert openings(queue) == [f"2 failed runs in a row, last {second}"]
+
+
+def test_a_look_up_that_fails_forgets_no_failure(run_queue: MakeRunQueue) -> None:
+    """Ticks go on meanwhile."""
     queue = run_queue(**TWO)
     fail(queue, *start(queue, A, 2))
+    with mock.patch.object(accounting, "_look_up", side_effect=ConnectionError("gone")):
+        for _ in range(4):
+            queue.queue(B)
+            assert queue.tick() == {B: 1}
     queue.queue(A)
-    with mock.patch.object(RunTracker, "store_in", side_effect=ConnectionError), pytest.raises(ConnectionError):
-        queue.tick()
-    assert openings(queue) == []
     assert queue.tick() == {}
     assert len(openings(queue)) == 1
 
@@ -338,9 +356,9 @@ def test_what_can_not_be_understood_counts_as_nothing(run_queue: MakeRunQueue, s
     """Somebody else has written there."""
     queue = run_queue(**TWO)
     queue.tick()
-    text = f'{{"totals": {{}}, "in_progress": {{}}, "offered": {{}}, "breakers": {stored}}}'
+    text = f'{{"tracked": {{}}, "breakers": {stored}}}'
     queue.instance.daemon_cursor_storage.set_cursor_values({KEY: text})
-    queue.coordinator._daemon_seam._ticks._tracker.forget()
+    queue.coordinator._daemon_seam._ticks._memory.stored = None
     open_breaker(queue)
 
 
@@ -426,18 +444,18 @@ def test_a_manual_launch_behind_many_held_runs_starts_at_once(run_queue: MakeRun
 @contextmanager
 def _killed(step: str) -> Iterator[None]:
     """The daemon is killed while a breaker opens."""
-    own = RunTracker.store_in
+    own = live.write
 
-    def store_in(self: RunTracker, connection: Any) -> bool:
+    def write(*args: Any, **kwargs: Any) -> None:
         if step == "within":
-            own(self, connection)
+            own(*args, **kwargs)
         raise Killed
 
     with ExitStack() as stack:
         if step == "after":
-            stack.enter_context(mock.patch.object(RunTracker, "store", side_effect=Killed))
+            stack.enter_context(mock.patch.object(daemon_state, "write", side_effect=Killed))
         else:
-            stack.enter_context(mock.patch.object(RunTracker, "store_in", store_in))
+            stack.enter_context(mock.patch.object(live, "write", write))
         stack.enter_context(pytest.raises(Killed))
         yield
 

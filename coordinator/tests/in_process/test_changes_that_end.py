@@ -138,14 +138,13 @@ def test_an_open_breaker_holds_until_its_end(queue: RunQueue, clock: Clock) -> N
     assert queue.tick() == {A: 3}
 
 
-@pytest.mark.parametrize("reading", ["narrowed"])
-def test_a_window_opens_and_closes(run_queue: MakeRunQueue, clock: Clock, reading: str) -> None:
+def test_a_window_opens_and_closes(run_queue: MakeRunQueue, clock: Clock) -> None:
     """By the database's clock, at the ticks at its beginning and at its end."""
     # Tomorrow from 8:00 to 10:00, so that nothing changes while the test runs.
     now = datetime.now(timezone.utc)
     eight = (now + timedelta(days=1)).replace(hour=8, minute=0, second=0, microsecond=0)
     entry = {"limit": 3, "windows": [{"cron": f"0 8 {eight.day} {eight.month} *", "for": "2h", "limit": 1}]}
-    limits = {"locations": {A: entry}, "queue_reading": reading}
+    limits = {"locations": {A: entry}}
     queue = run_queue(max_concurrent_runs=10, code_location_limits=limits)
     queue.queue(A, 5)
     clock.ahead = eight - now

@@ -4,8 +4,10 @@ import inspect
 import textwrap
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import pytest
+from clt_queued_run_coordinator._dagster import IN_PROGRESS_STATUSES
 from clt_queued_run_coordinator.operate import now
 from clt_queued_run_coordinator.store import live
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
@@ -18,7 +20,6 @@ MakeRunQueue = Callable[..., RunQueue]
 QUEUED = RunsFilter(statuses=[DagsterRunStatus.QUEUED])
 SILENT_TICKS = 3
 LIMITS = {"default": 2}
-FAIR_LIMITS = {"sharing": "fair"}
 
 
 @pytest.fixture
@@ -78,17 +79,16 @@ def test_an_instance_whose_daemon_never_ticked_is_as_it_was(run_queue: MakeRunQu
     assert "get_run_records" not in vars(queue.instance)
 
 
-def test_without_any_limit_dagster_reads_the_queue(run_queue: MakeRunQueue, asked: list[Any]) -> None:
-    """There is nothing to decide; runs are tagged all the same, and a live limit is in force at the next tick."""
+def test_without_any_limit_it_is_the_same(run_queue: MakeRunQueue, asked: list[Any]) -> None:
+    """All that is queued starts, runs are tagged, and a live limit is in force at the next tick."""
     queue = run_queue(max_concurrent_runs=-1)
     run_ids = queue.put(A, DagsterRunStatus.QUEUED, 2)
     assert queue.tick() == {A: 2}
-    assert len(asked) == 1
     assert [queue.run(run_id).tags["code_location"] for run_id in run_ids] == [A, A]
     live.set_limit(queue.instance, A, 3)
     queue.queue(A, 4)
     assert queue.tick() == {A: 1}
-    assert len(asked) == 1
+    assert asked == []
 
 
 def test_the_daemons_own_limits_let_no_more_start(
@@ -129,8 +129,13 @@ def test_a_run_that_leaves_the_queue_within_the_tick_is_not_shown(run_queue: Mak
 OTHER_READINGS = {
     "another question": ("ascending=True,", "ascending=True, bucket_by=None,"),
     "never asked": ("instance.get_runs(", "type(instance).get_runs(instance, "),
+    "runs in progress read elsewhere": ("self._get_in_progress_run_records", "_in_progress"),
 }
 """How a later Dagster might read its queue: what is in the daemon's code, and what is there instead."""
+
+
+def _in_progress(instance: DagsterInstance) -> Any:
+    return instance.get_run_records(RunsFilter(statuses=IN_PROGRESS_STATUSES))
 
 
 def read_in_another_way(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,46 +144,69 @@ def read_in_another_way(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     source = textwrap.dedent(inspect.getsource(QueuedRunCoordinatorDaemon._get_runs_to_dequeue))
     assert there in source
     made: dict[str, Any] = {}
+    monkeypatch.setattr(daemon_module, "_in_progress", _in_progress, raising=False)
     exec(source.replace(there, instead), vars(daemon_module), made)  # noqa: S102 - Dagster's own code
     monkeypatch.setattr(QueuedRunCoordinatorDaemon, "_get_runs_to_dequeue", made["_get_runs_to_dequeue"])
 
 
-@pytest.fixture(params=[*OTHER_READINGS])
-def whole_queue(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, run_queue: MakeRunQueue
-) -> MakeRunQueue:
-    """Makes a queue that the daemon reads as a whole, past the first ticks in which that is found out."""
-
-    def make(code_location_limits: dict[str, Any], **config: Any) -> RunQueue:
-        read_in_another_way(request.param, monkeypatch)
-        queue = run_queue(code_location_limits=code_location_limits, **config)
-        for _ in range(SILENT_TICKS + 1):
-            queue.tick()
-        return queue
-
-    return make
-
-
-def test_limits_hold_where_the_daemon_reads_the_whole_queue(whole_queue: MakeRunQueue) -> None:
+@pytest.mark.parametrize("kind", OTHER_READINGS)
+def test_limits_hold_where_the_daemon_reads_the_whole_queue(
+    run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     """As tag limits: of known code locations, of one seen for the first time, and for untagged runs."""
-    queue = whole_queue({"default": 2, "locations": {A: 3}})
+    read_in_another_way(kind, monkeypatch)
+    queue = run_queue(code_location_limits={"default": 2, "locations": {A: 3}})
+    for _ in range(SILENT_TICKS + 1):
+        queue.tick()
     queue.queue(A, 6)
     queue.put(B, DagsterRunStatus.QUEUED, 4, tag=A)
-    queue.put(B, DagsterRunStatus.STARTED, 1)
+    queue.put(B, DagsterRunStatus.STARTED, 1, tag=B)
     assert queue.tick() == {A: 3, B: 1}
     assert queue.tick() == {}
     live.pause(queue.instance, A)
     queue.end(A)
-    assert queue.tick() == {}
-    assert narrowed(queue) is False
+    for _ in range(2 * SILENT_TICKS):
+        assert queue.tick() == {}
+        assert narrowed(queue) is False
 
 
-def test_shares_hold_where_the_daemon_reads_the_whole_queue(whole_queue: MakeRunQueue) -> None:
-    """They are dealt by counts, and handed over as tag limits."""
-    queue = whole_queue(FAIR_LIMITS, max_concurrent_runs=4)
+@pytest.mark.parametrize("kind", OTHER_READINGS)
+def test_the_limit_of_a_group_does_not_open_and_close(
+    run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """It bounds each of its code locations, at every tick alike; together they may have more."""
+    read_in_another_way(kind, monkeypatch)
+    queue = run_queue(code_location_limits={"groups": {"team": {"locations": [A, B], "limit": 3}}})
     queue.queue(A, 9)
+    assert queue.tick() == {A: 3}
+    for _ in range(2 * SILENT_TICKS):
+        assert queue.tick() == {}
+
+
+@pytest.mark.parametrize("step", ["live changes", "queue", "runs in progress", "bodies"])
+def test_ticks_that_fail_change_nothing_of_the_next_one(
+    run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, step: str
+) -> None:
+    """However many of them: a failure of the database is no change of Dagster."""
+    queue = run_queue(max_concurrent_runs=9, code_location_limits={"default": {"max_per_job": 1}})
+    queue.queue(A, 9)
+    assert queue.tick() == {A: 1}
     queue.queue(B, 9)
-    assert queue.tick() == {A: 2, B: 2}
+    failing = {
+        "live changes": "clt_queued_run_coordinator.store.live.read",
+        "queue": "clt_queued_run_coordinator.daemon.queued_runs.QueuedRuns.refresh",
+        "runs in progress": "dagster._core.storage.runs.sql_run_storage.SqlRunStorage.get_run_records",
+        "bodies": "clt_queued_run_coordinator.daemon.candidates.load_runs",
+    }
+    with monkeypatch.context() as patch:
+        patch.setattr(failing[step], mock.Mock(side_effect=ConnectionError))
+        for _ in range(2 * SILENT_TICKS):
+            with pytest.raises(ConnectionError):
+                queue.tick()
+    assert queue.tick() == {B: 1}
+    assert queue.tick() == {}
+    assert not [line for line in caplog.messages if "reads its whole queue" in line]
+    assert narrowed(queue) is True
 
 
 @pytest.mark.parametrize("kind", OTHER_READINGS)
@@ -197,7 +225,6 @@ def test_a_daemon_that_reads_in_another_way_is_told_of_once(
     lines = [line for line in caplog.messages if "reads its whole queue, because" in line]
     assert len(lines) == 1
     assert narrowed(queue) is False
-    queue.tick()
     queue.tick()
     assert narrowed(queue) is True
 

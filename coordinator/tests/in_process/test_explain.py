@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from clt_queued_run_coordinator._dagster import QUEUE_DAEMON
-from clt_queued_run_coordinator.daemon import last_tick
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.operate.explanation import Explanation, explain
 from clt_queued_run_coordinator.operate.stored_run import describe_unqueued, find_runs
@@ -591,7 +590,8 @@ def test_a_pool_that_was_never_used_without_a_default(run_queue: MakeRunQueue) -
 
 def store_last_tick(queue: RunQueue, ago: float) -> None:
     """Let the daemon have read the queue some seconds ago."""
-    last_tick.write(queue.instance, last_tick.LastTick(time.time() - ago, 0.1))
+    tick = daemon_state.LastTick(time.time() - ago, 0.1)
+    daemon_state.write(queue.instance, daemon_state.DaemonState(last_tick=tick))
 
 
 def fail(queue: RunQueue, ago: float = 0.0) -> None:
@@ -723,7 +723,8 @@ def test_a_launch_that_has_just_begun_to_take_long(run_queue: MakeRunQueue) -> N
 
     def launch(began: float, *runs: str) -> None:
         handed_over = {"began": time.time() - began, "runs": len(runs), "first": runs}
-        document.write(queue.instance, daemon_state.KEY, {"launching": handed_over})
+        tick = {"at": time.time() - 3, "reading_seconds": 0.1}
+        document.write(queue.instance, daemon_state.KEY, {**tick, "launching": handed_over})
 
     launch(3.2, launching)
     (blocker,) = explained(queue, run_id).held_by

@@ -6,8 +6,8 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from clt_queued_run_coordinator.daemon import last_tick
-from clt_queued_run_coordinator.daemon.last_tick import KEY, LastTick
+from clt_queued_run_coordinator.daemon import state as daemon_state
+from clt_queued_run_coordinator.daemon.state import KEY, DaemonState, LastTick
 from dagster import DagsterRunStatus
 from tests.in_process.storages import on_one_storage
 from tests.run_queue import A, RunQueue
@@ -15,9 +15,13 @@ from tests.run_queue import A, RunQueue
 MakeRunQueue = Callable[..., RunQueue]
 
 
-def _read(queue: RunQueue) -> LastTick | None:
+def _stored(queue: RunQueue) -> DaemonState:
     with queue.storage.connect() as connection:
-        return last_tick.read(connection)
+        return daemon_state.read(connection)
+
+
+def _read(queue: RunQueue) -> LastTick | None:
+    return _stored(queue).last_tick
 
 
 @on_one_storage
@@ -33,7 +37,7 @@ def test_each_tick_that_reads_the_queue_is_seen(
     run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], saturated: bool
 ) -> None:
     """Its moment, and how long this package's part of it took."""
-    monkeypatch.setattr(last_tick, "STORE_INTERVAL_SECONDS", 0)
+    monkeypatch.setattr(daemon_state, "STORE_INTERVAL_SECONDS", 0)
     queue = run_queue(**config)
     assert _read(queue) is None
     if saturated:
@@ -51,7 +55,7 @@ def test_each_tick_that_reads_the_queue_is_seen(
 @on_one_storage
 def test_a_tick_that_fails_is_not_seen(run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     """Dagster's heartbeat of the daemon goes on all the same."""
-    monkeypatch.setattr(last_tick, "STORE_INTERVAL_SECONDS", 0)
+    monkeypatch.setattr(daemon_state, "STORE_INTERVAL_SECONDS", 0)
     queue = run_queue(max_concurrent_runs=1)
     queue.tick()
     seen = _read(queue)
@@ -68,7 +72,7 @@ def test_ticks_in_quick_succession_are_stored_now_and_then(
     run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first one at once."""
-    monkeypatch.setattr(last_tick, "STORE_INTERVAL_SECONDS", 3600)
+    monkeypatch.setattr(daemon_state, "STORE_INTERVAL_SECONDS", 3600)
     queue = run_queue()
     queue.tick()
     seen = _read(queue)
@@ -89,3 +93,46 @@ def test_what_can_not_be_understood_is_no_tick(run_queue: MakeRunQueue, stored: 
     assert _read(queue) is None
     queue.tick()
     assert _read(queue)
+
+
+@on_one_storage
+def test_what_is_being_launched_is_known_until_the_next_tick(run_queue: MakeRunQueue) -> None:
+    """The number of runs, the first ones by name, and when the tick began."""
+    queue = run_queue(max_concurrent_runs=9)
+    run_ids = queue.queue(A, 7)
+    before = time.time()
+    queue.tick()
+    launching = _stored(queue).launching
+    assert launching
+    assert before - 0.001 <= launching.began <= time.time()
+    assert (launching.runs, list(launching.first)) == (7, run_ids[:5])
+    queue.tick()
+    assert _stored(queue).launching is None
+
+
+@on_one_storage
+def test_credit_is_stored_also_while_nothing_starts(
+    run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With every slot in use, and with every queued run held."""
+    monkeypatch.setattr(daemon_state, "STORE_INTERVAL_SECONDS", 0)
+    for total in (1, 5):
+        queue = run_queue(max_concurrent_runs=total, code_location_limits={"sharing": "fair", "default": 1})
+        queue.queue(A, 2)
+        for _ in range(3):
+            before = time.time()
+            queue.tick()
+            assert _stored(queue).credit.at >= before
+
+
+@on_one_storage
+def test_a_state_that_can_not_be_stored_ends_no_tick(
+    run_queue: MakeRunQueue, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told once."""
+    queue = run_queue(max_concurrent_runs=9)
+    with mock.patch.object(daemon_state, "write", side_effect=ConnectionError("gone")):
+        for _ in range(3):
+            queue.queue(A)
+            assert queue.tick() == {A: 1}
+    assert sum("Storing the daemon's state failed" in line for line in caplog.messages) == 1

@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 import sqlalchemy as db
-from clt_queued_run_coordinator.submit import max_queued, published_counts, submit_lock
+from clt_queued_run_coordinator.submit import max_queued, submit_lock
 from clt_queued_run_coordinator.submit.max_queued import QueueFullError
 from clt_queued_run_coordinator.submit.refused import PREFIX, read_refused
 from clt_queued_run_coordinator.submit.submit_lock import SubmitLockError
@@ -188,10 +188,6 @@ def test_the_daemons_old_counts_let_nothing_beyond_max_queued_pass(run_queue: Ma
     queue.queue(A, 2)
     with pytest.raises(QueueFullError):
         queue.submit(A)
-    for text in ("", "{", "[]", "null", '{"newest": "x", "queued": {}}', '{"newest": "2026-01-01", "queued": 3}'):
-        queue.instance.daemon_cursor_storage.set_cursor_values({published_counts.KEY: text})
-        with pytest.raises(QueueFullError):
-            queue.submit(A)
 
 
 def test_runs_that_started_since_the_daemon_counted_make_room(run_queue: MakeRunQueue) -> None:
@@ -218,8 +214,6 @@ def test_where_it_is_off_nothing_is_asked(run_queue: MakeRunQueue) -> None:
             each.submit(A)
         asked.append(statements.executed)
     assert asked[0] == asked[1]
-    with mock.patch.object(published_counts, "publish", side_effect=AssertionError):
-        plain.tick()
 
 
 def test_a_submit_that_fails_lets_the_next_one_pass(run_queue: MakeRunQueue) -> None:

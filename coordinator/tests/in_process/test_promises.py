@@ -19,7 +19,6 @@ D = "equipe/d'été 100%"
 TEAM = {"team": {"locations": [A, B], "limit": 3}}
 
 in_both_orders = pytest.mark.parametrize("sharing", ["fifo", "fair"])
-by_either_reading = pytest.mark.parametrize("reading", ["narrowed"])
 
 
 @pytest.fixture
@@ -34,15 +33,13 @@ def _in_progress(queue: RunQueue, *names: str) -> list[int]:
 
 
 @in_both_orders
-@by_either_reading
 @on_one_storage
-def test_a_minimum_is_served_first(run_queue: MakeRunQueue, sharing: str, reading: str) -> None:
+def test_a_minimum_is_served_first(run_queue: MakeRunQueue, sharing: str) -> None:
     """Before older runs of the others, and before those of a higher priority."""
     queue = run_queue(
         max_concurrent_runs=4,
         code_location_limits={
             "sharing": sharing,
-            "queue_reading": reading,
             "locations": {A: {"weight": 9}, D: {"min": 3}},
         },
     )
@@ -52,14 +49,12 @@ def test_a_minimum_is_served_first(run_queue: MakeRunQueue, sharing: str, readin
 
 
 @in_both_orders
-@by_either_reading
-def test_others_use_what_is_kept_until_it_is_wanted(run_queue: MakeRunQueue, sharing: str, reading: str) -> None:
+def test_others_use_what_is_kept_until_it_is_wanted(run_queue: MakeRunQueue, sharing: str) -> None:
     """Nothing running is stopped; each slot that becomes free then goes back until the minimum is there."""
     queue = run_queue(
         max_concurrent_runs=4,
         code_location_limits={
             "sharing": sharing,
-            "queue_reading": reading,
             "locations": {B: {"min": 2, "limit": 2}},
         },
     )
@@ -123,14 +118,11 @@ def test_a_minimum_keeps_no_slots_for_a_code_server_that_is_down(run_queue: Make
 
 
 @in_both_orders
-@by_either_reading
-def test_the_limit_of_a_group_holds_for_its_code_locations_together(
-    run_queue: MakeRunQueue, sharing: str, reading: str
-) -> None:
+def test_the_limit_of_a_group_holds_for_its_code_locations_together(run_queue: MakeRunQueue, sharing: str) -> None:
     """Also with a total, and for what one of them has in progress without anything queued."""
     queue = run_queue(
         max_concurrent_runs=8,
-        code_location_limits={"sharing": sharing, "queue_reading": reading, "groups": TEAM},
+        code_location_limits={"sharing": sharing, "groups": TEAM},
     )
     queue.put(A, DagsterRunStatus.STARTED, 1, tag=A)
     queue.queue(B, 5)
@@ -144,14 +136,13 @@ def test_the_limit_of_a_group_holds_for_its_code_locations_together(
 
 
 @in_both_orders
-@by_either_reading
 @on_one_storage
-def test_the_limit_of_a_group_holds_without_a_total(run_queue: MakeRunQueue, sharing: str, reading: str) -> None:
+def test_the_limit_of_a_group_holds_without_a_total(run_queue: MakeRunQueue, sharing: str) -> None:
     """It alone makes the daemon's reading narrow; minimums hold within it."""
     queue = run_queue(
         max_concurrent_runs=-1,
         code_location_limits={
-            "sharing": sharing, "queue_reading": reading, "groups": TEAM, "locations": {B: {"min": 2}}
+            "sharing": sharing, "groups": TEAM, "locations": {B: {"min": 2}}
         },
     )  # fmt: skip
     queue.queue(A, 5)
@@ -162,18 +153,16 @@ def test_the_limit_of_a_group_holds_without_a_total(run_queue: MakeRunQueue, sha
 
 
 @in_both_orders
-@by_either_reading
 @pytest.mark.parametrize("ended", [1, 2])
 @on_one_storage
 def test_the_limit_of_a_group_holds_while_runs_end_and_come_during_the_tick(
-    run_queue: MakeRunQueue, sharing: str, reading: str, ended: int
+    run_queue: MakeRunQueue, sharing: str, ended: int
 ) -> None:
     """A code location that nobody had queued anything from yet, and one whose runs end."""
     queue = run_queue(
         max_concurrent_runs=20,
         code_location_limits={
             "sharing": sharing,
-            "queue_reading": reading,
             "groups": {"team": {"locations": [A, B, D], "limit": 3}},
         },
     )
@@ -193,15 +182,10 @@ def test_the_limit_of_a_group_holds_while_runs_end_and_come_during_the_tick(
     assert sum(_in_progress(queue, A, B, D)) == 3
 
 
-@by_either_reading
 @on_one_storage
-def test_above_its_limit_a_group_gets_nothing_for_runs_that_end_during_the_tick(
-    run_queue: MakeRunQueue, reading: str
-) -> None:
+def test_above_its_limit_a_group_gets_nothing_for_runs_that_end_during_the_tick(run_queue: MakeRunQueue) -> None:
     """Six run past the coordinator; one ends, then three more in the middle of a tick."""
-    queue = run_queue(
-        max_concurrent_runs=20, code_location_limits={"queue_reading": reading, "default": 9, "groups": TEAM}
-    )
+    queue = run_queue(max_concurrent_runs=20, code_location_limits={"default": 9, "groups": TEAM})
     queue.put(A, DagsterRunStatus.STARTING, 3, tag=A)
     queue.put(B, DagsterRunStatus.STARTING, 3, tag=B)
     queue.queue(A, 5)
@@ -213,15 +197,13 @@ def test_above_its_limit_a_group_gets_nothing_for_runs_that_end_during_the_tick(
     assert sum(_in_progress(queue, A, B)) <= 3
 
 
-@by_either_reading
 @on_one_storage
-def test_groups_share_first_and_then_their_code_locations(run_queue: MakeRunQueue, reading: str) -> None:
+def test_groups_share_first_and_then_their_code_locations(run_queue: MakeRunQueue) -> None:
     """The team of two has as much as the code location that is in no group."""
     queue = run_queue(
         max_concurrent_runs=12,
         code_location_limits={
             "sharing": "fair",
-            "queue_reading": reading,
             "locations": {A: {"weight": 2}},
             "groups": {"team": {"locations": [A, B]}},
         },
@@ -231,13 +213,12 @@ def test_groups_share_first_and_then_their_code_locations(run_queue: MakeRunQueu
     assert queue.tick() == {A: 4, B: 2, C: 6}
 
 
-@by_either_reading
 @on_one_storage
-def test_the_minimum_of_a_group_is_served_first(run_queue: MakeRunQueue, reading: str) -> None:
+def test_the_minimum_of_a_group_is_served_first(run_queue: MakeRunQueue) -> None:
     """Whichever code location of it has work."""
     queue = run_queue(
         max_concurrent_runs=4,
-        code_location_limits={"queue_reading": reading, "groups": {"team": {"locations": [A, B], "min": 3}}},
+        code_location_limits={"groups": {"team": {"locations": [A, B], "min": 3}}},
     )
     queue.queue(C, 9, priority=9)
     queue.queue(A, 1)

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from unittest import mock
 
 import pytest
 from clt_queued_run_coordinator._dagster import run_database
-from clt_queued_run_coordinator.daemon import queued_runs
-from clt_queued_run_coordinator.daemon.queued_runs import FULL_READ_INTERVAL, RECHECKED_PER_TICK, QueuedRuns
+from clt_queued_run_coordinator.daemon.queued_runs import WHOLE_READING_INTERVAL, QueuedRuns
 from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 from dagster._core.storage.tags import PRIORITY_TAG
 from tests.in_process.statements import Statements
@@ -24,7 +24,7 @@ class Kept:
 
     def read(self, later: timedelta = timedelta(0)) -> list[str]:
         """Bring it up to date, now or later; returns the statements."""
-        now = datetime.now(timezone.utc) + later  # these databases run on this machine's clock
+        now = datetime.now(timezone.utc) + later
         with Statements() as statements, run_database(self.queue.instance).connect() as connection:
             self.queued.refresh(connection, now)
         return statements.executed
@@ -85,24 +85,102 @@ def test_a_change_that_is_read_half_written_is_read_again(kept: Kept) -> None:
     assert kept.order(A) == [1, 0]
 
 
-def test_a_change_behind_dagsters_back_is_found_in_turn(kept: Kept) -> None:
-    """A row that somebody wrote into the database is looked up anew sooner or later."""
-    run_ids = kept.queue.queue(A, RECHECKED_PER_TICK + 5)
+def test_a_change_behind_dagsters_back_is_found_at_the_next_reading_of_all(kept: Kept) -> None:
+    """A row that somebody wrote into the database by hand."""
+    run_ids = kept.queue.queue(A, 25)
     for _ in range(3):
         kept.read()
     with run_database(kept.queue.instance).connect() as connection:
         connection.execute(RunTagsTable.insert(), [{"run_id": run_ids[-1], "key": PRIORITY_TAG, "value": "1"}])
-    for _ in range(3):
-        kept.read()
-    assert kept.order(A)[0] == RECHECKED_PER_TICK + 4
+    kept.read()
+    assert kept.order(A)[0] == 0
+    kept.read(later=WHOLE_READING_INTERVAL)
+    assert kept.order(A)[0] == 24
 
 
 def test_known_runs_are_not_looked_up(kept: Kept) -> None:
-    """Three statements, however long the queue is: what was changed, how many there are, and some tags in turn."""
+    """Two statements, however long the queue is: what was changed, and how many there are."""
     kept.queue.copy(kept.queue.queue(A, 1)[0], 1200)
     for _ in range(3):
         kept.read()
-    assert len(kept.read()) == 3
+    assert len(kept.read()) == 2
+
+
+def test_the_whole_queue_is_read_by_one_statement(kept: Kept) -> None:
+    """However long it is, if it is tagged; beside the one for what has just changed."""
+    kept.queue.copy(kept.queue.queue(A, 1, priority=3)[0], 1200)
+    kept.queue.queue(B)
+    assert len(kept.read()) == 2
+    assert kept.queued.counts() == {A: 1201, B: 1}
+
+
+def _changed_at(kept: Kept, run_id: str, at: datetime) -> None:
+    with run_database(kept.queue.instance).connect() as connection:
+        connection.execute(RunsTable.update().where(RunsTable.c.run_id == run_id).values(update_timestamp=at))
+
+
+@pytest.mark.parametrize("seconds", [16, 40, 59])
+def test_a_change_right_after_a_reading_is_seen_at_the_next_one_however_late_it_comes(
+    kept: Kept, seconds: int
+) -> None:
+    """A priority is given soon after a reading, and more runs are queued just before the next one."""
+    *_, last = kept.queue.queue(A, 20)
+    began = datetime.now(timezone.utc)
+    kept.read()
+    kept.queue.instance.add_run_tags(last, {PRIORITY_TAG: "9"})
+    _changed_at(kept, last, began + timedelta(seconds=5))
+    (late,) = kept.queue.queue(A)
+    _changed_at(kept, late, began + timedelta(seconds=seconds - 5))
+    kept.read(later=timedelta(seconds=seconds))
+    assert kept.order(A) == [19, *range(19), 20]
+
+
+def test_a_run_that_replaces_another_one_between_two_readings_is_seen(kept: Kept) -> None:
+    """The number of runs is the same as before."""
+    first, *_ = kept.queue.queue(A, 3)
+    began = datetime.now(timezone.utc)
+    kept.read()
+    kept.queue.instance.report_run_canceled(kept.queue.run(first))
+    (new,) = kept.queue.queue(B)
+    _changed_at(kept, new, began + timedelta(seconds=2))
+    _changed_at(kept, kept.queue.queue(A)[0], began + timedelta(seconds=28))
+    kept.read(later=timedelta(seconds=30))
+    assert kept.queued.counts() == {A: 3, B: 1}
+    assert list(kept.queued.departed.values()) == [A]
+
+
+def test_a_change_by_a_clock_that_is_behind_is_seen_at_the_next_reading(kept: Kept) -> None:
+    """As far as clocks may differ."""
+    _, second = kept.queue.queue(A, 2)
+    began = datetime.now(timezone.utc)
+    kept.read()
+    kept.queue.instance.add_run_tags(second, {PRIORITY_TAG: "9"})
+    _changed_at(kept, second, began - timedelta(seconds=13))
+    kept.read(later=timedelta(seconds=1))
+    assert kept.order(A) == [1, 0]
+
+
+def test_after_the_databases_clock_was_set_back_all_is_read(kept: Kept) -> None:
+    """Whatever changed in between looks older than the last reading."""
+    _, second = kept.queue.queue(A, 2)
+    kept.read(later=timedelta(hours=1))
+    kept.queue.instance.add_run_tags(second, {PRIORITY_TAG: "9"})
+    kept.read()
+    assert kept.order(A) == [1, 0]
+
+
+def test_after_a_reading_that_failed_all_is_read(kept: Kept) -> None:
+    """It may have seen a part."""
+    _, second = kept.queue.queue(A, 2)
+    kept.read()
+    kept.queue.instance.add_run_tags(second, {PRIORITY_TAG: "9"})
+    with (
+        mock.patch("clt_queued_run_coordinator.daemon.queued_runs.look_up", side_effect=ConnectionError),
+        pytest.raises(ConnectionError),
+    ):
+        kept.read()
+    kept.read(later=timedelta(seconds=50))
+    assert kept.order(A) == [1, 0]
 
 
 def test_a_run_that_nobody_saw_coming_or_going_is_noticed(kept: Kept) -> None:
@@ -121,21 +199,6 @@ def test_a_run_that_nobody_saw_coming_or_going_is_noticed(kept: Kept) -> None:
     assert list(kept.queued.departed.values()) == [A]
 
 
-def test_runs_that_are_gone_are_kept_for_who_asks_and_not_for_ever(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With a Dagster that reads the runs in progress in another way nobody asks."""
-    monkeypatch.setattr(queued_runs, "DEPARTED_KEPT", 3)
-    run_ids = kept.queue.queue(A, 6)
-    kept.read()
-    gone = []
-    for run_id in run_ids:
-        kept.queue.instance.delete_run(run_id)
-        kept.read()
-        gone.append(len(kept.queued.departed))
-    assert gone == [1, 2, 3, 4, 1, 2]
-
-
 def test_now_and_then_the_whole_queue_is_read(kept: Kept) -> None:
     """One that came and one that went unseen at the same time leave the number as it was."""
     first, *_ = kept.queue.queue(A, 3)
@@ -149,69 +212,8 @@ def test_now_and_then_the_whole_queue_is_read(kept: Kept) -> None:
     before = list(kept.queued.in_order(A))
     kept.read()
     assert list(kept.queued.in_order(A)) == before
-    kept.read(later=FULL_READ_INTERVAL)
+    kept.read(later=WHOLE_READING_INTERVAL)
     assert kept.order(A) == [0, 1, 2]
-
-
-def changed_at(kept: Kept, run_id: str, when: datetime) -> None:
-    """Let the last change of a run have been at another moment."""
-    with run_database(kept.queue.instance).connect() as connection:
-        stored = when.replace(tzinfo=None)
-        connection.execute(RunsTable.update().where(RunsTable.c.run_id == run_id).values(update_timestamp=stored))
-
-
-@pytest.mark.parametrize("gap", [20, 40, 59])
-def test_a_change_soon_after_a_reading_is_seen_however_long_the_next_one_takes(kept: Kept, gap: int) -> None:
-    """A priority, 5 s after one; another run is queued 5 s before the next one, and has changed last."""
-    _, second = kept.queue.queue(A, 2)
-    for _ in range(3):
-        kept.read()
-    now = datetime.now(timezone.utc)
-    kept.queue.instance.add_run_tags(second, {PRIORITY_TAG: "3"})
-    changed_at(kept, second, now + timedelta(seconds=5))
-    (late,) = kept.queue.queue(B)
-    changed_at(kept, late, now + timedelta(seconds=gap - 5))
-    kept.read(later=timedelta(seconds=gap))
-    assert kept.order(A) == [1, 0]
-    assert kept.queued.counts() == {A: 2, B: 1}
-
-
-def test_one_that_came_while_another_one_went_is_seen(kept: Kept) -> None:
-    """Canceled and launched between two readings half a minute apart, so their number is as before."""
-    first, _ = kept.queue.queue(A, 2)
-    for _ in range(3):
-        kept.read()
-    kept.queue.instance.report_run_canceled(kept.queue.run(first))
-    (new,) = kept.queue.queue(B)
-    changed_at(kept, new, datetime.now(timezone.utc) + timedelta(seconds=2))
-    kept.read(later=timedelta(seconds=30))
-    assert kept.queued.counts() == {A: 1, B: 1}
-
-
-def test_a_database_whose_clock_went_back_is_read_as_a_whole(kept: Kept) -> None:
-    """A change before the moment of the last reading isn't missed."""
-    _, second = kept.queue.queue(A, 2)
-    for _ in range(3):
-        kept.read()
-    back = timedelta(minutes=-10)
-    kept.queue.instance.add_run_tags(second, {PRIORITY_TAG: "3"})
-    changed_at(kept, second, datetime.now(timezone.utc) + back)
-    kept.read(later=back)
-    assert kept.order(A) == [1, 0]
-
-
-def test_a_reading_that_failed_hides_no_change(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next one begins where the last one that succeeded began."""
-    _, second = kept.queue.queue(A, 2)
-    for _ in range(3):
-        kept.read()
-    kept.queue.instance.add_run_tags(second, {PRIORITY_TAG: "3"})
-    with monkeypatch.context() as patch:
-        patch.setattr(queued_runs.QueuedRuns, "_look_up", lambda *_: (_ for _ in ()).throw(ConnectionError))
-        with pytest.raises(ConnectionError):
-            kept.read(later=timedelta(seconds=20))
-    kept.read(later=timedelta(seconds=50))
-    assert kept.order(A) == [1, 0]
 
 
 def test_a_run_without_a_label_is_placed_by_its_body(kept: Kept) -> None:

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 from clt_queued_run_coordinator.config.options import Breaker
-from clt_queued_run_coordinator.policy.breaker import BreakerState, OpenBreaker, update
-from clt_queued_run_coordinator.policy.outcomes import EndedRun
+from clt_queued_run_coordinator.policy.breaker import BreakerState, EndedRun, OpenBreaker, update
 from clt_queued_run_coordinator.policy.totals import Outcome
 from clt_queued_run_coordinator.store.live import Change, LiveChanges
 from hypothesis import given
@@ -28,7 +27,7 @@ def at(seconds: float) -> float:
 def ended(outcomes: Sequence[Outcome], every: float = 1.0, name: str = "a", first: float = 0.0) -> list[EndedRun]:
     """Runs that ended one after the other."""
     return [
-        EndedRun(number, f"run {number}", name, outcome, at(0), at(0), at(first + number * every))
+        EndedRun(f"run {number}", name, outcome, at(first + number * every))
         for number, outcome in enumerate(outcomes)
     ]
 
@@ -145,7 +144,7 @@ def test_it_opens_at_the_first_run_that_is_too_many_however_the_ticks_fall(
     all_runs = []
     for number, (outcome, after) in enumerate(runs):
         moment += after
-        all_runs.append(EndedRun(number, f"run {number}", "a", outcome, 0.0, 0.0, at(moment)))
+        all_runs.append(EndedRun(f"run {number}", "a", outcome, at(moment)))
     breaker = Breaker(failures, within=within)
     opened: list[str] = []
     before: dict[str, BreakerState] = {}

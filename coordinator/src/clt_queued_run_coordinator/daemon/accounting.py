@@ -33,8 +33,9 @@ from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.policy.totals import Outcome, Totals
 from clt_queued_run_coordinator.store import document, live
 from clt_queued_run_coordinator.store.code_location import code_location_of
+from clt_queued_run_coordinator.store.database_clock import in_utc, utc
 from clt_queued_run_coordinator.store.live import Change, Kind, LiveChanges
-from clt_queued_run_coordinator.store.rows import in_chunks, utc
+from clt_queued_run_coordinator.store.rows import in_chunks
 
 BY = "circuit breaker"
 """The author of the live changes that open breakers."""
@@ -74,6 +75,8 @@ class Accounting:
         self._log = log
         self._tracked: dict[int, Tracked] | None = None
         self._breakers: dict[str, BreakerState] = {}
+        self._ended: list[EndedRun] = []
+        self._not_stored: dict[str, str] = {}
         self.totals: dict[str, Totals] = {}
         """The totals of each code location; the one with the most recent event comes last."""
 
@@ -104,93 +107,100 @@ class Accounting:
         Args:
             offered: The storage's ids of the runs, by code location.
         """
-        now, tracked = time.time(), {} if self._tracked is None else self._tracked
+        now = time.time()
         for name, runs in offered.items():
-            tracked.update((storage_id, Tracked(name, now)) for storage_id in runs)
+            if self._tracked is not None:
+                self._tracked.update((storage_id, Tracked(name, now)) for storage_id in runs)
 
-    def update(
-        self, instance: DagsterInstance, records: Sequence[RunRecord], queued: QueuedRuns, changes: LiveChanges
-    ) -> dict[str, Change]:
-        """Count what has started and ended since the last tick, and open circuit breakers.
+    def count(self, instance: DagsterInstance, records: Sequence[RunRecord], queued: QueuedRuns) -> None:
+        """Count what has started and ended since the last tick.
 
         Args:
             instance: The instance.
             records: The runs in progress.
             queued: The queue, which knows the runs that have left it.
+        """
+        now = time.time()
+        before = self._tracked
+        left = {**{storage_id: Tracked(name) for storage_id, name in queued.departed.items()}, **(before or {})}
+        tracked: dict[int, Tracked] = {}
+        started: dict[int, Tracked] = {}
+        for record in records:
+            known = left.get(record.storage_id)
+            name = code_location_of(record.dagster_run) or NO_CODE_LOCATION
+            if before is not None and (record.storage_id not in before or (known and known.offered)):
+                started[record.storage_id] = Tracked(name, known.offered if known else None)
+            tracked[record.storage_id] = Tracked(name)
+        gone = {number: run for number, run in left.items() if number not in tracked and number not in queued}
+        waits: list[tuple[str, float]] = []
+        ended: list[EndedRun] = []
+        for row in _look_up(instance, [*started, *gone]):
+            storage_id, run_id, status, created, started_at, ended_at = row
+            known, outcome = started.get(storage_id) or gone[storage_id], _OUTCOMES.get(status)
+            has_started = storage_id in started
+            if storage_id in gone and outcome:
+                ended.append(EndedRun(run_id, known.code_location, outcome, ended_at or now))
+                was_queued = storage_id not in (before or {})
+                has_started = bool(known.offered) or (was_queued and outcome is not Outcome.CANCELED)
+            elif storage_id in gone and status != DagsterRunStatus.QUEUED.value:
+                tracked[storage_id] = known
+            if has_started:
+                began = known.offered or started_at or ended_at or now
+                waits.append((known.code_location, began - utc(created).timestamp()))
+        for name, waited in waits:
+            self._totals_of(name).start(waited)
+        for end in sorted(ended, key=lambda run: run.ended):
+            self._totals_of(end.code_location).end(end.outcome)
+            self._ended.append(end)
+        self._tracked = tracked
+        queued.departed.clear()
+
+    def open_breakers(self, instance: DagsterInstance, changes: LiveChanges) -> dict[str, Change]:
+        """Open the circuit breaker of each code location of which too many runs have failed.
+
+        Args:
+            instance: The instance.
             changes: The live changes in force.
 
         Returns:
-            The change that opens the breaker of each code location of which too many runs have failed. If it
-            can't be stored, it holds for this tick, and the next one tries again.
+            The changes that open breakers. One that can't be stored holds for this tick, and the next tick tries
+            again.
         """
-        now = time.time()
-        before, tracked = self._tracked or {}, {}
-        starts: list[tuple[str, float]] = []
-        for record in records:
-            known = before.get(record.storage_id)
-            name = code_location_of(record.dagster_run) or NO_CODE_LOCATION
-            if self._tracked is not None and (known is None or known.offered):
-                started = (known.offered if known else record.start_time) or now
-                starts.append((name, started - utc(record.create_timestamp).timestamp()))
-            tracked[record.storage_id] = Tracked(name)
-        left = {**{storage_id: Tracked(name) for storage_id, name in queued.departed.items()}, **before}
-        gone = {number: run for number, run in left.items() if number not in tracked and number not in queued}
-        ended: list[EndedRun] = []
-        for storage_id, run_id, status, created, started_at, ended_at in _look_up(instance, list(gone)):
-            known, outcome = gone[storage_id], _OUTCOMES.get(status)
-            if outcome is None and status != DagsterRunStatus.QUEUED.value:
-                tracked[storage_id] = known
-            if outcome is None:
-                continue
-            ended.append(EndedRun(run_id, known.code_location, outcome, ended_at or now))
-            if known.offered or (storage_id not in before and outcome is not Outcome.CANCELED):
-                started = known.offered or started_at or ended_at or now
-                starts.append((known.code_location, started - utc(created).timestamp()))
-        ended.sort(key=lambda run: run.ended)
-        for name, waited in starts:
-            self._totals_of(name).start(waited)
-        for end in ended:
-            self._totals_of(end.code_location).end(end.outcome)
-        self._tracked = tracked
-        queued.departed.clear()
-        return self._open_breakers(instance, ended, changes) if self._limits.has_breakers else {}
-
-    def _open_breakers(
-        self, instance: DagsterInstance, ended: Sequence[EndedRun], changes: LiveChanges
-    ) -> dict[str, Change]:
+        ended, self._ended = self._ended, []
+        if not self._limits.has_breakers:
+            return {}
         updated = update(self._breakers, ended, self._breaker, changes)
         self._breakers = updated.states
         for name in updated.closed:
             self._log.info(
                 "The circuit breaker of code location %r is closed; its failures count from 0 again.", name
             )
-        opened = {}
-        for name, reason in updated.opens.items():
-            breaker = self._breaker(name)
-            pause = timedelta(seconds=breaker.pause_for) if breaker and breaker.pause_for else None
-            try:
-                change = live.write(instance, Kind.BREAKER, name, True, until=pause, reason=reason, by=BY)
-            except Exception as error:  # noqa: BLE001 - whatever the database says, the code location is held
+        return {name: self._open(instance, name, reason, changes) for name, reason in updated.opens.items()}
+
+    def _open(self, instance: DagsterInstance, name: str, reason: str, changes: LiveChanges) -> Change:
+        breaker = self._breaker(name)
+        pause = timedelta(seconds=breaker.pause_for) if breaker and breaker.pause_for else None
+        try:
+            change = live.write(instance, Kind.BREAKER, name, True, until=pause, reason=reason, by=BY)
+        except Exception as error:  # noqa: BLE001 - whatever the database says, the code location is held
+            if self._not_stored.get(name) != reason:
                 self._log.warning(
-                    "The circuit breaker of code location %r can't be stored as open (%s: %s). None of its runs"
-                    " start in this tick, and the next one tries again.",
-                    name,
-                    type(error).__name__,
-                    str(error).partition("\n")[0],
+                    "The circuit breaker of code location %r has opened (%s), but that can't be stored (%s: %s)."
+                    " None of its runs start, and each tick tries again.",
+                    *(name, reason, type(error).__name__, str(error).partition("\n")[0]),
                 )
-                until = changes.read_at + pause if pause else None
-                opened[name] = Change(True, BY, changes.read_at, until, reason)
-                continue
-            opened[name] = change
-            self._breakers[name] = BreakerState(open=OpenBreaker.of(change))
-            self._log.warning(
-                "The circuit breaker of code location %r has opened: %s. %s start until %s.",
-                name,
-                change.reason,
-                "Only its manually launched runs" if breaker and breaker.manual_launches else "None of its runs",
-                f"{live.iso(change.until)} or `dagster-clt resume`" if change.until else "`dagster-clt resume`",
-            )
-        return opened
+            self._not_stored[name] = reason
+            return Change(True, BY, changes.read_at, changes.read_at + pause if pause else None, reason)
+        self._not_stored.pop(name, None)
+        self._breakers[name] = BreakerState(open=OpenBreaker.of(change))
+        self._log.warning(
+            "The circuit breaker of code location %r has opened: %s. %s start until %s.",
+            name,
+            change.reason,
+            "Only its manually launched runs" if breaker and breaker.manual_launches else "None of its runs",
+            f"{live.iso(change.until)} or `dagster-clt resume`" if change.until else "`dagster-clt resume`",
+        )
+        return change
 
     def _breaker(self, code_location: str) -> Breaker | None:
         return self._limits.entry(code_location).breaker
@@ -211,6 +221,6 @@ def _look_up(instance: DagsterInstance, storage_ids: Sequence[int]) -> Iterator[
         for chunk in in_chunks(storage_ids):
             query = db.select(
                 *(columns.id, columns.run_id, columns.status),
-                *(columns.create_timestamp, columns.start_time, columns.end_time),
+                *(in_utc(columns.create_timestamp), columns.start_time, columns.end_time),
             )
             yield from connection.execute(query.where(columns.id.in_(chunk))).all()

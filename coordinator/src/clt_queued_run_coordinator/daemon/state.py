@@ -21,7 +21,7 @@ STORE_INTERVAL_SECONDS = 10.0
 """The longest time between two writes while ticks go on, in seconds."""
 
 LAUNCHING_NAMED = 5
-"""The most runs of a tick that are named while the daemon launches them."""
+"""The most runs of a tick that are named while it launches them."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,13 @@ class Launching:
     """The runs that a tick has handed to the daemon, which launches them before the next tick begins.
 
     Attributes:
-        began: When they were handed over, by the daemon's clock, in seconds since 1970.
+        began: When the tick began, by the daemon's clock, in seconds since 1970.
+        runs: The number of them.
         first: The ids of the first ones, at most `LAUNCHING_NAMED`.
     """
 
     began: float
+    runs: int
     first: tuple[str, ...]
 
 
@@ -95,10 +97,10 @@ def read(connection: db.Connection) -> DaemonState:
 
 
 def _launching(data: Mapping[str, Any]) -> Launching | None:
-    began, first = document.number(data.get("began")), data.get("first")
-    if began is None or not isinstance(first, list):
+    began, runs, first = document.number(data.get("began")), document.count(data.get("runs")), data.get("first")
+    if began is None or not runs or not isinstance(first, list):
         return None
-    return Launching(began, tuple(str(run_id) for run_id in first[:LAUNCHING_NAMED]))
+    return Launching(began, runs, tuple(str(run_id) for run_id in first[:LAUNCHING_NAMED]))
 
 
 def write(instance: DagsterInstance, state: DaemonState) -> None:
@@ -109,7 +111,7 @@ def write(instance: DagsterInstance, state: DaemonState) -> None:
         "credit": state.credit.as_data(),
         "at": tick and round(tick.at, 3),
         "reading_seconds": tick and round(tick.reading_seconds, 6),
-        "launching": launching and {"began": round(launching.began, 3), "first": launching.first},
+        "launching": launching and {"began": launching.began, "runs": launching.runs, "first": launching.first},
         "totals": {name: totals.as_data() for name, totals in state.totals.items()},
         "breakers": state.breakers,
         "tracked": state.tracked,

@@ -1,23 +1,23 @@
-"""One tick of the daemon, from top to bottom: what the coordinator does when the daemon asks.
+"""A tick of the daemon, from top to bottom.
 
-1. `begin`: the daemon asks for the configuration. The live changes and the queue are read, and what became of the
-   runs that were offered at the last tick is learned. The daemon gets the limits in force as tag limits.
-2. `runs_in_progress`: the daemon has read the runs in progress. What has started and ended is counted, circuit
-   breakers open, and the credit of everybody is brought forward to now. Without a free slot the tick ends here.
-3. `runs_to_dequeue`: the daemon asks for the queue. The runs that may start are chosen, tagged where they lack
-   their tag, and offered; the tag limits are tightened to exactly these.
+1. `begin`: read the live changes and what has changed in the queue. The daemon gets the limits in force.
+2. `see_in_progress`: the daemon reads the runs in progress; count what has started and ended, open circuit
+   breakers, and settle the credit. If no slot is free, the tick ends here.
+3. `offer`: choose the runs that may start, tag those that lack their tag, tighten the tag limits to exactly these
+   runs, and hand them to the daemon.
+4. `record`: store for others, and for a restarted daemon, what is known now.
 
-A tick that fails changes nothing of how the next one works: what is remembered is changed last.
+A tick that fails starts nothing and changes nothing of how the next one works. What only counts, tells or stores
+never ends a tick.
 """
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from clt_queued_run_coordinator._dagster import (
     DagsterInstance,
@@ -27,21 +27,14 @@ from clt_queued_run_coordinator._dagster import (
     run_database,
 )
 from clt_queued_run_coordinator.config.settings import Settings
-from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.daemon import acknowledged_pauses
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.daemon.accounting import Accounting
-from clt_queued_run_coordinator.daemon.manual_launches import ManualLaunches
+from clt_queued_run_coordinator.daemon.manual_launches import ManualLaunches, let_through
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.daemon.readers import Presence
 from clt_queued_run_coordinator.daemon.selection import LOOK_SECONDS, SelectedRun, Selection
-from clt_queued_run_coordinator.daemon.state import (
-    LAUNCHING_NAMED,
-    STORE_INTERVAL_SECONDS,
-    DaemonState,
-    LastTick,
-    Launching,
-)
+from clt_queued_run_coordinator.daemon.state import LAUNCHING_NAMED, DaemonState, LastTick, Launching
 from clt_queued_run_coordinator.policy import backoff
 from clt_queued_run_coordinator.policy.backfill_share import BackfillTurns
 from clt_queued_run_coordinator.policy.backoff import Backoff
@@ -50,42 +43,51 @@ from clt_queued_run_coordinator.policy.job_and_backfill_limits import lane_key
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.store import live
+from clt_queued_run_coordinator.store.code_location import missing_tags, own_tags
 from clt_queued_run_coordinator.store.rows import run_ids
 from clt_queued_run_coordinator.store.tag_writing import write_tags
 
 TAGGED_PER_TICK = 500
 """The most queued runs without their tag that a tick tags, so that a long queue of them doesn't hold it up."""
 
+Result = TypeVar("Result")
+
 
 @dataclass
-class _Offered:
-    """What was offered to the daemon at the last tick, and what has been learned of offers before.
+class Memory:
+    """What one tick needs of the ones before.
 
     Attributes:
-        runs: The storage's ids of the offered runs, by code location.
-        turns: The turns of backfills that the offer took, by code location.
-        came_back: How many runs of each code location were offered and did not start.
-        backoffs: The code locations whose runs didn't start; see `backoff`.
-        earned: What the backfills of each code location have earned of their share.
+        queued: The queue.
+        accounting: The totals and the circuit breakers.
+        manual_launches: Who launched the runs of code locations whose breaker is open.
+        ledger: The credit.
+        presence: Tells others that this daemon reads the queue.
+        offered: The storage's ids of the runs that were offered last, by code location.
+        came_back: How many of those that the tick before offered were still queued.
+        backoffs: The code locations whose offered runs did not start.
+        backfills_earned: What the backfills of each code location have earned of their share.
+        backfill_turns: The turns that they took at the last tick.
+        looked_at: When it was last looked at who could start a run, in seconds since 1970.
+        stored: What was stored last; None before the first tick.
     """
 
-    runs: dict[str, list[int]] = field(default_factory=dict)
-    turns: dict[str, BackfillTurns] = field(default_factory=dict)
+    queued: QueuedRuns
+    accounting: Accounting
+    manual_launches: ManualLaunches = field(default_factory=ManualLaunches)
+    ledger: Ledger = field(default_factory=Ledger)
+    presence: Presence = field(default_factory=Presence)
+    offered: dict[str, list[int]] = field(default_factory=dict)
     came_back: dict[str, int] = field(default_factory=dict)
     backoffs: dict[str, Backoff] = field(default_factory=dict)
-    earned: dict[str, float] = field(default_factory=dict)
-
-    def learn(self, queued: QueuedRuns) -> None:
-        """Learn which of the offered runs did not start: those that are still queued."""
-        came_back = {name: sum(run in queued for run in runs) for name, runs in self.runs.items()}
-        self.came_back = {name: runs for name, runs in came_back.items() if runs}
-        self.backoffs = backoff.after_tick(self.backoffs, self.runs, queued)
-        self.earned.update((name, turns.settled(queued)) for name, turns in self.turns.items())
-        self.runs, self.turns = {}, {}
+    backfills_earned: dict[str, float] = field(default_factory=dict)
+    backfill_turns: Mapping[str, BackfillTurns] = field(default_factory=dict)
+    looked_at: float = 0.0
+    stored: DaemonState | None = None
 
 
 class Ticks:
-    """The coordinator's part of the daemon's ticks, and what it remembers from one to the next.
+    """The coordinator's part of the daemon's ticks on one instance.
 
     Args:
         settings: The settings that the coordinator was configured with.
@@ -96,207 +98,186 @@ class Ticks:
         self._settings = settings
         self._log = log
         self._logged: dict[str, object] = {}
-        self._queued = QueuedRuns(lane_key(settings.code_location_limits))
-        self._manual_launches = ManualLaunches()
-        self._accounting = Accounting(settings, log)
-        self._ledger = Ledger()
-        self._offered = _Offered()
-        self._looked_at = 0.0
-        self._presence = Presence()
-        self._acknowledged_pauses: set[str] = set()
-        self._stored: DaemonState | None = None
-        self._stored_at = 0.0
-        self._seconds = 0.0
-        self._state: QueueState | None = None
-        self._tag_limits: list[dict[str, Any]] = []
+        self._acknowledged: set[str] = set()
+        self._began = 0.0
+        queued = QueuedRuns(lane_key(settings.code_location_limits))
+        self._memory = Memory(queued, Accounting(settings, log))
+        self.state = QueueState(settings)
+        """The queue at this moment of the tick."""
+        self.tag_limits: list[dict[str, Any]] = []
+        """The tag limits that the daemon got. It looks at them only after it has read the queue, so whatever is
+        known by then is written into this very list."""
 
-    def begin(self, instance: DagsterInstance) -> list[dict[str, Any]]:
-        """Begin a tick.
+    def begin(self, instance: DagsterInstance) -> None:
+        """Read the live changes and the queue, and find out which of the runs offered last have started.
 
         Errors of the database are not caught. The tick fails and starts nothing, as Dagster's own would.
-
-        Returns:
-            The limits in force as tag limits. The daemon looks at the list after it has read the queue, so what is
-            known by then is written into this very list.
         """
-        self._state, self._seconds = None, 0.0
-        with self._measured():
+        self._began = time.time()
+        memory = self._memory
+        with run_database(instance).connect() as connection:
+            if memory.stored is None:
+                memory.stored = daemon_state.read(connection)
+                memory.ledger.credit = memory.stored.credit
+                memory.accounting.restore(memory.stored)
+            changes = live.read(connection)
+            memory.queued.refresh(connection, changes.read_at, chain.from_iterable(memory.offered.values()))
+        self._settle_offers()
+        for line in changes.unreadable:
+            self._log_once(line, True, logging.WARNING, line)
+        self._try("Acknowledging pauses", lambda: self._acknowledge(instance, changes.pause_ids))
+        if memory.stored.narrowed is False:
+            self.tag_untagged(instance)  # tag limits, which see only tagged runs, are the only guard
+        else:
+            self._try("Tagging queued runs", lambda: self.tag_untagged(instance, TAGGED_PER_TICK))
+        settings = self._settings.as_replaced_by(instance_concurrency_settings(instance))
+        self.state = QueueState(settings, changes, memory.queued.counts(), credit=memory.ledger.credit)
+        self.tag_limits = self.state.tag_limits()
+
+    def _acknowledge(self, instance: DagsterInstance, pauses: set[str]) -> None:
+        if not pauses <= self._acknowledged:
+            acknowledged_pauses.write(instance, pauses)
+            self._acknowledged = pauses
+
+    def _settle_offers(self) -> None:
+        """Find out which of the runs offered last have started: those that have left the queue."""
+        memory = self._memory
+        memory.backoffs = backoff.after_tick(memory.backoffs, memory.offered, memory.queued)
+        came_back = {name: sum(run in memory.queued for run in runs) for name, runs in memory.offered.items()}
+        memory.came_back = {name: runs for name, runs in came_back.items() if runs}
+        for name, turns in memory.backfill_turns.items():
+            memory.backfills_earned[name] = turns.settled(memory.queued)
+        memory.offered, memory.backfill_turns = {}, {}
+
+    def see_in_progress(self, instance: DagsterInstance, records: Sequence[RunRecord]) -> None:
+        """Take over the runs in progress, and hold the code locations whose circuit breakers open."""
+        memory, accounting = self._memory, self._memory.accounting
+        self.state = replace(self.state, in_progress=records)
+        self._try("Counting runs", lambda: accounting.count(instance, records, memory.queued))
+        opened = self._try("Opening breakers", lambda: accounting.open_breakers(instance, self.state.live))
+        if opened:
+            changes = self.state.live
+            self.state = replace(self.state, live=replace(changes, breakers={**changes.breakers, **opened}))
+            self.tag_limits[:] = self.state.tag_limits()
+        if let_through(self.state):
             with run_database(instance).connect() as connection:
-                changes = live.read(connection)
-                self._queued.refresh(connection, changes.read_at, chain.from_iterable(self._offered.runs.values()))
-                if self._stored is None:
-                    self._stored = daemon_state.read(connection)
-                    self._ledger.credit = self._stored.credit
-                    self._accounting.restore(self._stored)
-            if not changes.pause_ids <= self._acknowledged_pauses:
-                acknowledged_pauses.write(instance, changes.pause_ids)
-                self._acknowledged_pauses = changes.pause_ids
-            for line in changes.unreadable:
-                self._log_once(line, True, logging.WARNING, line)
-            self._offered.learn(self._queued)
-            self._tag_untagged(instance)
-            settings = self._settings.as_replaced_by(instance_concurrency_settings(instance))
-            self._state = QueueState(settings, changes, self._queued.counts())
-            self._tag_limits = self._state.tag_limits()
-            return self._tag_limits
+                self.state = memory.manual_launches.pass_breakers(connection, memory.queued, self.state)
+        self._try("Settling credit", lambda: self._settle_credit(instance))
 
-    def runs_in_progress(self, instance: DagsterInstance, records: Sequence[RunRecord]) -> None:
-        """Take over the runs in progress, which the daemon has just read.
-
-        Args:
-            instance: The instance.
-            records: The runs in progress.
-        """
-        if self._state is None:
+    def _settle_credit(self, instance: DagsterInstance) -> None:
+        """Settle the credit. While no slot is free, look now and then who could start a run: only those earn."""
+        memory, state = self._memory, self.state
+        if not state.settings.is_fair:
             return
-        with self._measured():
-            state = replace(self._state, in_progress=records)
-            state = self._account(instance, state)
-            if state.settings.is_fair:
-                state = self._with_credit(instance, state)
-            self._tag_limits[:] = state.tag_limits()
-            # Without a free slot the daemon won't ask for the queue; without any limit Dagster reads it itself.
-            self._state = state if state.has_limits and state.free_slots != 0 else None
-        if self._state is None:
-            self._store(instance, narrowed=True)
-
-    def runs_to_dequeue(self, instance: DagsterInstance) -> list[DagsterRun] | None:
-        """The queued runs that may start, in the order in which the daemon should try them.
-
-        Args:
-            instance: The instance.
-
-        Returns:
-            None if Dagster is to read the queue itself, because there is nothing to limit.
-
-        Raises:
-            IncompatibleDagsterError: The installed Dagster counts pools differently from the versions we know.
-        """
-        if self._state is None:
-            return None
-        with self._measured():
-            state = self._state
-            with run_database(instance).connect() as connection:
-                state = self._manual_launches.pass_breakers(connection, self._queued, state)
-            selection = self._selection()
-            selected = selection.choose(instance, state)
-            self._looked_at = time.time()
-            runs = self._tagged(instance, selected)
-            starts = Counter(run.code_location for run in selected)
-            self._tag_limits[:] = state.tag_limits(starts)
-            for run in selected:
-                self._offered.runs.setdefault(run.code_location, []).append(run.queued.storage_id)
-            self._offered.turns = selection.backfill_turns
-            self._accounting.offer(self._offered.runs)
-            if state.settings.is_fair:
-                self._ledger.record(state.claims, state.slots, starts, selection.blocked)
-            self._log_saturation(state, bool(runs))
-        self._store(instance, narrowed=True, runs=runs)
-        return runs
-
-    def left_to_dagster(self, instance: DagsterInstance) -> None:
-        """Dagster reads its whole queue in this tick; the limits in force apply as plain tag limits."""
-        self._state = None
-        self._store(instance, narrowed=False)
-
-    def _account(self, instance: DagsterInstance, state: QueueState) -> QueueState:
-        """Count what has started and ended; returns the state in which breakers that open hold their runs.
-
-        Whatever fails here is told, and the tick goes on: counting must not keep runs from starting.
-        """
-        try:
-            opened = self._accounting.update(instance, state.in_progress, self._queued, state.live)
-        except Exception as error:  # noqa: BLE001 - as the docstring says
-            what = f"{type(error).__name__}: {error}"
-            self._log_once("accounting", what, logging.WARNING, f"Starts and ends were not counted: {what}")
-            return state
-        self._logged.pop("accounting", None)
-        return replace(state, live=replace(state.live, breakers={**state.live.breakers, **opened}))
-
-    def _with_credit(self, instance: DagsterInstance, state: QueueState) -> QueueState:
-        """The state with the credit by now; while no slot is free, who could start is looked up now and then."""
-        now, blocked = time.time(), None
-        credit = self._ledger.settle(now, self._offered.came_back, state.settings.code_location_limits.half_life)
-        if state.free_slots == 0 and not 0 <= now - self._looked_at < LOOK_SECONDS:
+        now = time.time()
+        credit = memory.ledger.settle(now, memory.came_back, state.settings.code_location_limits.half_life)
+        blocked = None
+        if state.free_slots == 0 and not 0 <= now - memory.looked_at < LOOK_SECONDS:
             selection = self._selection()
             selection.choose(instance, state)
-            blocked, self._looked_at = selection.blocked, now
-        self._ledger.record(state.claims, state.slots, {}, blocked)
-        return replace(state, credit=credit)
+            blocked, memory.looked_at = selection.blocked, now
+        memory.ledger.record(state.claims, state.slots, {}, blocked)
+        self.state = replace(state, credit=credit)
 
     def _selection(self) -> Selection:
-        backing_off = {name for name, backing in self._offered.backoffs.items() if backing.left}
-        return Selection(self._queued, backing_off=backing_off, backfills_earned=self._offered.earned)
+        return Selection(
+            self._memory.queued,
+            backing_off={name for name, backing_off in self._memory.backoffs.items() if backing_off.left},
+            backfills_earned=self._memory.backfills_earned,
+        )
+
+    def offer(self, instance: DagsterInstance) -> list[DagsterRun]:
+        """The queued runs that the daemon is shown, in the order in which it should try them."""
+        memory, state = self._memory, self.state
+        selection = self._selection()
+        selected = selection.choose(instance, state)
+        memory.looked_at = time.time()
+        memory.backfill_turns = selection.backfill_turns
+        runs = self._tagged(instance, selected)
+        starts = Counter(run.code_location for run in selected)
+        for name, queued, _ in selected:
+            memory.offered.setdefault(name, []).append(queued.storage_id)
+        self.tag_limits[:] = state.tag_limits(starts)
+        if state.settings.is_fair:
+            memory.ledger.record(state.claims, state.slots, starts, selection.blocked)
+        memory.accounting.offer(memory.offered)
+        self._log_saturation(bool(runs))
+        return runs
 
     def _tagged(self, instance: DagsterInstance, selected: Sequence[SelectedRun]) -> list[DagsterRun]:
         """The selected runs with their tags. A missing tag is written before the daemon starts the run."""
-        runs, lacking = [], {}
+        runs, lacking = [], []
         for name, queued, run in selected:
-            is_tagged = queued.storage_id not in self._queued.untagged and run.tags.get(CLT_TAG_KEY) == name
-            if is_tagged or name == NO_CODE_LOCATION:
-                runs.append(run)
-                continue
-            lacking[run.run_id] = name
-            runs.append(run.with_tags({**run.tags, CLT_TAG_KEY: name}))
+            if name != NO_CODE_LOCATION and (
+                queued.storage_id in self._memory.queued.untagged or missing_tags(run)
+            ):
+                lacking.append(run.run_id)
+                run = run.with_tags({**run.tags, **own_tags(run)})  # noqa: PLW2901 - the run with its tags
+                self._memory.queued.untagged.discard(queued.storage_id)
+            runs.append(run)
         write_tags(instance, lacking)
-        self._queued.untagged.difference_update(run.queued.storage_id for run in selected)
         return runs
 
-    def _tag_untagged(self, instance: DagsterInstance) -> None:
-        """Tag some of the queued runs that another coordinator or an old webserver left untagged."""
-        untagged = sorted(self._queued.untagged)[:TAGGED_PER_TICK]
-        if not untagged:
-            return
-        self._log.info(
-            "Tagging %d of %d queued runs that were queued without their code location.",
-            len(untagged),
-            len(self._queued.untagged),
-        )
-        with run_database(instance).connect() as connection:
-            ids = run_ids(connection, untagged)
-        write_tags(instance, {run_id: self._queued.code_location(number) for number, run_id in ids.items()})
-        self._queued.untagged.difference_update(untagged)
-
-    def _store(self, instance: DagsterInstance, *, narrowed: bool, runs: Sequence[DagsterRun] = ()) -> None:
-        """Store what a restarted daemon needs and others look at: if runs are handed over, and every few seconds.
+    def tag_untagged(self, instance: DagsterInstance, most: int | None = None) -> None:
+        """Tag queued runs that came past this coordinator, or lost their tag.
 
         Args:
             instance: The instance.
-            narrowed: Whether the daemon is shown only the runs that may start.
-            runs: The runs that are handed over to be launched.
+            most: How many of them; None for all, which a daemon that reads the whole queue needs.
         """
-        now = time.monotonic()
-        changed = self._stored is None or self._stored.narrowed is not narrowed or bool(runs)
-        if not changed and now - self._stored_at < STORE_INTERVAL_SECONDS:
+        untagged = self._memory.queued.untagged
+        some = sorted(untagged)[:most]
+        if some:
+            line = "Tagging %d of %d queued runs that were queued without their code location."
+            self._log.info(line, len(some), len(untagged))
+            with run_database(instance).connect() as connection:
+                ids = run_ids(connection, some)
+            write_tags(instance, ids.values())
+            untagged.difference_update(some)
+
+    def record(
+        self,
+        instance: DagsterInstance,
+        seconds: float,
+        runs: Sequence[DagsterRun] = (),
+        *,
+        narrowed: bool | None = None,
+    ) -> None:
+        """Store what is known now: every few seconds, and whenever runs are handed over or were.
+
+        Args:
+            instance: The instance.
+            seconds: How long this package's part of the tick took.
+            runs: The runs that are handed to the daemon.
+            narrowed: Whether the daemon was shown only the runs that may start; None if it didn't come to that.
+        """
+        self._try("Storing the daemon's state", lambda: self._record(instance, seconds, runs, narrowed))
+
+    def _record(
+        self, instance: DagsterInstance, seconds: float, runs: Sequence[DagsterRun], narrowed: bool | None
+    ) -> None:
+        memory, now = self._memory, time.time()
+        before = memory.stored or DaemonState()
+        narrowed = before.narrowed if narrowed is None else narrowed
+        since = now - before.last_tick.at if before.last_tick else None
+        is_due = since is None or not 0 <= since < daemon_state.STORE_INTERVAL_SECONDS
+        if not (is_due or runs or before.launching or before.narrowed != narrowed):
             return
         first = tuple(run.run_id for run in runs[:LAUNCHING_NAMED])
-        state = DaemonState(
+        stored = DaemonState(
             narrowed=narrowed,
-            credit=self._ledger.credit,
-            last_tick=LastTick(time.time(), self._seconds),
-            launching=Launching(time.time(), first) if first else None,
-            **self._accounting.as_data(),
+            credit=memory.ledger.credit,
+            last_tick=LastTick(now, seconds),
+            launching=Launching(self._began, len(runs), first) if runs else None,
+            **memory.accounting.as_data(),
         )
-        try:
-            daemon_state.write(instance, state)
-            self._presence.tell(instance)
-        except Exception as error:  # noqa: BLE001 - as in _account
-            what = f"{type(error).__name__}: {error}"
-            self._log_once("store", what, logging.WARNING, f"The daemon's state could not be stored: {what}")
-            return
-        self._logged.pop("store", None)
-        self._stored, self._stored_at = state, now
+        daemon_state.write(instance, stored)
+        memory.stored = stored
+        if is_due:
+            memory.presence.tell(instance)
 
-    @contextmanager
-    def _measured(self) -> Iterator[None]:
-        """Add the elapsed time to this package's part of the tick."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._seconds += time.perf_counter() - began
-
-    def _log_saturation(self, state: QueueState, something_starts: bool) -> None:
+    def _log_saturation(self, something_starts: bool) -> None:
+        state = self.state
         if something_starts or not state.queued:
             self._logged.pop("saturated", None)
             return
@@ -309,8 +290,21 @@ class Ticks:
             f" {state.settings.max_concurrent_runs}.",
         )
 
+    def _try(self, what: str, step: Callable[[], Result]) -> Result | None:
+        """Take a step that must not end the tick. If it fails, that is logged once, and the tick goes on."""
+        try:
+            done = step()
+        except Exception as error:  # noqa: BLE001 - see above
+            line = (
+                f"{what} failed ({type(error).__name__}: {error}); the tick goes on, and the next one tries again."
+            )
+            self._log_once(what, line, logging.WARNING, line.partition("\n")[0])
+            return None
+        self._logged.pop(what, None)
+        return done
+
     def _log_once(self, subject: str, state: object, level: int, line: str) -> None:
         """Log a line once per change of the state that it describes, not at each tick."""
         if self._logged.get(subject) != state:
             self._logged[subject] = state
-            self._log.log(level, "%s", line)
+            self._log.log(level, line)

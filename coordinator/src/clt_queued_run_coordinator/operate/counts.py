@@ -12,18 +12,15 @@ import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import (
     IN_PROGRESS_STATUSES,
-    REPOSITORY_LABEL_TAG,
     DagsterInstance,
-    DagsterRun,
     DagsterRunStatus,
     RunsTable,
     RunTagsTable,
-    deserialize_value,
     run_database,
 )
 from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
-from clt_queued_run_coordinator.store.code_location import code_location_of
-from clt_queued_run_coordinator.store.rows import utc
+from clt_queued_run_coordinator.store.code_location import by_bodies, by_rows
+from clt_queued_run_coordinator.store.database_clock import in_utc, utc
 
 
 @dataclass
@@ -87,9 +84,7 @@ def reading(instance: DagsterInstance) -> Iterator[db.Connection]:
 
 
 def read(connection: db.Connection, *, only_in_progress: bool = False) -> Counts:
-    """Count the runs.
-
-    The origin of a run decides its code location. Dagster writes it to a label when it creates the run.
+    """Count the runs by the code locations of their origins.
 
     Args:
         connection: From `reading`.
@@ -99,63 +94,27 @@ def read(connection: db.Connection, *, only_in_progress: bool = False) -> Counts
     of_interest = [status.value for status in IN_PROGRESS_STATUSES]
     if not only_in_progress:
         of_interest.append(DagsterRunStatus.QUEUED.value)
-    rows = connection.execute(_query(of_interest, db.func.count())).mappings().all()
-    if sum(row["runs"] for row in rows) != connection.execute(_total(of_interest)).scalar():
-        # A run has two labels, or runs came or went in between. Counting distinct runs takes longer.
-        rows = connection.execute(_query(of_interest, db.func.count(RunsTable.c.id.distinct()))).mappings().all()
-    for row in rows:
-        if row["label"] is not None:
-            _add(counts, row["label"].partition("@")[2], row)
-    if any(row["label"] is None for row in rows):
-        for row in connection.execute(_unlabelled(of_interest)).mappings():
-            _add(counts, code_location_of(deserialize_value(row["run_body"], DagsterRun)), row)
+    columns = RunsTable.c
+    runs = (
+        db.select(columns.id, columns.status, in_utc(columns.create_timestamp).label("created"))
+        .add_columns(by_rows().label("name"))
+        .where(columns.status.in_(of_interest))
+        .subquery()
+    )
+    grouped = db.select(runs.c.status, runs.c.name, db.func.count(), db.func.min(runs.c.created))
+    for status, name, number, oldest in connection.execute(grouped.group_by(runs.c.status, runs.c.name)).all():
+        if name is not None:
+            _add(counts, name, status, number, oldest)
+    doubtful = db.select(runs.c.id, runs.c.status, runs.c.created).where(runs.c.name.is_(None))
+    by_id = {storage_id: (status, created) for storage_id, status, created in connection.execute(doubtful).all()}
+    for storage_id, name in by_bodies(connection, by_id):
+        status, created = by_id[storage_id]
+        _add(counts, name, status, 1, created)
     return counts
 
 
-def _runs_and_labels() -> tuple[db.FromClause, db.FromClause]:
-    label = RunTagsTable.alias("label")
-    # Concatenating "" keeps SQLite from using its index on the keys, which would read the whole history.
-    has_key = label.c.key.concat("") == REPOSITORY_LABEL_TAG
-    return RunsTable.outerjoin(label, db.and_(label.c.run_id == RunsTable.c.run_id, has_key)), label
-
-
-def _total(of_interest: list[str]) -> db.Select[tuple[int]]:
-    return db.select(db.func.count()).select_from(RunsTable).where(RunsTable.c.status.in_(of_interest))
-
-
-def _query(of_interest: list[str], runs: db.Function[int]) -> db.Select[tuple[object, ...]]:
-    joined, label = _runs_and_labels()
-    return (
-        db.select(
-            RunsTable.c.status,
-            label.c.value.label("label"),
-            runs.label("runs"),
-            db.func.min(RunsTable.c.create_timestamp).label("oldest"),
-        )
-        .select_from(joined)
-        .where(RunsTable.c.status.in_(of_interest))
-        .group_by(RunsTable.c.status, label.c.value)
-    )
-
-
-def _unlabelled(of_interest: list[str]) -> db.Select[tuple[object, ...]]:
-    """The runs without a label. They are few, and their bodies name their code locations, if they have any."""
-    joined, label = _runs_and_labels()
-    return (
-        db.select(
-            RunsTable.c.status,
-            RunsTable.c.run_body,
-            db.literal(1).label("runs"),
-            RunsTable.c.create_timestamp.label("oldest"),
-        )
-        .select_from(joined)
-        .where(RunsTable.c.status.in_(of_interest), label.c.value.is_(None))
-    )
-
-
-def _add(counts: Counts, code_location: str | None, row: db.RowMapping) -> None:
-    runs = int(row["runs"])
-    if row["status"] != DagsterRunStatus.QUEUED.value:
+def _add(counts: Counts, code_location: str | None, status: str, runs: int, oldest: datetime | None) -> None:
+    if status != DagsterRunStatus.QUEUED.value:
         if code_location is None:
             counts.without_code_location += runs
         else:
@@ -165,19 +124,37 @@ def _add(counts: Counts, code_location: str | None, row: db.RowMapping) -> None:
     else:
         count = counts.of(code_location)
         count.queued += runs
-        oldest = row["oldest"]
         created = utc(oldest) if isinstance(oldest, datetime) else None
         count.oldest = min(filter(None, (count.oldest, created)), default=None)
 
 
 def known_code_locations(instance: DagsterInstance) -> set[str]:
-    """The names of all code locations that a run was ever tagged with.
+    """The names of all code locations that a run was ever tagged with and came from.
 
     It takes one lookup in the index on keys and values for each name, whatever the number of runs. For a DISTINCT,
-    neither database would skip from one value to the next.
+    neither database would skip from one value to the next. A run that came past the coordinator may carry any
+    name.
     """
     with run_database(instance).connect() as connection:
-        return set(connection.execute(_known()).scalars())
+        names = list(connection.execute(_known()).scalars())
+        return {name for name in names if _came_from(connection, name)}
+
+
+LOOKED_AT = 20
+"""The most runs with a name in their tag whose origins are looked at."""
+
+
+def _came_from(connection: db.Connection, name: str) -> bool:
+    tags = RunTagsTable.c
+    ids = (
+        db.select(RunsTable.c.id)
+        .select_from(RunsTable.join(RunTagsTable, tags.run_id == RunsTable.c.run_id))
+        .where(tags.key == CLT_TAG_KEY, tags.value == name)
+        .order_by(tags.id)
+        .limit(LOOKED_AT)
+    )
+    storage_ids = connection.execute(ids).scalars().all()
+    return any(origin == name for _, origin in by_bodies(connection, storage_ids))
 
 
 def _known() -> db.Select[tuple[str]]:

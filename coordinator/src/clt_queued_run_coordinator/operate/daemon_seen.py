@@ -9,7 +9,7 @@ import sqlalchemy as db
 from clt_queued_run_coordinator._dagster import QUEUE_DAEMON, DagsterInstance, DagsterRunStatus, RunRecord
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.policy.credit import Credit
-from clt_queued_run_coordinator.store.rows import utc
+from clt_queued_run_coordinator.store.database_clock import utc
 
 SILENCE = timedelta(seconds=90)
 """After this long without a sign of life a daemon counts as down. It sends a heartbeat every 30 seconds."""

@@ -6,7 +6,6 @@ import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import (
     BACKFILL_ID_TAG,
-    REPOSITORY_LABEL_TAG,
     BulkActionsTable,
     DagsterInstance,
     DagsterRunStatus,
@@ -14,8 +13,8 @@ from clt_queued_run_coordinator._dagster import (
     RunTagsTable,
     run_database,
 )
-from clt_queued_run_coordinator.store.code_location import code_location_of
-from clt_queued_run_coordinator.store.rows import in_chunks, load_runs
+from clt_queued_run_coordinator.store.code_location import by_bodies, by_rows
+from clt_queued_run_coordinator.store.rows import in_chunks
 from clt_queued_run_coordinator.text.refusal import RefusalError
 from clt_queued_run_coordinator.text.similar_names import most_similar
 
@@ -129,11 +128,8 @@ def _queued_of_job(connection: db.Connection, job: str, code_location: str | Non
         return list(
             connection.execute(db.select(RunsTable.c.run_id).where(of_job).order_by(RunsTable.c.id)).scalars()
         )
-    has_label = RunTagsTable.c.key.concat("") == REPOSITORY_LABEL_TAG
-    labelled = RunsTable.outerjoin(RunTagsTable, db.and_(RunTagsTable.c.run_id == RunsTable.c.run_id, has_label))
-    query = db.select(RunsTable.c.id, RunsTable.c.run_id, RunTagsTable.c.value).select_from(labelled).where(of_job)
-    rows = connection.execute(query.order_by(RunsTable.c.id)).all()
-    bodies = load_runs(connection, [number for number, _, label in rows if label is None])
-    origins = {number: code_location_of(run) for number, run in bodies.items()}
-    origins |= {number: label.partition("@")[2] for number, _, label in rows if label is not None}
-    return list(dict.fromkeys(run_id for number, run_id, _ in rows if origins.get(number) == code_location))
+    query = db.select(RunsTable.c.id, RunsTable.c.run_id, by_rows()).where(of_job).order_by(RunsTable.c.id)
+    rows = connection.execute(query).all()
+    origins = {storage_id: name for storage_id, _, name in rows if name is not None}
+    origins |= dict(by_bodies(connection, [storage_id for storage_id, _, name in rows if name is None]))
+    return [run_id for storage_id, run_id, _ in rows if origins.get(storage_id) == code_location]

@@ -14,7 +14,7 @@ from clt_queued_run_coordinator._dagster import (
     run_database,
 )
 from clt_queued_run_coordinator.operate.daemon_seen import utc_time
-from clt_queued_run_coordinator.store.rows import utc
+from clt_queued_run_coordinator.store.database_clock import in_utc, utc
 from clt_queued_run_coordinator.text.formats import duration
 
 _ENDED = {
@@ -56,7 +56,7 @@ def find_runs(instance: DagsterInstance, run_id: str) -> list[StoredRun]:
     """
     columns = (
         *(RunsTable.c.id, RunsTable.c.run_id, RunsTable.c.run_body, RunsTable.c.status),
-        *(RunsTable.c.create_timestamp, RunsTable.c.start_time, RunsTable.c.end_time),
+        *(in_utc(RunsTable.c.create_timestamp), RunsTable.c.start_time, RunsTable.c.end_time),
     )
     the_one = db.select(*columns).where(RunsTable.c.run_id == run_id)
     # The range lets the database use its index with any collation; the prefix then drops the few others in it.

@@ -35,32 +35,32 @@ class Lanes:
         self._by_key: dict[JobAndBackfill, Lane] = {}
         self._by_first: list[Lane] = []
 
-    def __bool__(self) -> bool:
-        return bool(self._by_first)
+    def __len__(self) -> int:
+        return sum(len(lane.ids) for lane in self._by_first)
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(self._by_first)
 
-    def add(self, run_id: int, code_location: str, priority: int, of: JobAndBackfill) -> Lane:
+    def add(self, storage_id: int, code_location: str, priority: int, of: JobAndBackfill) -> Lane:
         """Put a run into its lane."""
         lane = self._by_key.get(of)
         if lane is None:
-            lane = self._by_key[of] = Lane(code_location, priority, of, [run_id])
+            lane = self._by_key[of] = Lane(code_location, priority, of, [storage_id])
             self._put(lane)
-        elif run_id > lane.ids[-1]:
-            lane.ids.append(run_id)
-        elif run_id < lane.first:
+        elif storage_id > lane.ids[-1]:
+            lane.ids.append(storage_id)
+        elif storage_id < lane.first:
             self._take(lane)
-            lane.ids.insert(0, run_id)
+            lane.ids.insert(0, storage_id)
             self._put(lane)
         else:
-            insort(lane.ids, run_id)
+            insort(lane.ids, storage_id)
         return lane
 
-    def remove(self, run_id: int, lane: Lane) -> None:
+    def remove(self, storage_id: int, lane: Lane) -> None:
         """Take a run out of its lane."""
-        if run_id != lane.first:
-            del lane.ids[bisect_left(lane.ids, run_id)]
+        if storage_id != lane.first:
+            del lane.ids[bisect_left(lane.ids, storage_id)]
             return
         self._take(lane)
         del lane.ids[0]
@@ -96,9 +96,9 @@ class Lanes:
                 coming = next(lanes, None)
             if not merged:
                 return
-            run_id, place, lane = merged[0]
+            storage_id, place, lane = merged[0]
             if may_start is None or may_start(lane.of):
-                yield run_id
+                yield storage_id
                 if place + 1 < len(lane.ids):
                     heapq.heapreplace(merged, (lane.ids[place + 1], place + 1, lane))
                     continue

@@ -78,19 +78,6 @@ class QueueState:
         return default_limit(self.settings, self.live)
 
     @property
-    def has_limits(self) -> bool:
-        """Whether anything limits what may start, or could begin to during a tick."""
-        configured = self.settings.code_location_limits
-        return (
-            self.settings.max_concurrent_runs != -1
-            or self.default_limit is not None
-            or any(in_force.limit is not None for in_force in self.limits.values())
-            or self._has_limited_groups
-            or configured.has_breakers
-            or configured.has_job_or_backfill_limits
-        )
-
-    @property
     def is_fair(self) -> bool:
         """Whether there are slots to share fairly: those of `max_concurrent_runs`, or those of a group's limit."""
         return self.settings.is_fair and (self.settings.max_concurrent_runs != -1 or self._has_limited_groups)

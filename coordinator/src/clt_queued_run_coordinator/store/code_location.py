@@ -1,10 +1,28 @@
-"""The tag that names the code location of a run."""
+"""Whose run is this: the one answer for limits, counts, drains, breakers and metrics.
+
+A run belongs to the code location of its origin, which lies in the run's body and which no user can write. Two
+rows of `run_tags` name it as well, so that not every body has to be read: Dagster's label `repository@location`,
+which Dagster derives from the origin, and this package's tag. Users can write both: a run's own tags come before
+Dagster's label. So a row counts only if it is confirmed:
+
+- A submit and the daemon overwrite both in queued runs. Where both name the same code location, they are right.
+- Otherwise the label is right if the body doesn't hold its key, because then Dagster has written it.
+- Otherwise the body is read.
+"""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from clt_queued_run_coordinator._dagster import DagsterRun
+import sqlalchemy as db
+from sqlalchemy.ext.compiler import compiles
+
+from clt_queued_run_coordinator._dagster import REPOSITORY_LABEL_TAG, DagsterRun, RunsTable, RunTagsTable
 from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
+from clt_queued_run_coordinator.store.rows import IS_QUEUED, has_key, in_chunks, load_runs, run_of, tags_of
+
+NAMING_TAGS = (REPOSITORY_LABEL_TAG, CLT_TAG_KEY)
+"""The keys of the tags that name a run's code location."""
 
 
 class RunWithoutCodeLocationError(Exception):
@@ -17,22 +35,39 @@ class RunWithoutCodeLocationError(Exception):
         )
 
 
-def code_location_of(run: DagsterRun) -> str | None:
+def code_location_of(run: DagsterRun | None) -> str | None:
     """The name of the code location that a run was created from; None if the run has no origin."""
-    origin = run.remote_job_origin
+    origin = run.remote_job_origin if run else None
     return origin.location_name if origin else None
 
 
-def missing_tag(run: DagsterRun, tags: Mapping[str, str], log: logging.Logger) -> dict[str, str]:
-    """The tag to write to a run; empty if the run carries the right one.
+def own_tags(run: DagsterRun) -> dict[str, str]:
+    """The tags that name a run's code location, as they should be; empty if the run has no origin."""
+    origin = run.remote_job_origin
+    if not origin:
+        return {}
+    return {CLT_TAG_KEY: origin.location_name, REPOSITORY_LABEL_TAG: origin.repository_origin.get_label()}
 
-    The run's origin decides. A different value can only come from a user, a run config or a parent run, and is
-    overwritten with a warning. Otherwise users could move their runs out of a limit.
+
+def missing_tags(run: DagsterRun) -> dict[str, str]:
+    """Those of a run's own tags that its body lacks or has with another value. Dagster's label may be left out."""
+    own = own_tags(run)
+    return {
+        key: value
+        for key, value in own.items()
+        if run.tags.get(key, value if key == REPOSITORY_LABEL_TAG else None) != value
+    }
+
+
+def needs_tags(run: DagsterRun, log: logging.Logger) -> bool:
+    """Whether a run that is about to be queued has to be tagged; its origin decides.
+
+    A different value can only come from a user, a run config or a parent run. It is overwritten with a warning.
+    Otherwise users could move their runs out of a limit.
 
     Args:
-        run: The run about to be queued.
-        tags: The tags it carries.
-        log: Receives a warning if a value is overwritten.
+        run: The run.
+        log: Receives a warning for each value that is about to be overwritten.
 
     Raises:
         RunWithoutCodeLocationError: The run has no code location origin.
@@ -40,15 +75,132 @@ def missing_tag(run: DagsterRun, tags: Mapping[str, str], log: logging.Logger) -
     code_location = code_location_of(run)
     if code_location is None:
         raise RunWithoutCodeLocationError(run.run_id)
-    value = tags.get(CLT_TAG_KEY)
-    if value == code_location:
-        return {}
-    if value is not None:
+    missing = missing_tags(run)
+    for key in missing.keys() & run.tags.keys():
         log.warning(
             "Run %s carried the tag %s: %r but belongs to code location %r; the tag was overwritten.",
             run.run_id,
-            CLT_TAG_KEY,
-            value,
+            key,
+            run.tags[key],
             code_location,
         )
-    return {CLT_TAG_KEY: code_location}
+    return bool(missing)
+
+
+class _Position(db.sql.functions.GenericFunction[int]):
+    """Where a text begins in another one, from 1; 0 if it isn't in it. LIKE would know no case on SQLite."""
+
+    name = "instr"
+    inherit_cache = True
+    type = db.Integer()
+
+
+@compiles(_Position, "postgresql")
+def _position_on_postgresql(element: _Position, compiler: Any, **options: Any) -> str:
+    return f"strpos{compiler.process(element.clause_expr, **options)}"
+
+
+def body_has_label() -> db.ColumnElement[bool]:
+    """Whether a run's body holds the key of Dagster's label, for a query of runs: then a user may have set it."""
+    return _Position(RunsTable.c.run_body, REPOSITORY_LABEL_TAG) > 0
+
+
+def by_rows() -> db.ColumnElement[str | None]:
+    """A run's code location as far as its rows can be trusted, for a query of runs; NULL: only its body can tell.
+
+    Runs in progress may have come past the coordinator, so their two rows may agree and be wrong.
+    """
+    return db.func.coalesce(
+        db.case((IS_QUEUED, _agreed(REPOSITORY_LABEL_TAG, CLT_TAG_KEY))),
+        db.case((body_has_label(), None), else_=_agreed(REPOSITORY_LABEL_TAG)),
+    )
+
+
+def _agreed(*keys: str) -> db.ScalarSelect[str]:
+    """What the rows of a run with these keys name; NULL unless there is one of each and all name the same."""
+    tags = RunTagsTable.alias()
+    label, carried = tags.c.value, tags.c.value
+    name = db.case(
+        (tags.c.key == REPOSITORY_LABEL_TAG, db.func.substr(label, _Position(label, "@") + 1)), else_=carried
+    )
+    lowest, are_all_there = db.func.min(name), db.func.count(tags.c.key.distinct()) == len(keys)
+    agree = db.case((db.and_(lowest == db.func.max(name), are_all_there), lowest))
+    return db.select(agree).where(has_key(tags, keys)).correlate(RunsTable).scalar_subquery()
+
+
+def by_bodies(connection: db.Connection, storage_ids: Iterable[int]) -> Iterator[tuple[int, str | None]]:
+    """The code location of each run according to its body, with the storage's id; None if the body names none.
+
+    Args:
+        connection: To the instance's run database.
+        storage_ids: The runs.
+    """
+    for chunk in in_chunks(storage_ids):
+        query = db.select(RunsTable.c.id, RunsTable.c.run_body).where(RunsTable.c.id.in_(chunk))
+        for storage_id, body in connection.execute(query).all():
+            yield storage_id, code_location_of(run_of(body))
+
+
+class QueuedRow(NamedTuple):
+    """What a queued run's place in the queue depends on.
+
+    Attributes:
+        job: The name of its job.
+        code_location: The code location of its origin; None if it has none.
+        tags: Its tags.
+        is_tagged: Whether both tags that name its code location are right, in the rows and in the body.
+    """
+
+    job: str
+    code_location: str | None
+    tags: Mapping[str, str]
+    is_tagged: bool
+
+
+def look_up(connection: db.Connection, storage_ids: Sequence[int], keys: Iterable[str]) -> dict[int, QueuedRow]:
+    """Look up queued runs, by the storage's id; those that have left the queue are left out.
+
+    Of a tag with several rows that differ, the body's value counts, as it does for Dagster's daemon and UI.
+
+    Args:
+        connection: To the instance's run database.
+        storage_ids: The runs.
+        keys: The keys of the tags to look up.
+    """
+    found: dict[int, QueuedRow] = {}
+    for chunk in in_chunks(storage_ids):
+        query = db.select(RunsTable.c.id, RunsTable.c.pipeline_name, body_has_label())
+        runs = connection.execute(query.where(RunsTable.c.id.in_(chunk), IS_QUEUED)).all()
+        rows = tags_of(connection, [storage_id for storage_id, *_ in runs], {*keys, *NAMING_TAGS})
+        clear = {
+            storage_id: queued
+            for storage_id, job, is_in_body in runs
+            if not is_in_body and (queued := from_rows(job, rows.get(storage_id, [])))
+        }
+        doubtful = [(storage_id, job) for storage_id, job, _ in runs if storage_id not in clear]
+        bodies = load_runs(connection, [storage_id for storage_id, _ in doubtful])
+        found |= clear
+        for storage_id, job in doubtful:
+            found[storage_id] = _from_body(job, rows.get(storage_id, []), bodies.get(storage_id))
+    return found
+
+
+def from_rows(job: str, rows: Sequence[tuple[str, str]]) -> QueuedRow | None:
+    """The run if its rows are clear; None if they differ or lack Dagster's label."""
+    tags = dict(rows)
+    label = tags.get(REPOSITORY_LABEL_TAG)
+    carried = [value for key, value in rows if key == CLT_TAG_KEY]
+    differ = any(tags[key] != value for key, value in rows if key != CLT_TAG_KEY)
+    if label is None or differ:
+        return None
+    name = label.partition("@")[2]
+    return QueuedRow(job, name, tags, carried == [name])
+
+
+def _from_body(job: str, rows: Sequence[tuple[str, str]], run: DagsterRun | None) -> QueuedRow:
+    if run is None:
+        return QueuedRow(job, None, dict(rows), is_tagged=True)
+    own = own_tags(run)
+    naming = sorted(row for row in rows if row[0] in own)
+    is_tagged = naming == sorted(own.items()) and not missing_tags(run)
+    return QueuedRow(job, code_location_of(run), run.tags, is_tagged)

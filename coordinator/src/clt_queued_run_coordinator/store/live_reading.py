@@ -20,7 +20,7 @@ def read(connection: db.Connection) -> LiveChanges:
         connection: To the instance's run database.
     """
     key, value = KeyValueStoreTable.c.key, KeyValueStoreTable.c.value
-    moment = db.select(db.literal("").label("key"), database_clock.now(connection).label("value"))
+    moment = db.select(db.literal("").label("key"), database_clock.now().label("value"))
     stored = db.select(key, value).where(key.like(f"{PREFIX}/%"))
     rows = {str(key): str(value) for key, value in connection.execute(db.union_all(moment, stored)).all()}
     return parse(rows.items(), database_clock.moment(rows.pop("")))

@@ -137,7 +137,7 @@ def write(
         stored = _stored(
             connection, [_key(any_kind, name) for name in {*names, EVERY_CODE_LOCATION} for any_kind in Kind]
         )
-        at = database_clock.moment(connection.execute(db.select(database_clock.now(connection))).scalar_one())
+        at = database_clock.moment(connection.execute(db.select(database_clock.now())).scalar_one())
         change = Change(
             value=int(value or 0),
             by=by or _who(),

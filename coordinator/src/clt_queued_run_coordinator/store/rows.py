@@ -1,16 +1,29 @@
-"""Reads runs from the run database by the storage's ids, in statements of a bounded size, and their times."""
+"""Reads runs and their tags from the run database, in statements of a bounded size.
 
-from collections.abc import Iterable, Iterator
-from datetime import datetime, timezone
+The tags of a run are rows of `run_tags`, which holds those of the whole history. PostgreSQL without statistics, as
+after a restore, would rather read all of it than look up a few runs. So each query here asks for the tags of one
+run at a time: a subquery with its own order or aggregate, which no planner merges into a join. Concatenating "" to
+the key keeps SQLite from using its index on the keys, which would read the whole history as well.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
 import sqlalchemy as db
 
-from clt_queued_run_coordinator._dagster import DagsterRun, DagsterRunStatus, RunsTable, deserialize_value
+from clt_queued_run_coordinator._dagster import (
+    DagsterRun,
+    DagsterRunStatus,
+    RunsTable,
+    RunTagsTable,
+    deserialize_value,
+)
 
 ROWS_PER_STATEMENT = 500
 """The most ids in one statement: few enough that PostgreSQL always uses the index."""
+
+IS_QUEUED = RunsTable.c.status == DagsterRunStatus.QUEUED.value
 
 Id = TypeVar("Id", int, str)
 
@@ -22,30 +35,70 @@ def in_chunks(ids: Iterable[Id]) -> Iterator[list[Id]]:
         yield chunk
 
 
-def run_ids(connection: db.Connection, numbers: Iterable[int]) -> dict[int, str]:
+def run_ids(connection: db.Connection, storage_ids: Iterable[int]) -> dict[int, str]:
     """The run ids of runs, by the storage's id."""
     ids: dict[int, str] = {}
-    for chunk in in_chunks(numbers):
+    for chunk in in_chunks(storage_ids):
         query = db.select(RunsTable.c.id, RunsTable.c.run_id).where(RunsTable.c.id.in_(chunk))
-        ids.update((number, run_id) for number, run_id in connection.execute(query).all())
+        ids.update((storage_id, run_id) for storage_id, run_id in connection.execute(query).all())
     return ids
 
 
-def load_runs(connection: db.Connection, run_ids: Iterable[int]) -> dict[int, DagsterRun]:
-    """Load those of the runs that are still queued, by the storage's id."""
+def load_runs(connection: db.Connection, storage_ids: Iterable[int]) -> dict[int, DagsterRun]:
+    """Load those of the runs that are still queued and can be read, by the storage's id."""
     runs = {}
-    for chunk in in_chunks(run_ids):
-        rows = connection.execute(
-            db.select(RunsTable.c.id, RunsTable.c.run_body).where(
-                RunsTable.c.id.in_(chunk), RunsTable.c.status == DagsterRunStatus.QUEUED.value
-            )
-        )
-        for run_id, body in rows.all():
-            # The status column is authoritative; the body may hold an older status.
-            runs[run_id] = deserialize_value(body, DagsterRun).with_status(DagsterRunStatus.QUEUED)
+    for chunk in in_chunks(storage_ids):
+        query = db.select(RunsTable.c.id, RunsTable.c.run_body).where(RunsTable.c.id.in_(chunk), IS_QUEUED)
+        for storage_id, body in connection.execute(query).all():
+            if run := run_of(body):
+                # The status column is authoritative; the body may hold an older status.
+                runs[storage_id] = run.with_status(DagsterRunStatus.QUEUED)
     return runs
 
 
-def utc(stored: datetime) -> datetime:
-    """A stored time in UTC. The storages keep UTC, but without a time zone."""
-    return stored.replace(tzinfo=timezone.utc) if stored.tzinfo is None else stored
+def run_of(body: str | None) -> DagsterRun | None:
+    """The run that a stored body holds; None if it can't be read, whoever wrote it."""
+    try:
+        return deserialize_value(body or "", DagsterRun)
+    except Exception:  # noqa: BLE001 - whatever a body holds, it must not end a tick or a command
+        return None
+
+
+def has_key(tags: db.FromClause, keys: Collection[str]) -> db.ColumnElement[bool]:
+    """Whether a row of `run_tags` belongs to the run of the enclosing query and has one of some keys.
+
+    Args:
+        tags: `run_tags` or an alias of it.
+        keys: The keys.
+    """
+    return db.and_(tags.c.run_id == RunsTable.c.run_id, tags.c.key.concat("").in_(keys))
+
+
+def tags_of(
+    connection: db.Connection, storage_ids: Sequence[int], keys: Collection[str]
+) -> dict[int, list[tuple[str, str]]]:
+    """Those tags of runs that have one of some keys, in the order of their rows, by the storage's id.
+
+    Args:
+        connection: To the instance's run database.
+        storage_ids: The runs.
+        keys: The keys.
+    """
+    tags: dict[int, list[tuple[str, str]]] = {}
+    for chunk in in_chunks(storage_ids):
+        one_run = db.select(RunTagsTable).where(has_key(RunTagsTable, keys)).order_by(RunTagsTable.c.id)
+        if connection.dialect.name == "postgresql":
+            row: db.FromClause = one_run.correlate(RunsTable).lateral()
+            joined: db.FromClause = RunsTable.join(row, db.true())
+        else:
+            row = RunTagsTable
+            joined = RunsTable.join(row, has_key(row, keys))
+        query = (
+            db.select(RunsTable.c.id, row.c.key, row.c.value)
+            .select_from(joined)
+            .where(RunsTable.c.id.in_(chunk))
+            .order_by(row.c.id)
+        )
+        for storage_id, key, value in connection.execute(query).all():
+            tags.setdefault(storage_id, []).append((key, value or ""))
+    return tags

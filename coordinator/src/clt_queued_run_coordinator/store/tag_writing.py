@@ -1,49 +1,45 @@
 """Writes tags to runs over a single connection: connecting to PostgreSQL is most of the cost of a submit."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, timezone
-from itertools import islice
-from typing import TypeVar
 
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import (
     PRIORITY_TAG,
+    REPOSITORY_LABEL_TAG,
     DagsterInstance,
     DagsterRun,
     DagsterRunStatus,
     RunsTable,
     RunTagsTable,
-    deserialize_value,
     serialize_value,
 )
-from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
+from clt_queued_run_coordinator.store.code_location import own_tags
+from clt_queued_run_coordinator.store.rows import in_chunks, run_of
 from clt_queued_run_coordinator.store.transaction import transaction
-
-RUNS_PER_TRANSACTION = 500
-"""The most runs written in one transaction: few enough that nobody waits long for their row locks."""
 
 _QUEUED = (DagsterRunStatus.QUEUED.value,)
 _NOT_STARTED = (DagsterRunStatus.NOT_STARTED.value, *_QUEUED)
 
 
-def write_tags(where: DagsterInstance | db.Connection, code_locations: Mapping[str, str]) -> None:
-    """Tag runs that are queued or about to be with their code locations. Other runs are skipped.
+def write_tags(where: DagsterInstance | db.Connection, run_ids: Iterable[str]) -> None:
+    """Tag runs that are queued or about to be with the code locations of their origins. Other runs are skipped.
 
     A run has its tags twice: in its body, which the daemon's limits look at, and in rows, which filters look at.
     Both are written in one transaction that first locks the run. So the second of two writers sees what the first
     has written; no unique key would prevent a duplicate row. `DagsterInstance.add_run_tags` takes two connections
-    and no lock, and never adds a missing row.
+    and no lock, and never adds a missing row. A label of Dagster that a user has replaced is put right as well.
 
     Runs in progress are left alone, because whoever handles their events may be overwriting the body.
 
     Args:
         where: The instance, or an open PostgreSQL connection to its run database.
-        code_locations: The name of each run's code location, by run id.
+        run_ids: The ids of the runs.
     """
-    for some in _in_chunks(code_locations.items()):
+    for some in in_chunks(run_ids):
         with transaction(where) as connection:
-            _write(connection, CLT_TAG_KEY, dict(some), _NOT_STARTED)
+            _write(connection, some, own_tags, _NOT_STARTED)
 
 
 def write_priority(instance: DagsterInstance, run_ids: Iterable[str], priority: int) -> int:
@@ -61,9 +57,9 @@ def write_priority(instance: DagsterInstance, run_ids: Iterable[str], priority: 
         The number of runs that were changed.
     """
     written = 0
-    for some in _in_chunks(run_ids):
+    for some in in_chunks(run_ids):
         with transaction(instance) as connection:
-            ids = _write(connection, PRIORITY_TAG, dict.fromkeys(some, str(priority)), _QUEUED)
+            ids = _write(connection, some, lambda _: {PRIORITY_TAG: str(priority)}, _QUEUED)
             if ids:
                 # Dagster does the same when it adds tags. It tells the daemon that the order has changed.
                 now = datetime.now(timezone.utc)
@@ -74,53 +70,54 @@ def write_priority(instance: DagsterInstance, run_ids: Iterable[str], priority: 
     return written
 
 
-Item = TypeVar("Item")
-
-
-def _in_chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
-    rest = iter(items)
-    while some := list(islice(rest, RUNS_PER_TRANSACTION)):
-        yield some
-
-
-def _write(connection: db.Connection, key: str, values: Mapping[str, str], statuses: Collection[str]) -> list[str]:
-    """Write one tag to those of the runs that are in the given statuses; returns their ids.
+def _write(
+    connection: db.Connection,
+    run_ids: Collection[str],
+    tags_of: Callable[[DagsterRun], Mapping[str, str]],
+    statuses: Collection[str],
+) -> list[str]:
+    """Write tags to those of the runs that are in the given statuses and can be read; returns their ids.
 
     Args:
         connection: In a transaction.
-        key: The tag's key.
-        values: The tag's value, by run id.
+        run_ids: The ids of the runs.
+        tags_of: The tags to write to a run.
         statuses: The statuses in which a run may be written.
     """
     in_status = RunsTable.c.status.in_(statuses)
-    stored = [
-        (run_id, deserialize_value(body, DagsterRun), status)
-        for run_id, body, status in connection.execute(
-            db.select(RunsTable.c.run_id, RunsTable.c.run_body, RunsTable.c.status)
-            .where(RunsTable.c.run_id.in_(list(values)), in_status)
-            .order_by(RunsTable.c.id)  # all writers lock in the same order, so that they can't deadlock
-            .with_for_update()
-        ).all()
-    ]
-    if not stored:
+    query = (
+        db.select(RunsTable.c.run_id, RunsTable.c.run_body, RunsTable.c.status)
+        .where(RunsTable.c.run_id.in_(run_ids), in_status)
+        .order_by(RunsTable.c.id)  # all writers lock in the same order, so that they can't deadlock
+        .with_for_update()
+    )
+    bodies: dict[str, str] = {}
+    rows: list[dict[str, str]] = []
+    rewritten: list[str] = []
+    keys: set[str] = set()
+    for run_id, body, status in connection.execute(query).all():
+        run = run_of(body)
+        tags = tags_of(run) if run else None
+        if not run or not tags:
+            continue
+        # Dagster derives the label of a body that has none.
+        in_body = {key: tags[key] for key in tags if key != REPOSITORY_LABEL_TAG or key in run.tags}
+        bodies[run_id] = serialize_value(run.with_tags({**run.tags, **in_body}))
+        # The rows of a run that isn't queued yet come from its body. Anybody may have changed a queued run.
+        if status == DagsterRunStatus.QUEUED.value or not tags.keys().isdisjoint(run.tags):
+            rewritten.append(run_id)
+            keys |= tags.keys()
+            in_body = dict(tags)
+        rows += [{"run_id": run_id, "key": key, "value": value} for key, value in in_body.items()]
+    if not bodies:
         return []
-    bodies = {
-        run_id: serialize_value(run.with_tags({**run.tags, key: values[run_id]})) for run_id, run, _ in stored
-    }
     connection.execute(
         RunsTable.update()
         .where(RunsTable.c.run_id.in_(list(bodies)), in_status)
         .values(run_body=db.case(bodies, value=RunsTable.c.run_id))
     )
-    # The rows of a run that isn't queued yet come from its body. A queued run may have been changed by anybody.
-    with_rows = [
-        run_id for run_id, run, status in stored if key in run.tags or status == DagsterRunStatus.QUEUED.value
-    ]
-    if with_rows:
-        connection.execute(
-            RunTagsTable.delete().where(RunTagsTable.c.run_id.in_(with_rows), RunTagsTable.c.key.concat("") == key)
-        )
-    connection.execute(
-        RunTagsTable.insert(), [{"run_id": run_id, "key": key, "value": values[run_id]} for run_id in bodies]
-    )
+    if rewritten:
+        of_them = RunTagsTable.c.run_id.in_(rewritten), RunTagsTable.c.key.concat("").in_(keys)
+        connection.execute(RunTagsTable.delete().where(*of_them))
+    connection.execute(RunTagsTable.insert(), rows)
     return list(bodies)

@@ -28,3 +28,25 @@ def transaction(where: DagsterInstance | db.Connection) -> Iterator[db.Connectio
         else:
             with transaction(connection):
                 yield connection
+
+
+LOOKS_UP = "SET LOCAL random_page_cost = 1.1; SET LOCAL jit = off"
+"""Settings of a transaction of PostgreSQL that looks up the tags of many runs. By default PostgreSQL assumes that
+index lookups hit the disk, and would rather read all the tags of a long history. It also compiles a query that it
+takes for expensive, which takes longer than the query."""
+
+
+@contextmanager
+def reading(instance: DagsterInstance) -> Iterator[db.Connection]:
+    """A connection for queries that look up the tags of many runs.
+
+    Args:
+        instance: The instance.
+    """
+    with run_database(instance).connect() as connection:
+        if connection.dialect.name != "postgresql":
+            yield connection
+            return
+        with connection.execution_options(isolation_level="READ COMMITTED").begin():
+            connection.exec_driver_sql(LOOKS_UP)
+            yield connection

@@ -1,29 +1,21 @@
-"""Counts the refused submits of each code location in the instance's database.
-
-Each code location has a key of its own in Dagster's key-value store. The database itself increments the number, so
-that concurrent processes lose none. The keys are outside the prefix of the live changes.
-"""
-
-import re
+"""Counts the refused submits of each code location, each in a document of its own in the instance's database."""
 
 import sqlalchemy as db
 
-from clt_queued_run_coordinator._dagster import DagsterInstance, KeyValueStoreTable, run_database
+from clt_queued_run_coordinator.store import document
 
 PREFIX = "clt_queued_run_coordinator.refused/"
 
-_NUMBER = re.compile(r"[0-9]{1,18}")
 
-_COUNT_ONE = db.text(
-    "INSERT INTO kvs (key, value) VALUES (:key, '1')"
-    " ON CONFLICT (key) DO UPDATE SET value = CAST(CAST(kvs.value AS BIGINT) + 1 AS TEXT)"
-)
+def count_refused(connection: db.Connection, code_location: str) -> None:
+    """Count one refused submit.
 
-
-def count_refused(instance: DagsterInstance, code_location: str) -> None:
-    """Count one refused submit, in a separate transaction."""
-    with run_database(instance).connect() as connection:
-        connection.execute(_COUNT_ONE, {"key": f"{PREFIX}{code_location}"})
+    Args:
+        connection: To the instance's run database, while the submits of the code location are locked.
+        code_location: The code location's name.
+    """
+    key = f"{PREFIX}{code_location}"
+    document.write(connection, key, (document.count(document.read(connection, key)) or 0) + 1)
 
 
 def read_refused(connection: db.Connection) -> dict[str, int]:
@@ -32,6 +24,5 @@ def read_refused(connection: db.Connection) -> dict[str, int]:
     Args:
         connection: To the instance's run database.
     """
-    key, value = KeyValueStoreTable.c.key, KeyValueStoreTable.c.value
-    rows = connection.execute(db.select(key, value).where(key.startswith(PREFIX, autoescape=True))).all()
-    return {stored.removeprefix(PREFIX): int(number) for stored, number in rows if _NUMBER.fullmatch(number)}
+    stored = document.read_texts(connection, PREFIX)
+    return {name: refused for name, text in stored.items() if (refused := document.count(document.parse(text)))}
