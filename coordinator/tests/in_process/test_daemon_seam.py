@@ -1,16 +1,19 @@
 """The one seam to Dagster's daemon: what it answers, what it leaves alone, and what holds where it doesn't fit."""
 
 import inspect
+import logging
 import textwrap
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
 import pytest
-from clt_queued_run_coordinator._dagster import IN_PROGRESS_STATUSES
+from clt_queued_run_coordinator.daemon import tick
+from clt_queued_run_coordinator.daemon.selection import Selection
 from clt_queued_run_coordinator.operate import now
 from clt_queued_run_coordinator.store import live
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._daemon.run_coordinator import queued_run_coordinator_daemon as daemon_module
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 from dagster._utils.tags import TagConcurrencyLimitsCounter
@@ -18,7 +21,7 @@ from tests.run_queue import A, B, RunQueue
 
 MakeRunQueue = Callable[..., RunQueue]
 QUEUED = RunsFilter(statuses=[DagsterRunStatus.QUEUED])
-SILENT_TICKS = 3
+Changes = list[tuple[str, str, str]]
 LIMITS = {"default": 2}
 
 
@@ -127,106 +130,167 @@ def test_a_run_that_leaves_the_queue_within_the_tick_is_not_shown(run_queue: Mak
 
 
 OTHER_READINGS = {
-    "another question": ("ascending=True,", "ascending=True, bucket_by=None,"),
-    "never asked": ("instance.get_runs(", "type(instance).get_runs(instance, "),
-    "runs in progress read elsewhere": ("self._get_in_progress_run_records", "_in_progress"),
+    "another question": [("_get_runs_to_dequeue", "ascending=True,", "ascending=True, bucket_by=None,")],
+    "never asked": [("_get_runs_to_dequeue", "instance.get_runs(", "type(instance).get_runs(instance, ")],
+    "runs in progress unseen": [
+        (
+            "_get_in_progress_run_records",
+            "return instance.get_run_records(",
+            "return type(instance).get_run_records(instance, ",
+        )
+    ],
 }
-"""How a later Dagster might read its queue: what is in the daemon's code, and what is there instead."""
+"""How a later Dagster might read: the method, what is in its code, and what is there instead."""
+
+RENAMED = [
+    ("_get_in_progress_run_records", "def _get_in_progress_run_records(", "def _get_runs_in_progress("),
+    ("_get_runs_to_dequeue", "self._get_in_progress_run_records(", "self._get_runs_in_progress("),
+]
+
+in_each_other_way = pytest.mark.parametrize("changes", OTHER_READINGS.values(), ids=OTHER_READINGS)
 
 
-def _in_progress(instance: DagsterInstance) -> Any:
-    return instance.get_run_records(RunsFilter(statuses=IN_PROGRESS_STATUSES))
+def read_in_another_way(changes: Changes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the daemon read in another way."""
+    for method, there, instead in changes:
+        source = textwrap.dedent(inspect.getsource(getattr(QueuedRunCoordinatorDaemon, method)))
+        assert there in source
+        made: dict[str, Any] = {}
+        exec(source.replace(there, instead), vars(daemon_module), made)  # noqa: S102 - Dagster's own code
+        for name, function in made.items():
+            monkeypatch.setattr(QueuedRunCoordinatorDaemon, name, function, raising=False)
 
 
-def read_in_another_way(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the daemon read its queue in another way."""
-    there, instead = OTHER_READINGS[kind]
-    source = textwrap.dedent(inspect.getsource(QueuedRunCoordinatorDaemon._get_runs_to_dequeue))
-    assert there in source
-    made: dict[str, Any] = {}
-    monkeypatch.setattr(daemon_module, "_in_progress", _in_progress, raising=False)
-    exec(source.replace(there, instead), vars(daemon_module), made)  # noqa: S102 - Dagster's own code
-    monkeypatch.setattr(QueuedRunCoordinatorDaemon, "_get_runs_to_dequeue", made["_get_runs_to_dequeue"])
+def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged of a daemon that reads in another way."""
+    records = [record for record in caplog.records if "reads its whole queue, because" in record.getMessage()]
+    assert {record.levelno for record in records} <= {logging.ERROR}
+    return [record.getMessage() for record in records]
 
 
-@pytest.mark.parametrize("kind", OTHER_READINGS)
-def test_limits_hold_where_the_daemon_reads_the_whole_queue(
-    run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch, kind: str
+@in_each_other_way
+def test_limits_hold_as_tag_limits_where_the_daemon_reads_in_another_way(
+    run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch, changes: Changes
 ) -> None:
-    """As tag limits: of known code locations, of one seen for the first time, and for untagged runs."""
-    read_in_another_way(kind, monkeypatch)
-    queue = run_queue(code_location_limits={"default": 2, "locations": {A: 3}})
-    for _ in range(SILENT_TICKS + 1):
+    """Of known code locations, of one seen for the first time, and for runs with another's tag; 0 while paused."""
+    read_in_another_way(changes, monkeypatch)
+    queue = run_queue(max_concurrent_runs=20, code_location_limits={"default": 2, "locations": {A: 3}})
+    for _ in range(3):
         queue.tick()
-    queue.queue(A, 6)
-    queue.put(B, DagsterRunStatus.QUEUED, 4, tag=A)
     queue.put(B, DagsterRunStatus.STARTED, 1, tag=B)
+    queue.queue(A, 9)
+    queue.put(B, DagsterRunStatus.QUEUED, 4, tag=A)
     assert queue.tick() == {A: 3, B: 1}
-    assert queue.tick() == {}
+    for _ in range(4):
+        queue.end(A)
+        assert queue.tick() == {A: 1}
     live.pause(queue.instance, A)
-    queue.end(A)
-    for _ in range(2 * SILENT_TICKS):
+    queue.end(A, 2)
+    for _ in range(4):
         assert queue.tick() == {}
-        assert narrowed(queue) is False
+    live.resume(queue.instance, A)
+    live.set_limit(queue.instance, A, 2)
+    assert queue.tick() == {A: 1}
 
 
-@pytest.mark.parametrize("kind", OTHER_READINGS)
+@in_each_other_way
 def test_the_limit_of_a_group_does_not_open_and_close(
-    run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch, kind: str
+    run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch, changes: Changes
 ) -> None:
     """It bounds each of its code locations, at every tick alike; together they may have more."""
-    read_in_another_way(kind, monkeypatch)
+    read_in_another_way(changes, monkeypatch)
     queue = run_queue(code_location_limits={"groups": {"team": {"locations": [A, B], "limit": 3}}})
     queue.queue(A, 9)
     assert queue.tick() == {A: 3}
-    for _ in range(2 * SILENT_TICKS):
+    for _ in range(6):
         assert queue.tick() == {}
 
 
-@pytest.mark.parametrize("step", ["live changes", "queue", "runs in progress", "bodies"])
-def test_ticks_that_fail_change_nothing_of_the_next_one(
-    run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, step: str
-) -> None:
-    """However many of them: a failure of the database is no change of Dagster."""
-    queue = run_queue(max_concurrent_runs=9, code_location_limits={"default": {"max_per_job": 1}})
-    queue.queue(A, 9)
-    assert queue.tick() == {A: 1}
-    queue.queue(B, 9)
-    failing = {
-        "live changes": "clt_queued_run_coordinator.store.live.read",
-        "queue": "clt_queued_run_coordinator.daemon.queued_runs.QueuedRuns.refresh",
-        "runs in progress": "dagster._core.storage.runs.sql_run_storage.SqlRunStorage.get_run_records",
-        "bodies": "clt_queued_run_coordinator.daemon.candidates.load_runs",
-    }
-    with monkeypatch.context() as patch:
-        patch.setattr(failing[step], mock.Mock(side_effect=ConnectionError))
-        for _ in range(2 * SILENT_TICKS):
-            with pytest.raises(ConnectionError):
-                queue.tick()
-    assert queue.tick() == {B: 1}
-    assert queue.tick() == {}
-    assert not [line for line in caplog.messages if "reads its whole queue" in line]
-    assert narrowed(queue) is True
-
-
-@pytest.mark.parametrize("kind", OTHER_READINGS)
+@in_each_other_way
 def test_a_daemon_that_reads_in_another_way_is_told_of_once(
-    run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, kind: str
+    run_queue: MakeRunQueue,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    changes: Changes,
 ) -> None:
-    """One line; limits hold from the first tick on, and the answers return with the question."""
-    queue = run_queue(code_location_limits=LIMITS)
-    queue.queue(A, 9)
+    """One line, and others can see it, also while no slot is free; the answers return with the question."""
+    queue = run_queue(max_concurrent_runs=5, code_location_limits={"default": {"max_per_job": 1}})
+    queue.queue(A, 19)
+    assert queue.tick() == {A: 1}
     with monkeypatch.context() as patch:
-        read_in_another_way(kind, patch)
-        assert queue.tick() == {A: 2}
-        for _ in range(2 * SILENT_TICKS):
+        read_in_another_way(changes, patch)
+        for _ in range(4):
+            queue.end(A)
+            queue.tick()
+        assert narrowed(queue) is False
+        for _ in range(3):  # without a free slot, and with one
+            assert queue.in_progress(A) == 5
+            assert queue.tick() == {}
+            assert narrowed(queue) is False
             queue.end(A)
             assert queue.tick() == {A: 1}
-    lines = [line for line in caplog.messages if "reads its whole queue, because" in line]
-    assert len(lines) == 1
-    assert narrowed(queue) is False
-    queue.tick()
+            assert narrowed(queue) is False
+    assert len(errors(caplog)) == 1
+    queue.end(A, 4)
+    assert queue.tick() == {}
     assert narrowed(queue) is True
+    queue.end(A)
+    assert queue.tick() == {A: 1}
+    assert len(errors(caplog)) == 1
+
+
+def test_a_function_of_the_daemon_may_have_another_name(
+    run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The question tells the reading of the runs in progress, so a group goes on with its limit."""
+    read_in_another_way(RENAMED, monkeypatch)
+    queue = run_queue(code_location_limits={"groups": {"team": {"locations": [A, B], "limit": 3}}})
+    queue.queue(A, 9)
+    queue.queue(B, 9)
+    for _ in range(6):
+        queue.tick()
+        assert queue.in_progress(A) + queue.in_progress(B) == 3
+    assert errors(caplog) == []
+    assert narrowed(queue) is True
+
+
+FAILURES: dict[str, tuple[object, str]] = {
+    "at the begin": (tick.live, "read"),
+    "in the runs in progress": (SqlRunStorage, "get_run_records"),
+    "in the queue": (Selection, "choose"),
+}
+"""Where the database can fail in a tick."""
+
+INNER_LIMITS: dict[str, tuple[dict[str, Any], int]] = {
+    "max_per_job": ({"default": {"max_per_job": 1}}, 1),
+    "max_per_backfill": ({"default": {"max_per_backfill": 2}}, 2),
+    "group": ({"groups": {"team": {"locations": [A, B], "limit": 3}}}, 3),
+    "breaker": ({"default": {"limit": 2, "breaker": {"failures": 3}}}, 2),
+}
+"""Limits that tag limits can't say, and how many runs may be in progress."""
+
+
+@pytest.mark.parametrize("limit", INNER_LIMITS)
+@pytest.mark.parametrize("where", FAILURES)
+def test_ticks_that_fail_loosen_nothing(
+    run_queue: MakeRunQueue, caplog: pytest.LogCaptureFixture, where: str, limit: str
+) -> None:
+    """However many in a row: the next tick works as all before."""
+    limits, most = INNER_LIMITS[limit]
+    queue = run_queue(max_concurrent_runs=50, code_location_limits=limits)
+    queue.queue(A, 9, tags={"dagster/backfill": "b"})
+    assert queue.tick() == {A: most}
+    for failing in (1, 3, 5):
+        with mock.patch.object(*FAILURES[where], side_effect=ConnectionError):
+            for _ in range(failing):
+                with pytest.raises(ConnectionError):
+                    queue.tick()
+        assert queue.tick() == {}
+        queue.end(A)
+        assert queue.tick() == {A: 1}
+        assert queue.in_progress(A) == most
+    assert narrowed(queue) is True
+    assert errors(caplog) == []
 
 
 def test_a_counter_of_pools_that_is_made_in_another_way_is_told_of(
@@ -245,3 +309,22 @@ def test_a_counter_of_pools_that_is_made_in_another_way_is_told_of(
     queue.queue(B, 4)
     assert queue.tick() == {A: 1, B: 2}
     assert any("its counter of pools takes other arguments" in line for line in caplog.messages)
+    assert narrowed(queue) is False
+
+
+def test_a_counter_of_pools_that_is_made_in_another_way_ends_no_tick_without_a_free_slot(
+    run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where who could start is looked up for the credit alone."""
+    queue = run_queue(
+        {"pools": {"granularity": "run"}}, max_concurrent_runs=2, code_location_limits={"sharing": "fair"}
+    )
+    queue.instance.event_log_storage.set_concurrency_slots("database", 1)
+    queue.queue(A, 2)
+    assert queue.tick() == {A: 2}
+    queue.queue(A, 2, pool="database")
+    monkeypatch.setattr(
+        "clt_queued_run_coordinator._dagster.GlobalOpConcurrencyLimitsCounter", lambda _everything: None
+    )
+    monkeypatch.setattr(tick, "LOOK_SECONDS", 0)
+    assert queue.tick() == {}

@@ -43,6 +43,9 @@ BY = "circuit breaker"
 CODE_LOCATIONS_KEPT = 1000
 """The most code locations with totals. Beyond that, the one without an event for the longest time is dropped."""
 
+_LONGEST_ID = 19
+"""An id in the storage has fewer digits than the largest integer of a database."""
+
 _OUTCOMES = {
     DagsterRunStatus.SUCCESS.value: Outcome.SUCCESS,
     DagsterRunStatus.FAILURE.value: Outcome.FAILURE,
@@ -83,14 +86,16 @@ class Accounting:
     def restore(self, stored: DaemonState) -> None:
         """Go on from what the daemon has stored."""
         self.totals = dict(stored.totals)
-        if stored.tracked and self._limits.has_breakers:
+        if not self._limits.has_breakers:
+            return
+        self._breakers = {name: BreakerState.from_data(data) for name, data in stored.breakers.items()}
+        if stored.tracked:
             self._tracked = {
                 int(storage_id): Tracked(name, document.number(offered) or None)
                 for name, runs in stored.tracked.items()
                 for storage_id, offered in document.mapping(runs).items()
-                if storage_id.isdecimal() and document.count(int(storage_id[:19]))
+                if storage_id.isdecimal() and len(storage_id) < _LONGEST_ID
             }
-            self._breakers = {name: BreakerState.from_data(data) for name, data in stored.breakers.items()}
 
     def as_data(self) -> dict[str, Any]:
         """The parts of `DaemonState` that `restore` takes."""

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from clt_queued_run_coordinator._dagster import (
+    IN_PROGRESS_STATUSES,
     DagsterInstance,
     DagsterRun,
     DagsterRunStatus,
@@ -32,6 +33,7 @@ SILENT_TICKS = 3
 That is only told; it changes nothing of how a tick works."""
 
 _QUEUED = RunsFilter(statuses=[DagsterRunStatus.QUEUED])
+_IN_PROGRESS = RunsFilter(statuses=IN_PROGRESS_STATUSES)
 
 
 class DaemonSeam:
@@ -78,14 +80,14 @@ class DaemonSeam:
         self, instance: DagsterInstance, ask: Callable[..., Sequence[RunRecord]], *args: Any, **kwargs: Any
     ) -> Sequence[RunRecord]:
         """Observe the daemon's reading of the runs in progress."""
-        if not self._expected or daemon_step() != "_get_in_progress_run_records":
+        is_known = (*args, *kwargs.values()) == (_IN_PROGRESS,)
+        if not (is_known and self._expected and daemon_step()):
             return ask(*args, **kwargs)
         self._expected = ""
         records = ask(*args, **kwargs)
         with self._measured():
             self._ticks.see_in_progress(instance, records)
         if self._ticks.state.free_slots == 0:  # the daemon won't read the queue
-            self._silent_ticks = 0
             self._ticks.record(instance, self._seconds)
         else:
             self._expected = "the queue"
@@ -143,7 +145,7 @@ class DaemonSeam:
         self._ticks.record(instance, self._seconds, narrowed=False)
         if self._told != why:
             self._told = why
-            self._log.warning(
+            self._log.error(
                 "Dagster's daemon reads its whole queue, because %s. The limits of code locations and pauses are"
                 " applied as tag limits. Shares, minimums, the limits of groups, max_per_job, max_per_backfill and"
                 " backfill_share are not applied, and runs that wait for a pool can leave slots idle. Update"

@@ -15,6 +15,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from typing import Any, TypeVar
 from clt_queued_run_coordinator._dagster import (
     DagsterInstance,
     DagsterRun,
+    IncompatibleDagsterError,
     RunRecord,
     instance_concurrency_settings,
     run_database,
@@ -174,8 +176,10 @@ class Ticks:
         blocked = None
         if state.free_slots == 0 and not 0 <= now - memory.looked_at < LOOK_SECONDS:
             selection = self._selection()
-            selection.choose(instance, state)
-            blocked, memory.looked_at = selection.blocked, now
+            with suppress(IncompatibleDagsterError):  # which is told when the daemon asks for the queue
+                selection.choose(instance, state)
+                blocked = selection.blocked
+            memory.looked_at = now
         memory.ledger.record(state.claims, state.slots, {}, blocked)
         self.state = replace(state, credit=credit)
 
@@ -243,7 +247,10 @@ class Ticks:
         *,
         narrowed: bool | None = None,
     ) -> None:
-        """Store what is known now: every few seconds, and whenever runs are handed over or were.
+        """Store what is known now: every few seconds, and when it matters.
+
+        It matters when runs are handed over or were, when a breaker has counted, opened or closed, and when the
+        daemon begins to read in another way.
 
         Args:
             instance: The instance.
@@ -261,7 +268,9 @@ class Ticks:
         narrowed = before.narrowed if narrowed is None else narrowed
         since = now - before.last_tick.at if before.last_tick else None
         is_due = since is None or not 0 <= since < daemon_state.STORE_INTERVAL_SECONDS
-        if not (is_due or runs or before.launching or before.narrowed != narrowed):
+        counted = memory.accounting.as_data()
+        is_news = (before.narrowed, before.breakers) != (narrowed, counted["breakers"])
+        if not (is_due or runs or before.launching or is_news):
             return
         first = tuple(run.run_id for run in runs[:LAUNCHING_NAMED])
         stored = DaemonState(
@@ -269,7 +278,7 @@ class Ticks:
             credit=memory.ledger.credit,
             last_tick=LastTick(now, seconds),
             launching=Launching(self._began, len(runs), first) if runs else None,
-            **memory.accounting.as_data(),
+            **counted,
         )
         daemon_state.write(instance, stored)
         memory.stored = stored

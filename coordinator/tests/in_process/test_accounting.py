@@ -1,6 +1,7 @@
-"""The starts and ends of runs are counted for the metrics."""
+"""What has started and ended is counted by outcome, and whatever fails there, runs start."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -9,34 +10,40 @@ from unittest import mock
 import pytest
 from clt_queued_run_coordinator.daemon import accounting
 from clt_queued_run_coordinator.daemon import state as daemon_state
+from clt_queued_run_coordinator.daemon.accounting import Accounting
 from clt_queued_run_coordinator.daemon.state import KEY
-from clt_queued_run_coordinator.policy.totals import Outcome
+from clt_queued_run_coordinator.policy.totals import Outcome, Totals
 from dagster import DagsterRunStatus
 from dagster._core.events import DagsterEvent, DagsterEventType
+from tests.in_process.statements import Statements
 from tests.in_process.storages import on_one_storage
 from tests.run_queue import A, B, RunQueue, in_the_middle_of_a_tick, postgresql_run_queue
 
 MakeRunQueue = Callable[..., RunQueue]
 
 TWO_EACH: dict[str, Any] = {"max_concurrent_runs": 4, "code_location_limits": {"default": 2}}
-EACH_READING = pytest.mark.parametrize("reading", ["limits", "no limits"])
-
-
-def _config(reading: str) -> dict[str, Any]:
-    return {"max_concurrent_runs": -1} if reading == "no limits" else TWO_EACH
+WITH_BREAKER = {
+    "max_concurrent_runs": 4,
+    "code_location_limits": {"default": {"limit": 2, "breaker": {"failures": 9}}},
+}
+either_way = pytest.mark.parametrize(
+    "config", [TWO_EACH, WITH_BREAKER, {"max_concurrent_runs": -1}], ids=["limits", "breaker", "no limits"]
+)
 
 
 @pytest.fixture(autouse=True)
-def _each_tick_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+def _stored_at_each_tick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(daemon_state, "STORE_INTERVAL_SECONDS", 0)
+
+
+def _totals(queue: RunQueue, code_location: str = A) -> Totals:
+    with queue.storage.connect() as connection:
+        return daemon_state.read(connection).totals.get(code_location, Totals())
 
 
 def _counted(queue: RunQueue, code_location: str = A) -> dict[str, int]:
     """The starts and ends of a code location as they are stored, without those that are 0."""
-    with queue.storage.connect() as connection:
-        totals = daemon_state.read(connection).totals.get(code_location)
-    if not totals:
-        return {}
+    totals = _totals(queue, code_location)
     assert sum(totals.waits) == totals.starts
     counts = {"starts": totals.starts} | {outcome.value: ends for outcome, ends in totals.ends.items()}
     return {what: number for what, number in counts.items() if number}
@@ -49,6 +56,13 @@ def _report(queue: RunQueue, run_id: str, *kinds: str) -> None:
         queue.instance.report_dagster_event(event, run_id=run_id)
 
 
+def _statements(queue: RunQueue) -> list[str]:
+    """What a tick writes to the key-value store."""
+    with Statements() as statements:
+        queue.tick()
+    return [text for text in statements.executed if "kvs" in text and not text.startswith("SELECT")]
+
+
 @pytest.fixture
 def same_database(new_database: Callable[[], str]) -> Iterator[Callable[..., RunQueue]]:
     """Opens a new instance with a new coordinator and a new daemon, each time on the same database."""
@@ -57,10 +71,10 @@ def same_database(new_database: Callable[[], str]) -> Iterator[Callable[..., Run
         yield lambda **config: stack.enter_context(postgresql_run_queue(url, config or TWO_EACH, {}))
 
 
-@EACH_READING
-def test_starts_and_ends_are_counted_by_outcome(run_queue: MakeRunQueue, reading: str) -> None:
-    """However the queue is read; a run that starts and ends between two ticks counts as well."""
-    queue = run_queue(**_config(reading))
+@either_way
+def test_starts_and_ends_are_counted_by_outcome(run_queue: MakeRunQueue, config: dict[str, Any]) -> None:
+    """Whoever reads the queue; a run that starts and ends between two ticks counts as well."""
+    queue = run_queue(**config)
     queue.tick()
     succeeds, fails = queue.queue(A, 2)
     queue.queue(B)
@@ -77,10 +91,10 @@ def test_starts_and_ends_are_counted_by_outcome(run_queue: MakeRunQueue, reading
     assert _counted(queue, B) == {"starts": 1, "canceled": 1}
 
 
-@EACH_READING
-def test_a_run_that_is_canceled_while_it_is_starting_has_started(run_queue: MakeRunQueue, reading: str) -> None:
+@on_one_storage
+def test_a_run_that_is_canceled_while_it_is_starting_has_started(run_queue: MakeRunQueue) -> None:
     """It began no work, which is all that the runs' table tells; and it was canceled before the next tick."""
-    queue = run_queue(**_config(reading))
+    queue = run_queue(**TWO_EACH)
     queue.tick()
     queue.queue(A, 2)
     queue.tick()
@@ -89,10 +103,12 @@ def test_a_run_that_is_canceled_while_it_is_starting_has_started(run_queue: Make
     assert _counted(queue) == {"starts": 2, "canceled": 2}
 
 
-@EACH_READING
-def test_a_run_that_is_canceled_in_the_queue_ends_without_a_start(run_queue: MakeRunQueue, reading: str) -> None:
-    """It has left the queue, and nothing has started it."""
-    queue = run_queue(**_config(reading), tag_concurrency_limits=[{"key": "held", "limit": 0}])
+@either_way
+def test_a_run_that_is_canceled_in_the_queue_ends_without_a_start(
+    run_queue: MakeRunQueue, config: dict[str, Any]
+) -> None:
+    """It has left the queue, and nothing has started it. One that was deleted is forgotten."""
+    queue = run_queue(**config, tag_concurrency_limits=[{"key": "held", "limit": 0}])
     canceled, deleted, _ = queue.queue(A, 3, tags={"held": "yes"})
     queue.tick()
     queue.instance.report_run_canceled(queue.run(canceled))
@@ -115,6 +131,28 @@ def test_ends_are_counted_at_the_next_tick_whether_or_not_a_slot_is_free(
     _report(queue, first, "START", "SUCCESS")
     assert queue.tick() == {}
     assert _counted(queue)["success"] == 1
+
+
+@on_one_storage
+def test_ticks_write_when_runs_start_and_otherwise_now_and_then(
+    run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not with an empty queue, with runs in progress or with no slot free; nor for what is only counted."""
+    monkeypatch.setattr(daemon_state, "STORE_INTERVAL_SECONDS", 3600)
+    queue = run_queue(max_concurrent_runs=2)
+    queue.tick()
+    assert _statements(queue) == []
+    queue.queue(A, 3)
+    assert len(_statements(queue)) == 1
+    assert len(_statements(queue)) == 1  # nothing is being launched any more
+    for _ in range(3):
+        assert _statements(queue) == []
+    queue.end(A)
+    assert [len(_statements(queue)) for _ in range(3)] == [1, 1, 0]
+    queue.end(A)
+    assert _statements(queue) == []
+    monkeypatch.setattr(daemon_state, "STORE_INTERVAL_SECONDS", 0)
+    assert len(_statements(queue)) == 1
 
 
 @on_one_storage
@@ -189,46 +227,126 @@ def test_a_run_that_ends_in_the_middle_of_a_tick_counts_once(run_queue: MakeRunQ
 
 
 @on_one_storage
-def test_a_look_up_that_fails_ends_no_tick_and_loses_nothing(run_queue: MakeRunQueue) -> None:
-    """What had ended is counted later."""
+def test_a_look_up_that_fails_ends_no_tick_and_loses_nothing(
+    run_queue: MakeRunQueue, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told once; runs start, and what had ended is counted later."""
     queue = run_queue(**TWO_EACH)
     (run_id,) = queue.queue(A)
     queue.tick()
     _report(queue, run_id, "START", "SUCCESS")
-    queue.queue(A)
-    with mock.patch.object(accounting, "_look_up", side_effect=ConnectionError):
-        assert queue.tick() == {A: 1}
+    with mock.patch.object(accounting, "_look_up", side_effect=ConnectionError("gone")):
+        for _ in range(3):
+            queue.queue(B)
+            queue.tick()
+    assert queue.in_progress(B) == 2
+    assert [line for line in caplog.messages if "Counting runs failed" in line] == [
+        "Counting runs failed (ConnectionError: gone); the tick goes on, and the next one tries again."
+    ]
     queue.tick()
     assert _counted(queue) == {"starts": 1, "success": 1}
+    assert _counted(queue, B) == {"starts": 2}
 
 
-def test_a_restart_goes_on_from_what_was_stored(same_database: Callable[..., RunQueue]) -> None:
-    """With a breaker also what ends while no daemon is up counts once."""
-    config = {**TWO_EACH, "code_location_limits": {"default": {"limit": 2, "breaker": {"failures": 9}}}}
-    queue = same_database(**config)
-    run_ids = queue.queue(A, 2)
-    queue.queue(B, 1)
-    queue.tick()
-    queue.tick()
-    _report(queue, run_ids[0], "START", "SUCCESS")
-    queue.put(B, DagsterRunStatus.STARTED)
-    for _ in range(2):
-        queue = same_database(**config)
+@pytest.mark.parametrize("config", [TWO_EACH, WITH_BREAKER], ids=["limits", "breaker"])
+@pytest.mark.parametrize("error", [OverflowError("int too large"), AssertionError(), RecursionError()])
+@on_one_storage
+def test_nothing_that_fails_in_the_accounting_ends_a_tick(
+    run_queue: MakeRunQueue, caplog: pytest.LogCaptureFixture, config: dict[str, Any], error: Exception
+) -> None:
+    """From the first tick on; limits hold as always, and it is told once until it works again."""
+    queue = run_queue(**config)
+    queue.queue(A, 9)
+    for told in (1, 2):
+        with mock.patch.object(Accounting, "_totals_of", side_effect=error):
+            queue.tick()
+            for _ in range(3):
+                queue.end(A)
+                assert queue.tick() == {A: 1}
+                assert queue.in_progress(A) == 2
+        lines = [record for record in caplog.records if "Counting runs failed" in record.getMessage()]
+        assert [line.levelno for line in lines] == [logging.WARNING] * told
         queue.tick()
-        assert _counted(queue) == {"starts": 2, "success": 1}
-        assert _counted(queue, B) == {"starts": 2}
 
 
 @on_one_storage
-@pytest.mark.parametrize("stored", ["", "null", "[]", "{}", '{"totals": 3}', "[" * 100_000, '{"a"', '"x"'])
-def test_what_can_not_be_understood_begins_anew(run_queue: MakeRunQueue, stored: str) -> None:
-    """Somebody else has written there; the daemon goes on and writes over it."""
+def test_a_state_that_can_not_be_stored_ends_no_tick(
+    run_queue: MakeRunQueue, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told once, and stored at the next tick that can."""
     queue = run_queue(**TWO_EACH)
+    queue.queue(A, 9)
+    with mock.patch.object(daemon_state, "write", side_effect=ConnectionError("gone")):
+        assert queue.tick() == {A: 2}
+        queue.end(A)
+        assert queue.tick() == {A: 1}
+        assert queue.tick() == {}
+    assert len([line for line in caplog.messages if "Storing the daemon's state failed" in line]) == 1
+    assert queue.tick() == {}
+    assert _counted(queue) == {"starts": 3, "canceled": 1}
+
+
+@pytest.mark.parametrize("config", [TWO_EACH, WITH_BREAKER], ids=["limits", "breaker"])
+def test_a_restart_goes_on_and_counts_nothing_twice(
+    same_database: Callable[..., RunQueue], config: dict[str, Any]
+) -> None:
+    """With a breaker, also what ended while no daemon was up; without one its outcome may be missed."""
+    queue = same_database(**config)
+    run_ids = queue.queue(A, 2)
+    queue.tick()
+    queue.tick()
+    _report(queue, run_ids[0], "START", "SUCCESS")
+    for _ in range(3):
+        queue = same_database(**config)
+        queue.tick()
+        assert _counted(queue) == {"starts": 2, **({"success": 1} if config is WITH_BREAKER else {})}
+    _report(queue, run_ids[1], "START", "FAILURE")
+    queue.tick()
+    assert _counted(queue)["failure"] == 1
+
+
+GARBAGE: dict[str, Any] = {
+    "no JSON": "x",
+    "empty": "",
+    "null": "null",
+    "list": "[]",
+    "no parts": "{}",
+    "nested": "[" * 100_000,
+    "cut off": '{"a"',
+    "numbers": '{"totals": 3, "breakers": 3, "tracked": 3, "credit": 3, "at": "3", "launching": 3, "narrowed": 3}',
+    "lists": '{"totals": [], "breakers": [], "tracked": [], "credit": [], "at": [], "launching": []}',
+    "not a number": '{"totals": {"a": {"starts": NaN, "waited": Infinity}}, "credit": {"at": NaN}}',
+    "400 digits": json.dumps(
+        {
+            "totals": {A: {"starts": 10**400, "waited": 10**400, "ends": {"success": -(10**400)}}},
+            "breakers": {A: {"in_a_row": 10**400, "failed_at": [10**400], "open": {"at": 10**400}}},
+            "tracked": {A: {"9" * 400: 10**400, "1": 10**400, "9" * 19: 1, "²": 1, "-1": 1, "0": 1}},
+            "credit": {"at": 10**400, "slot_seconds": {A: 10**400}, "faded": {A: 10**400}},
+            "at": 10**400,
+            "reading_seconds": 10**400,
+            "launching": {"began": 10**400, "first": [10**400]},
+        }
+    ),
+    "5000 digits": json.dumps({"tracked": {A: {"9" * 5000: 1}}, "breakers": {A: {"failed_at": [1e308] * 9}}}),
+}
+
+
+@on_one_storage
+@pytest.mark.parametrize("stored", GARBAGE.values(), ids=GARBAGE)
+def test_what_can_not_be_understood_begins_anew(
+    run_queue: MakeRunQueue, caplog: pytest.LogCaptureFixture, stored: str
+) -> None:
+    """Somebody else has written there; the daemon goes on and writes over it."""
+    limits = {"sharing": "fair", "default": {"limit": 2, "breaker": {"failures": 10}}}
+    queue = run_queue(max_concurrent_runs=4, code_location_limits=limits)
     queue.instance.daemon_cursor_storage.set_cursor_values({KEY: stored})
-    queue.queue(A)
+    queue.queue(A, 3)
+    assert queue.tick() == {A: 2}
+    queue.end(A)
+    assert queue.tick() == {A: 1}
     queue.tick()
-    queue.tick()
-    assert _counted(queue).get("starts", 0) <= 1
+    assert _counted(queue)["canceled"] == 1
+    assert [line for line in caplog.messages if "failed (" in line] == []
 
 
 @on_one_storage
@@ -261,10 +379,8 @@ def test_a_wait_is_from_the_creation_of_a_run_to_the_tick_that_starts_it(run_que
         queue.queue(B)
         queue.tick()
     queue.tick()
-    with queue.storage.connect() as connection:
-        totals = daemon_state.read(connection).totals
-    assert totals[A].waits == [0, 0, 0, 0, 2, 0, 0, 0, 0, 0]
-    assert totals[A].waited == pytest.approx(200, abs=20)
-    assert totals[B].waits == [1, 0, 0, 0, 0, 0, 0, 0, 0, 0]
-    assert totals[B].waited == 0
-    assert totals[A].ends == dict.fromkeys(Outcome, 0)
+    assert _totals(queue).waits == [0, 0, 0, 0, 2, 0, 0, 0, 0, 0]
+    assert _totals(queue).waited == pytest.approx(200, abs=20)
+    assert _totals(queue, B).waits == [1, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert _totals(queue, B).waited == 0
+    assert _totals(queue).ends == dict.fromkeys(Outcome, 0)
