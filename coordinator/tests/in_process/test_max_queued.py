@@ -3,18 +3,16 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from typing import Any
 from unittest import mock
 
 import pytest
-import sqlalchemy as db
-from clt_queued_run_coordinator.submit import max_queued, submit_lock
+from clt_queued_run_coordinator.submit import submit_lock
 from clt_queued_run_coordinator.submit.max_queued import QueueFullError
 from clt_queued_run_coordinator.submit.refused import PREFIX, read_refused
 from clt_queued_run_coordinator.submit.submit_lock import SubmitLockError
 from dagster import DagsterRunStatus, QueuedRunCoordinator
-from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
+from dagster._core.storage.runs.schema import RunTagsTable
 from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
 from tests.in_process.statements import Statements
 from tests.in_process.storages import on_one_storage
@@ -106,12 +104,6 @@ def test_a_run_that_is_queued_already_is_not_refused(run_queue: MakeRunQueue) ->
     assert refused(queue) == {}
 
 
-def test_a_number_larger_than_any_database_takes_refuses_nothing(run_queue: MakeRunQueue) -> None:
-    """The configuration takes any."""
-    queue = run_queue(code_location_limits={"default": {"max_queued": 10**30}})
-    assert len(queue.queue(A, 2)) == 2
-
-
 def test_only_the_code_location_itself_counts(run_queue: MakeRunQueue) -> None:
     """Not those with names that a pattern, or a comparison without case, would take for it."""
     queue = run_queue(code_location_limits=TWO)
@@ -157,41 +149,8 @@ def test_a_run_with_doubled_labels_is_counted_once(run_queue: MakeRunQueue) -> N
         queue.submit(A)
 
 
-def test_the_daemon_leaves_its_counts_so_that_others_runs_need_not_be_looked_through(
-    run_queue: MakeRunQueue,
-) -> None:
-    """Runs that others queued long before the tick are not looked at."""
-    queue = run_queue(code_location_limits={"locations": {A: {"max_queued": 9, "limit": 0}, B: 0}})
-    queue.put(B, DagsterRunStatus.QUEUED, 12)
-    _make_older(queue, timedelta(hours=1))
-    queue.submit(A)
-    assert queue.tick() == {}
-    looked: list[int] = []
-    exactly = max_queued.has_fewer_queued
-
-    def has_fewer_queued(connection: db.Connection, name: str, number: int, since: Any = None) -> bool:
-        looked.append(number)
-        assert since is not None, "all queued runs were looked at"
-        return exactly(connection, name, number, since)
-
-    with mock.patch.object(max_queued, "has_fewer_queued", has_fewer_queued):
-        queue.submit(A)
-    assert looked
-
-
-def test_the_daemons_old_counts_let_nothing_beyond_max_queued_pass(run_queue: MakeRunQueue) -> None:
-    """What was queued since counts, and what is stored there in whatever form refuses nothing wrongly."""
-    queue = run_queue(code_location_limits={"locations": {A: {"max_queued": 4, "limit": 0}, B: 0}})
-    queue.queue(B, 5)
-    queue.queue(A, 2)
-    assert queue.tick() == {}
-    queue.queue(A, 2)
-    with pytest.raises(QueueFullError):
-        queue.submit(A)
-
-
-def test_runs_that_started_since_the_daemon_counted_make_room(run_queue: MakeRunQueue) -> None:
-    """The counts refuse nothing."""
+def test_a_run_that_left_the_queue_makes_room(run_queue: MakeRunQueue) -> None:
+    """At once, not only at the daemon's next tick."""
     queue = run_queue(code_location_limits={"locations": {A: {"max_queued": 3, "limit": 0}, B: 0}})
     queue.queue(B, 5)
     run_ids = queue.queue(A, 3)
@@ -292,11 +251,12 @@ def test_what_was_queued_is_queued_even_if_the_lock_is_lost_meanwhile(
         assert queue.queued(A) == 2
 
 
-def _make_older(queue: RunQueue, by: timedelta) -> None:
-    with queue.storage.connect() as connection:
-        for run_id, changed in connection.execute(
-            db.select(RunsTable.c.run_id, RunsTable.c.update_timestamp)
-        ).all():
-            connection.execute(
-                RunsTable.update().where(RunsTable.c.run_id == run_id).values(update_timestamp=changed - by)
-            )
+@pytest.mark.parametrize("label", [f"r@{B}", "r@", "nothing", "", "r@x@y"])
+def test_a_forged_label_counts_for_nobody_else(run_queue: MakeRunQueue, label: str) -> None:
+    """A user's tag `.dagster/repository` neither makes room in the own queue nor fills another one."""
+    queue = run_queue(code_location_limits=TWO)
+    for _ in range(2):
+        queue.submit(A, {REPOSITORY_LABEL_TAG: label})
+    with pytest.raises(QueueFullError):
+        queue.submit(A, {REPOSITORY_LABEL_TAG: label})
+    assert queue.submit(B)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import sqlalchemy as db
 
-from clt_queued_run_coordinator._dagster import DagsterInstance, RunsTable
+from clt_queued_run_coordinator._dagster import DagsterInstance, RunsTable, run_database
 from clt_queued_run_coordinator.store.code_location import by_bodies, by_rows
 from clt_queued_run_coordinator.store.rows import IS_QUEUED
 from clt_queued_run_coordinator.submit.refused import count_refused
@@ -69,7 +69,9 @@ class QueueLimiter:
                 yield
                 return
             try:
-                count_refused(connection, code_location)
+                # On a connection of its own, which SQLite commits while the others still wait.
+                with run_database(instance).connect() as own:
+                    count_refused(own, code_location)
             except db.exc.SQLAlchemyError as error:
                 self._log.warning("The refusal of run %s could not be counted for the metrics: %s", run_id, error)
         full = QueueFullError(run_id, code_location, max_queued)
