@@ -18,8 +18,22 @@ nox.options.sessions = [*(f"versions-{older}" for older in VERSIONS[:-1]), "dags
 
 TESTS = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test")
 IN_PROCESS = ("tests/unit", "tests/in_process", "tests/command_line")
-BETWEEN = ("tests/in_process", "-k", "not ephemeral")
-"""On the versions between the oldest and the newest: real ticks on real storages."""
+ON_POSTGRESQL = ("-k", "not ephemeral and not sqlite")
+"""What differs between versions of Dagster is its daemon and its storages; one storage shows the first."""
+BETWEEN = tuple(
+    f"tests/in_process/test_{name}.py"
+    for name in (
+        "daemon_seam",
+        "limits",
+        "order",
+        "blocked_runs",
+        "tagging",
+        "concurrency_runs",
+        "queued_runs",
+        "held_runs",
+    )
+)
+"""On the versions between the oldest and the newest: whatever a change of Dagster's daemon would break."""
 
 
 PYTEST = ("pytest", "--numprocesses", "2")
@@ -49,7 +63,8 @@ def add_versions_session(version: str) -> None:
     @nox.session(name=f"versions-{version}")
     def versions(session: nox.Session) -> None:
         install_dagster(session, version)
-        session.run(*PYTEST, *(session.posargs or (BETWEEN if version in VERSIONS[1:-1] else IN_PROCESS)))
+        files = BETWEEN if version in VERSIONS[1:-1] else IN_PROCESS
+        session.run(*PYTEST, *(session.posargs or (*files, *ON_POSTGRESQL)))
 
     versions.__doc__ = f"Run the in-process tests on the newest patch of Dagster {version}."
 
@@ -64,7 +79,7 @@ def newest(session: nox.Session) -> None:
     session.install("--prerelease", "allow", "dagster", "dagster-postgres", "sqlalchemy<2.1", *TESTS)
     session.install("--no-deps", "--editable", ".")
     session.run("dagster", "--version")
-    session.run(*PYTEST, *(session.posargs or IN_PROCESS))
+    session.run(*PYTEST, *(session.posargs or (*IN_PROCESS, *ON_POSTGRESQL)))
 
 
 @nox.session
