@@ -69,7 +69,7 @@ def open_breaker(queue: RunQueue, code_location: str = A) -> None:
 
 def in_force(queue: RunQueue, code_location: str = A) -> LimitInForce:
     """The limit in force of a code location."""
-    return now.read(queue.instance, queue.coordinator.settings).state.limits[code_location]
+    return now.read(queue.instance, queue.coordinator.settings).state.in_force(code_location)
 
 
 def openings(queue: RunQueue) -> list[str | None]:
@@ -139,6 +139,7 @@ def test_resume_closes_it_and_counting_begins_at_zero(run_queue: MakeRunQueue) -
     fail(queue, third)
     queue.tick()
     live.resume(queue.instance, A)
+    queue.tick()
     fail(queue, fourth)
     queue.tick()
     assert in_force(queue).source is Source.NONE

@@ -91,7 +91,7 @@ def test_each_code_location_is_counted_by_itself() -> None:
     runs = [run for pair in zip(ended([F, F], name="a"), ended([F, F], name="b"), strict=True) for run in pair]
     followed = update({}, [*runs, *ended([F], name="c"), *ended([F], name="")], breakers.get, NONE)
     assert set(followed.opens) == {"a"}
-    assert followed.states["b"] == BreakerState(in_a_row=2)
+    assert followed.states["b"] == BreakerState(in_a_row=2, last="run 1")
 
 
 def test_nothing_counts_while_it_is_open() -> None:
@@ -108,7 +108,7 @@ def test_what_ended_before_it_closed_by_itself_does_not_count_afterwards() -> No
     runs = [*ended([F, F, F], first=-50), *ended([F], first=-5)]
     followed = update(before, runs, lambda _name: Breaker(2), NONE)
     assert (followed.opens, followed.closed) == ({}, ("a",))
-    assert followed.states == {"a": BreakerState(in_a_row=1, closed_at=at(-10))}
+    assert followed.states == {"a": BreakerState(in_a_row=1, closed_at=at(-10), last="run 0")}
     assert set(update(followed.states, ended([F]), lambda _name: Breaker(2), NONE).opens) == {"a"}
 
 
