@@ -131,7 +131,7 @@ def test_a_success_between_them_begins_the_row_anew(run_queue: MakeRunQueue) -> 
 
 
 def test_resume_closes_it_and_counting_begins_at_zero(run_queue: MakeRunQueue) -> None:
-    """Runs that were in progress and fail afterwards count anew."""
+    """Runs that were in progress and fail after the next tick, which finds it closed, count anew."""
     queue = run_queue(**TWO)
     first, second, third, fourth, fifth = start(queue, A, 5)
     fail(queue, first, second)
@@ -250,6 +250,64 @@ def test_a_restart_neither_forgets_nor_doubles_what_was_counted(same_database: C
         queue.tick()
         assert in_force(queue).source is Source.NONE
     assert len(openings(queue)) == 1
+
+
+def test_a_restart_without_any_run_in_progress_forgets_no_failure(same_database: Callable[..., RunQueue]) -> None:
+    """What was counted is stored at once, not only every few seconds."""
+    queue = same_database()
+    fail(queue, *start(queue, A))
+    queue.tick()
+    queue = same_database()
+    fail(queue, *start(queue, A))
+    queue.tick()
+    assert in_force(queue).source is Source.BREAKER
+
+
+def test_a_resume_and_a_restart_right_after_it_opened(same_database: Callable[..., RunQueue]) -> None:
+    """The failures that opened it are not counted a second time; the next ones count from zero."""
+    queue = same_database()
+    first, second, third, fourth = start(queue, A, 4)
+    fail(queue, first, second)
+    queue.tick()
+    live.resume(queue.instance, A)
+    queue = same_database()
+    queue.tick()
+    assert in_force(queue).source is Source.NONE
+    fail(queue, third)
+    queue.tick()
+    assert in_force(queue).source is Source.NONE
+    fail(queue, fourth)
+    queue.tick()
+    assert in_force(queue).source is Source.BREAKER
+    assert len(openings(queue)) == 2
+
+
+def test_an_opening_that_could_not_be_stored_before_a_restart(same_database: Callable[..., RunQueue]) -> None:
+    """The next daemon goes on trying, and nothing starts in between."""
+    queue = same_database()
+    fail(queue, *start(queue, A, 2))
+    queue.queue(A, 3)
+    with mock.patch.object(live, "write", side_effect=ConnectionError("gone")):
+        for _ in range(4):
+            assert queue.tick() == {}
+            queue = same_database()
+    assert queue.tick() == {}
+    assert len(openings(queue)) == 1
+
+
+@on_one_storage
+def test_nothing_passes_where_counting_and_storing_fail_at_once(run_queue: MakeRunQueue) -> None:
+    """It is about to open, its row can't be written, and then nothing can be counted either."""
+    queue = run_queue(code_location_limits={"default": {"limit": 2, "breaker": {"failures": 2}}})
+    fail(queue, *start(queue, A, 2))
+    queue.queue(A, 9)
+    with mock.patch.object(live, "write", side_effect=ConnectionError("gone")):
+        assert queue.tick() == {}
+        with mock.patch.object(accounting, "_look_up", side_effect=ConnectionError("gone")):
+            for _ in range(3):
+                assert queue.tick() == {}
+    assert queue.tick() == {}
+    assert in_force(queue).source is Source.BREAKER
 
 
 def test_what_failed_while_it_was_open_and_no_daemon_ran_does_not_open_it_again(
