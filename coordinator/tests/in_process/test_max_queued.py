@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import pytest
@@ -12,6 +12,7 @@ from clt_queued_run_coordinator.submit.max_queued import QueueFullError
 from clt_queued_run_coordinator.submit.refused import PREFIX, read_refused
 from clt_queued_run_coordinator.submit.submit_lock import SubmitLockError
 from dagster import DagsterRunStatus, QueuedRunCoordinator
+from dagster._core.run_coordinator.base import SubmitRunContext
 from dagster._core.storage.runs.schema import RunTagsTable
 from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
 from tests.in_process.statements import Statements
@@ -196,6 +197,19 @@ def test_a_submit_does_not_wait_for_ever(run_queue: MakeRunQueue, monkeypatch: p
     ):
         queue.submit(A)
     queue.submit(A)
+
+
+@pytest.mark.parametrize("run_queue", ["postgresql"], indirect=True)
+def test_the_whole_wait_is_bounded(run_queue: MakeRunQueue) -> None:
+    """What the threads of this process have waited for each other is no longer left for other processes."""
+    queue = run_queue(code_location_limits=TWO)
+    run, workspace = queue.create(A), cast("Any", None)
+    with (
+        mock.patch.object(submit_lock, "time", mock.Mock(monotonic=mock.Mock(side_effect=[0.0, 59.5]))),
+        Statements() as statements,
+    ):
+        queue.coordinator.submit_run(SubmitRunContext(run, workspace))
+    assert any("lock_timeout = 500;" in statement for statement in statements.executed)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

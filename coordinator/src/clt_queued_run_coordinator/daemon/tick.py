@@ -48,6 +48,7 @@ from clt_queued_run_coordinator.store import live
 from clt_queued_run_coordinator.store.code_location import missing_tags, own_tags
 from clt_queued_run_coordinator.store.rows import run_ids
 from clt_queued_run_coordinator.store.tag_writing import write_tags
+from clt_queued_run_coordinator.store.transaction import reading
 
 TAGGED_PER_TICK = 500
 """The most queued runs without their tag that a tick tags, so that a long queue of them doesn't hold it up."""
@@ -117,7 +118,7 @@ class Ticks:
         """
         self._began = time.time()
         memory = self._memory
-        with run_database(instance).connect() as connection:
+        with reading(instance) as connection:
             if memory.stored is None:
                 memory.stored = daemon_state.read(connection)
                 memory.ledger.credit = memory.stored.credit

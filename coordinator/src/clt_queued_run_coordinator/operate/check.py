@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 
-from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings, run_database
+from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.daemon import readers
 from clt_queued_run_coordinator.daemon.queued_runs import untagged_queued_runs
@@ -19,6 +19,7 @@ from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.store import document, live
 from clt_queued_run_coordinator.store.live import LiveChanges
 from clt_queued_run_coordinator.store.tag_writing import write_tags
+from clt_queued_run_coordinator.store.transaction import reading
 from clt_queued_run_coordinator.text.formats import timestamp
 from clt_queued_run_coordinator.text.similar_names import likely_meant
 
@@ -54,7 +55,7 @@ def mend(instance: DagsterInstance) -> Mended:
     Args:
         instance: The instance.
     """
-    with run_database(instance).connect() as connection:
+    with reading(instance) as connection:
         untagged = untagged_queued_runs(connection)
         left_over = _left_over(live.read(connection))
         document.delete(connection, [f"{live.PREFIX}/{live.Kind.PAUSED.value}/{name}" for name in left_over])
@@ -74,9 +75,9 @@ def find(
     """
     concurrency = instance_concurrency_settings(instance)
     found = now.read(instance, coordinator.settings)
-    with run_database(instance).connect() as connection:
+    with reading(instance) as connection:
         untagged = len(untagged_queued_runs(connection))
-        reading = readers.read(connection)
+        stored = readers.read(connection)
     state = found.state
     return [
         *_shadowed(concurrency, coordinator.own_max_concurrent_runs),
@@ -84,7 +85,7 @@ def find(
         *_unreachable(state),
         *_unreachable_by_groups(state),
         *_untagged(untagged),
-        *_daemons(reading, found),
+        *_daemons(stored, found),
         *(
             Finding(f"a resume of {name!r} is stored that does nothing", DATABASE, "run `dagster-clt check --fix`")
             for name in _left_over(state.live)

@@ -3,8 +3,7 @@
 The daemon's tick doesn't use this; see `queued_runs`.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -19,7 +18,7 @@ from clt_queued_run_coordinator._dagster import (
     run_database,
 )
 from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
-from clt_queued_run_coordinator.store.code_location import by_bodies, by_rows
+from clt_queued_run_coordinator.store.code_location import body_has, by_bodies, by_rows
 from clt_queued_run_coordinator.store.database_clock import in_utc, utc
 
 
@@ -67,27 +66,11 @@ class Counts:
         return self.queued_without_code_location + sum(c.queued for c in self.by_code_location.values())
 
 
-@contextmanager
-def reading(instance: DagsterInstance) -> Iterator[db.Connection]:
-    """A connection for queries that look up the tags of many runs.
-
-    By default PostgreSQL assumes that index lookups hit the disk, and would rather read all the tags of a long
-    history. The tags are in memory, and in this transaction PostgreSQL is told so.
-    """
-    with run_database(instance).connect() as connection:
-        if connection.dialect.name != "postgresql":
-            yield connection
-            return
-        with connection.execution_options(isolation_level="READ COMMITTED").begin():
-            connection.exec_driver_sql("SET LOCAL random_page_cost = 1.1")
-            yield connection
-
-
 def read(connection: db.Connection, *, only_in_progress: bool = False) -> Counts:
     """Count the runs by the code locations of their origins.
 
     Args:
-        connection: From `reading`.
+        connection: From `transaction.reading`.
         only_in_progress: Leave out the queued runs, of which there may be many.
     """
     counts = Counts()
@@ -102,9 +85,14 @@ def read(connection: db.Connection, *, only_in_progress: bool = False) -> Counts
         .subquery()
     )
     grouped = db.select(runs.c.status, runs.c.name, db.func.count(), db.func.min(runs.c.created))
+    is_clear = True
     for status, name, number, oldest in connection.execute(grouped.group_by(runs.c.status, runs.c.name)).all():
-        if name is not None:
+        if name is None:
+            is_clear = False
+        else:
             _add(counts, name, status, number, oldest)
+    if is_clear:
+        return counts
     doubtful = db.select(runs.c.id, runs.c.status, runs.c.created).where(runs.c.name.is_(None))
     by_id = {storage_id: (status, created) for storage_id, status, created in connection.execute(doubtful).all()}
     for storage_id, name in by_bodies(connection, by_id):
@@ -141,7 +129,7 @@ def known_code_locations(instance: DagsterInstance) -> set[str]:
 
 
 LOOKED_AT = 20
-"""The most runs with a name in their tag whose origins are looked at."""
+"""The most runs with a name in their tag whose bodies are read."""
 
 
 def _came_from(connection: db.Connection, name: str) -> bool:
@@ -149,8 +137,7 @@ def _came_from(connection: db.Connection, name: str) -> bool:
     ids = (
         db.select(RunsTable.c.id)
         .select_from(RunsTable.join(RunTagsTable, tags.run_id == RunsTable.c.run_id))
-        .where(tags.key == CLT_TAG_KEY, tags.value == name)
-        .order_by(tags.id)
+        .where(tags.key == CLT_TAG_KEY, tags.value == name, body_has(f'"location_name": {json.dumps(name)}'))
         .limit(LOOKED_AT)
     )
     storage_ids = connection.execute(ids).scalars().all()

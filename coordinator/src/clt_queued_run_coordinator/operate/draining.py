@@ -9,6 +9,7 @@ from clt_queued_run_coordinator.daemon import acknowledged_pauses
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.operate import counts
 from clt_queued_run_coordinator.store import live
+from clt_queued_run_coordinator.store.transaction import reading
 
 SILENT = timedelta(minutes=5)
 """After this time without a heartbeat or a tick the daemon is taken not to run. Each is due every 30 seconds at
@@ -45,7 +46,7 @@ def read(instance: DagsterInstance, code_locations: Collection[str] | None) -> D
         code_locations: Their names; None for all.
     """
     heartbeat = instance.get_daemon_heartbeats().get(QUEUE_DAEMON)
-    with counts.reading(instance) as connection:
+    with reading(instance) as connection:
         changes = live.read(connection)
         # Before the runs are counted: what was started until then is in progress by now.
         seen = acknowledged_pauses.read(connection)

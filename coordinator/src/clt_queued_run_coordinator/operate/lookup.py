@@ -14,14 +14,12 @@ from clt_queued_run_coordinator._dagster import (
     run_database,
 )
 from clt_queued_run_coordinator.store.code_location import by_bodies, by_rows
-from clt_queued_run_coordinator.store.rows import in_chunks
+from clt_queued_run_coordinator.store.rows import IS_QUEUED, in_chunks
 from clt_queued_run_coordinator.text.refusal import RefusalError
 from clt_queued_run_coordinator.text.similar_names import most_similar
 
 SHORT_ID = 8
 """The number of characters of a run's id that Dagster's UI shows."""
-
-_IS_QUEUED = RunsTable.c.status == DagsterRunStatus.QUEUED.value
 
 
 class NoSuchRunsError(RefusalError):
@@ -58,9 +56,7 @@ def _queued_run(connection: db.Connection, begin: str) -> str:
     if len(begin) >= SHORT_ID:
         # PostgreSQL has no index for prefixes, so only the queued runs are searched.
         begins = db.func.substr(RunsTable.c.run_id, 1, len(begin)) == begin
-        found = (
-            connection.execute(db.select(RunsTable.c.run_id).where(_IS_QUEUED, begins).limit(2)).scalars().all()
-        )
+        found = connection.execute(db.select(RunsTable.c.run_id).where(IS_QUEUED, begins).limit(2)).scalars().all()
     if len(found) > 1:
         raise NoSuchRunsError(f"The ids of several queued runs begin with {begin!r}; give the whole id.")
     if not found:
@@ -77,7 +73,7 @@ def runs_of_backfill(instance: DagsterInstance, backfill: str) -> list[str]:
     is_of_it = db.and_(RunTagsTable.c.key == BACKFILL_ID_TAG, RunTagsTable.c.value == backfill)
     queued = (
         db.select(RunsTable.c.run_id)
-        .where(_IS_QUEUED, RunsTable.c.run_id.in_(db.select(RunTagsTable.c.run_id).where(is_of_it)))
+        .where(IS_QUEUED, RunsTable.c.run_id.in_(db.select(RunTagsTable.c.run_id).where(is_of_it)))
         .order_by(RunsTable.c.id)
     )
     with run_database(instance).connect() as connection:
@@ -109,7 +105,7 @@ def runs_of_job(instance: DagsterInstance, job: str, code_location: str | None =
         if run_ids:
             return run_ids
         queued = set(
-            connection.execute(db.select(RunsTable.c.pipeline_name).where(_IS_QUEUED).distinct()).scalars()
+            connection.execute(db.select(RunsTable.c.pipeline_name).where(IS_QUEUED).distinct()).scalars()
         )
         known = connection.execute(db.select(RunsTable.c.id).where(RunsTable.c.pipeline_name == job).limit(1))
         if known.scalar() is not None:
@@ -123,7 +119,7 @@ def runs_of_job(instance: DagsterInstance, job: str, code_location: str | None =
 
 def _queued_of_job(connection: db.Connection, job: str, code_location: str | None) -> list[str]:
     # Concatenating "" keeps SQLite from using its index on jobs, which would read the whole history.
-    of_job = db.and_(_IS_QUEUED, RunsTable.c.pipeline_name.concat("") == job)
+    of_job = db.and_(IS_QUEUED, RunsTable.c.pipeline_name.concat("") == job)
     if code_location is None:
         return list(
             connection.execute(db.select(RunsTable.c.run_id).where(of_job).order_by(RunsTable.c.id)).scalars()

@@ -17,6 +17,7 @@ from clt_queued_run_coordinator.operate.daemon_seen import DaemonSeen
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.store import live
+from clt_queued_run_coordinator.store.transaction import reading
 from clt_queued_run_coordinator.submit.refused import read_refused
 
 
@@ -67,7 +68,7 @@ def read(instance: DagsterInstance, settings: Settings, queue: QueuedRuns | None
             counted.
     """
     settings = settings.as_replaced_by(instance_concurrency_settings(instance))
-    with counts.reading(instance) as connection:
+    with reading(instance) as connection:
         changes = live.read(connection)
         oldest: dict[str, datetime] = {}
         if queue is None:

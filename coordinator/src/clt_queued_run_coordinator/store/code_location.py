@@ -100,9 +100,14 @@ def _position_on_postgresql(element: _Position, compiler: Any, **options: Any) -
     return f"strpos{compiler.process(element.clause_expr, **options)}"
 
 
+def body_has(text: str) -> db.ColumnElement[bool]:
+    """Whether a run's body holds a text, for a query of runs."""
+    return _Position(RunsTable.c.run_body, text) > 0
+
+
 def body_has_label() -> db.ColumnElement[bool]:
     """Whether a run's body holds the key of Dagster's label, for a query of runs: then a user may have set it."""
-    return _Position(RunsTable.c.run_body, REPOSITORY_LABEL_TAG) > 0
+    return body_has(REPOSITORY_LABEL_TAG)
 
 
 def by_rows() -> db.ColumnElement[str | None]:

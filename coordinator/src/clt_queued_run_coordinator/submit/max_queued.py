@@ -10,15 +10,11 @@ from contextlib import contextmanager
 
 import sqlalchemy as db
 
-from clt_queued_run_coordinator._dagster import DagsterInstance, RunsTable, run_database
+from clt_queued_run_coordinator._dagster import DagsterInstance, RunsTable
 from clt_queued_run_coordinator.store.code_location import by_bodies, by_rows
 from clt_queued_run_coordinator.store.rows import IS_QUEUED
 from clt_queued_run_coordinator.submit.refused import count_refused
 from clt_queued_run_coordinator.submit.submit_lock import SubmitLock
-
-_MOST = 2**31
-"""A LIMIT that every database accepts and that is larger than any queue."""
-
 
 class QueueFullError(Exception):
     """The run is refused, because its code location has `max_queued` runs queued already."""
@@ -69,9 +65,7 @@ class QueueLimiter:
                 yield
                 return
             try:
-                # On a connection of its own, which SQLite commits while the others still wait.
-                with run_database(instance).connect() as own:
-                    count_refused(own, code_location)
+                count_refused(instance, code_location)
             except db.exc.SQLAlchemyError as error:
                 self._log.warning("The refusal of run %s could not be counted for the metrics: %s", run_id, error)
         full = QueueFullError(run_id, code_location, max_queued)
@@ -87,18 +81,19 @@ def has_fewer_queued(connection: db.Connection, code_location: str, number: int)
         code_location: The code location's name.
         number: The number to stay below.
     """
-    most = min(number, _MOST)
-    some = db.select(RunsTable.c.id).where(IS_QUEUED).limit(most).subquery()
+    some = db.select(RunsTable.c.id).where(IS_QUEUED).limit(number).subquery()
     if (connection.execute(db.select(db.func.count()).select_from(some)).scalar() or 0) < number:
         return True
     name = by_rows()
     query = db.select(RunsTable.c.id, name.is_(None)).where(
         IS_QUEUED, db.func.coalesce(name, code_location) == code_location
     )
-    for limit in (most, _MOST):  # runs of others that only their bodies tell apart may use up the first limit
-        rows = connection.execute(query.limit(limit)).all()
+    # Runs of others that only their bodies tell apart may use up the limit.
+    for rows in (connection.execute(asked).all() for asked in (query.limit(number), query)):
         doubtful = by_bodies(connection, (storage_id for storage_id, is_doubtful in rows if is_doubtful))
         others = sum(name != code_location for _, name in doubtful)
-        if len(rows) - others >= number or len(rows) < limit:
-            return len(rows) - others < number
+        if len(rows) - others >= number:
+            return False
+        if len(rows) < number:
+            break
     return True

@@ -2,20 +2,22 @@
 
 import sqlalchemy as db
 
+from clt_queued_run_coordinator._dagster import DagsterInstance, run_database
 from clt_queued_run_coordinator.store import document
 
 PREFIX = "clt_queued_run_coordinator.refused/"
 
 
-def count_refused(connection: db.Connection, code_location: str) -> None:
-    """Count one refused submit.
+def count_refused(instance: DagsterInstance, code_location: str) -> None:
+    """Count one refused submit, while the submits of the code location are locked.
 
     Args:
-        connection: To the instance's run database, while the submits of the code location are locked.
+        instance: The instance.
         code_location: The code location's name.
     """
     key = f"{PREFIX}{code_location}"
-    document.write(connection, key, (document.count(document.read(connection, key)) or 0) + 1)
+    with run_database(instance).connect() as connection:
+        document.write(connection, key, (document.count(document.read(connection, key)) or 0) + 1)
 
 
 def read_refused(connection: db.Connection) -> dict[str, int]:
