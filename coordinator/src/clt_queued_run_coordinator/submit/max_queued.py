@@ -16,6 +16,7 @@ from clt_queued_run_coordinator.store.rows import IS_QUEUED
 from clt_queued_run_coordinator.submit.refused import count_refused
 from clt_queued_run_coordinator.submit.submit_lock import SubmitLock
 
+
 class QueueFullError(Exception):
     """The run is refused, because its code location has `max_queued` runs queued already."""
 
