@@ -18,6 +18,7 @@ from typing import Any
 import dagster
 import pytest
 import requests
+from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.metrics import scrape
 from clt_queued_run_coordinator.metrics.families import PAUSE_REASONS
 from clt_queued_run_coordinator.metrics.scrape import Scrape
@@ -164,8 +165,11 @@ def test_why_nothing_starts_is_a_label(home: Home) -> None:
 
 
 @pytest.mark.parametrize("home", ["postgresql"], indirect=True)
-def test_counters_go_on_where_the_daemon_and_the_exporter_are_restarted(home: Home) -> None:
-    """They lie in the instance's database, and nothing is counted twice."""
+def test_counters_go_on_where_the_daemon_and_the_exporter_are_restarted(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They lie in the instance's database, as of a few seconds ago; and nothing is counted twice."""
+    monkeypatch.setattr(daemon_state, "STORE_INTERVAL_SECONDS", 0)
     expected: dict[str, float] = {}
     for restart in range(2):
         queue = home.queue()
