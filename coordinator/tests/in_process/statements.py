@@ -18,5 +18,8 @@ class Statements:
 
     def _count(self, _connection: object, _cursor: object, statement: str, *_: object) -> None:
         # What is said to begin a connection or a transaction is no reading and no writing.
-        if not statement.startswith(("PRAGMA", "SAVEPOINT", "RELEASE", "BEGIN")) and "pg_catalog" not in statement:
+        if (
+            not statement.startswith(("PRAGMA", "SAVEPOINT", "RELEASE", "BEGIN", "SET LOCAL"))
+            and "pg_catalog" not in statement
+        ):
             self.executed.append(statement)

@@ -6,11 +6,13 @@ from unittest import mock
 
 import pytest
 from clt_queued_run_coordinator._dagster import run_database
+from clt_queued_run_coordinator.daemon import queued_runs
 from clt_queued_run_coordinator.daemon.queued_runs import WHOLE_READING_INTERVAL, QueuedRuns
 from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 from dagster._core.storage.tags import PRIORITY_TAG
 from tests.in_process.statements import Statements
-from tests.run_queue import A, B, RunQueue
+from tests.postgresql import PostgreSQL
+from tests.run_queue import A, B, RunQueue, postgresql_run_queue
 
 MakeRunQueue = Callable[..., RunQueue]
 
@@ -224,3 +226,52 @@ def test_a_run_without_a_label_is_placed_by_its_body(kept: Kept) -> None:
     kept.read()
     assert kept.queued.counts() == {A: 2}
     assert len(kept.queued.untagged) == 2
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/Los_Angeles"])
+def test_a_change_is_seen_in_any_time_zone_of_the_database(
+    new_database: Callable[[], str], postgresql: PostgreSQL, zone: str
+) -> None:
+    """Dagster's times of change have none, and are in the one of the session that wrote them."""
+    url = new_database()
+    postgresql.execute(f"ALTER DATABASE {url.rpartition('/')[2]} SET timezone = '{zone}'")
+    with postgresql_run_queue(url, {}, {}) as queue:
+        kept = Kept(queue)
+        *_, last = queue.queue(A, 20)
+        kept.read()
+        kept.read()
+        kept.read()
+        assert not any("run_body" in statement for statement in kept.read())
+        queue.instance.add_run_tags(last, {PRIORITY_TAG: "9"})
+        kept.read(later=timedelta(seconds=40))
+        assert kept.order(A)[0] == 19
+
+
+def test_runs_that_are_gone_are_kept_for_who_asks_and_not_for_ever(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody asks where Dagster reads the runs in progress in another way."""
+    monkeypatch.setattr(queued_runs, "DEPARTED_KEPT", 3)
+    run_ids = kept.queue.queue(A, 6)
+    kept.read()
+    gone = []
+    for run_id in run_ids:
+        kept.queue.instance.delete_run(run_id)
+        kept.read()
+        gone.append(len(kept.queued.departed))
+    assert gone == [1, 2, 3, 4, 1, 2]
+
+
+def test_a_reading_of_all_that_fails_loses_nothing(kept: Kept) -> None:
+    """Neither a run that has left, nor what bodies have told."""
+    first, *_ = kept.queue.queue(A, 3)
+    kept.read()
+    kept.queue.instance.delete_run(first)
+    with (
+        mock.patch("clt_queued_run_coordinator.daemon.queued_runs.look_up", side_effect=ConnectionError),
+        pytest.raises(ConnectionError),
+    ):
+        kept.read(later=WHOLE_READING_INTERVAL)
+    kept.read()
+    assert list(kept.queued.departed.values()) == [A]
+    assert kept.order(A) == [0, 1]

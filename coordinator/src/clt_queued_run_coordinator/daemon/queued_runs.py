@@ -44,6 +44,9 @@ WHOLE_READING_INTERVAL = timedelta(seconds=60)
 """How often the whole queue is read. Only then a change is seen that has an old time or none, such as an SQL
 statement by hand."""
 
+DEPARTED_KEPT = 100_000
+"""The most departed runs that are kept until somebody asks for them. Beyond that they are dropped."""
+
 _ANY = JobAndBackfill()
 
 
@@ -75,6 +78,8 @@ class QueuedRuns:
             now: A moment before this reading, in UTC by the database's clock.
             offered: The runs that were offered to the daemon, and have most likely left the queue.
         """
+        if len(self.departed) > DEPARTED_KEPT:
+            self.departed.clear()
         read_at, whole_at = self._read_at, self._read_whole_at
         self._only, self._read_at = {}, None  # if this reading fails, the next one reads everything
         if read_at is None or whole_at is None or now < read_at or now - whole_at >= WHOLE_READING_INTERVAL:
@@ -106,22 +111,22 @@ class QueuedRuns:
             self._look_up(connection, sorted(queued - self._lane_of.keys()))
 
     def _read_whole(self, connection: db.Connection) -> None:
-        before = self._lane_of
-        self._lanes, self._lane_of, self.untagged = {}, {}, set()
+        found: dict[int, QueuedRow] = {}
         doubtful: list[int] = []
-        for ids, job, tags, is_in_body in connection.execute(
-            _whole(connection, self._keys, with_jobs=bool(self._lane_key))
-        ):
+        query = _whole(connection, self._keys, with_jobs=bool(self._lane_key))
+        for ids, job, tags, is_in_body in connection.execute(query).all():
             row = from_rows(job, [(key, value) for key, value in json.loads(tags or "[]")])
             storage_ids = json.loads(ids) if isinstance(ids, str) else ids
             if row and row.is_tagged and not is_in_body:
-                for storage_id in sorted(storage_ids):
-                    self._place(storage_id, row, before.get(storage_id))
+                found |= dict.fromkeys(storage_ids, row)
             else:
                 doubtful += storage_ids
-        self._look_up(connection, sorted(doubtful))
-        for storage_id in before.keys() - self._lane_of.keys():
-            self.departed[storage_id] = before[storage_id].code_location
+        found |= look_up(connection, sorted(doubtful), self._keys)
+        before, self._lanes, self._lane_of, self.untagged = self._lane_of, {}, {}, set()
+        for storage_id, row in sorted(found.items()):
+            self._place(storage_id, row, before.get(storage_id))
+        gone = before.keys() - found.keys()
+        self.departed.update((storage_id, before[storage_id].code_location) for storage_id in gone)
 
     def _look_up(self, connection: db.Connection, storage_ids: Sequence[int], new: Container[int] = ()) -> None:
         """Look up runs. Those that were just changed are read again, too."""
