@@ -8,7 +8,6 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from clt_queued_run_coordinator.daemon import tick
 from clt_queued_run_coordinator.daemon.selection import Selection
 from clt_queued_run_coordinator.operate import now
 from clt_queued_run_coordinator.store import live
@@ -255,7 +254,7 @@ def test_a_function_of_the_daemon_may_have_another_name(
 
 
 FAILURES: dict[str, tuple[object, str]] = {
-    "at the begin": (tick.live, "read"),
+    "at the begin": (live, "read"),
     "in the runs in progress": (SqlRunStorage, "get_run_records"),
     "in the queue": (Selection, "choose"),
 }

@@ -209,7 +209,7 @@ def test_who_waits_for_a_pool_is_found_out_while_no_slot_is_free(
         clock.shift(600)
         assert queue.tick() == {}
     queue.instance.event_log_storage.set_concurrency_slots("database", 10)
-    started = []
+    started: list[str] = []
     for ended in (A, C, C):
         queue.end(ended)
         started += queue.tick()

@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 from clt_queued_run_coordinator import coordinator
 from clt_queued_run_coordinator.config.kinds import ConfigurationError
-from clt_queued_run_coordinator.registration import Registration
+from clt_queued_run_coordinator.registration import Registration, refuse_unsupported_storage
 from dagster import DagsterRun
 from tests.run_queue import A, RunQueue, stored_run_queue
 
@@ -19,7 +19,7 @@ from tests.run_queue import A, RunQueue, stored_run_queue
 def launched_meanwhile(queue: RunQueue) -> Iterator[tuple[Future[DagsterRun], Future[DagsterRun]]]:
     """The first launch of a process, and one that comes while the first registers the coordinator."""
     begun, waiting = threading.Event(), threading.Event()
-    check, wait = coordinator.refuse_unsupported_storage, Registration.wait
+    check, wait = refuse_unsupported_storage, Registration.wait
 
     def check_slowly(storage: object) -> None:
         begun.set()

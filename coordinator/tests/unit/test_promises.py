@@ -163,11 +163,11 @@ def test_of_real_queues_limits_hold_and_nothing_idles(
 
     admitted = admit(waiting, claims, slots, starts, credit=Credit() if fair else None).runs
     assert slots is None or len(admitted) <= slots
-    starts = {name: [run for of_it, run in admitted if of_it == name] for name in queues}
-    left = claims.after({name: len(runs) for name, runs in starts.items()})
+    started = {name: [run for code_location, run in admitted if code_location == name] for name in queues}
+    left = claims.after({name: len(runs) for name, runs in started.items()})
     for name, group in left.groups.items():
         assert group.limit is None or group.in_progress <= max(group.limit, claims.groups[name].in_progress)
-    for name, runs in starts.items():
+    for name, runs in started.items():
         startable = [run for run in queues[name] if run.storage_id not in held]
         assert runs == startable[: len(runs)]
         if slots is None or len(admitted) < slots:
