@@ -325,5 +325,5 @@ def test_a_counter_of_pools_that_is_made_in_another_way_ends_no_tick_without_a_f
     monkeypatch.setattr(
         "clt_queued_run_coordinator._dagster.GlobalOpConcurrencyLimitsCounter", lambda _everything: None
     )
-    monkeypatch.setattr(tick, "LOOK_SECONDS", 0)
+    monkeypatch.setattr("clt_queued_run_coordinator.daemon.tick.LOOK_SECONDS", 0)
     assert queue.tick() == {}
