@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from clt_queued_run_coordinator._dagster import run_database
-from clt_queued_run_coordinator.store import database_clock, history, live
+from clt_queued_run_coordinator.store import database_clock, document, history, live
 from clt_queued_run_coordinator.store.history import HistoryEntry
 from clt_queued_run_coordinator.store.live import EVERY_CODE_LOCATION, Kind, LiveChanges
 from tests.run_queue import A, B, RunQueue
@@ -275,3 +275,39 @@ def test_writers_at_the_same_moment_lose_no_change_and_no_entry(stored_queue: Ru
     # Whichever came last: the one that stays takes the other back.
     assert limit.value == next(entry.after for entry in entries if entry.change == "limit")
     assert len(entries) == 12
+
+
+def rows(queue: RunQueue) -> set[str]:
+    """The keys of the live changes that are stored."""
+    with queue.storage.connect() as connection:
+        return set(document.read_texts(connection, f"{live.PREFIX}/"))
+
+
+def test_a_resume_of_what_is_not_paused_leaves_no_row(run_queue: MakeRunQueue) -> None:
+    """Neither does taking back a limit that isn't there; somebody has mistyped the name."""
+    queue = run_queue()
+    live.resume(queue.instance, "mistyped")
+    live.clear_limit(queue.instance, "mistyped")
+    assert rows(queue) == set()
+
+
+def test_a_resume_is_kept_only_while_all_are_paused(run_queue: MakeRunQueue) -> None:
+    """Whoever resumes all, or only lets the pause end, leaves nothing behind."""
+    queue = run_queue()
+    live.pause(queue.instance, live.EVERY_CODE_LOCATION)
+    live.resume(queue.instance, A)
+    assert rows(queue) == {"paused/*", f"paused/{A}"}
+    live.resume(queue.instance, live.EVERY_CODE_LOCATION)
+    assert rows(queue) == set()
+
+
+def test_what_has_expired_is_deleted_by_the_next_change(run_queue: MakeRunQueue) -> None:
+    """And a row that can't be read stays, for `check` to tell."""
+    queue = run_queue()
+    old = {"by": "somebody", "at": "2020-01-01T00:00:00+00:00", "until": "2020-01-02T00:00:00+00:00"}
+    with queue.storage.connect() as connection:
+        for kind, value in (("limit-until", 3), ("paused-until", True), ("breaker", True), ("limit", None)):
+            document.write(connection, f"{live.PREFIX}/{kind}/{B}", {**old, "value": value})
+        document.write(connection, f"{live.PREFIX}/paused/{B}", "no change")
+    live.set_limit(queue.instance, A, 3)
+    assert rows(queue) == {f"limit/{A}", f"paused/{B}"}

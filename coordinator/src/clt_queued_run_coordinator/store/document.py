@@ -98,7 +98,8 @@ def put(connection: db.Connection, texts: Mapping[str, str]) -> None:
     is_postgresql = connection.dialect.name == "postgresql"
     insert = (postgresql.insert if is_postgresql else sqlite.insert)(KeyValueStoreTable)
     upsert = insert.on_conflict_do_update(index_elements=[_COLUMNS.key], set_={"value": insert.excluded.value})
-    connection.execute(upsert, [{"key": key, "value": text} for key, text in texts.items()])
+    if texts:
+        connection.execute(upsert, [{"key": key, "value": text} for key, text in texts.items()])
 
 
 def delete(connection: db.Connection, keys: Iterable[str]) -> None:

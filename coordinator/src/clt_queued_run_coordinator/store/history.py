@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import KeyValueStoreTable
+from clt_queued_run_coordinator.store import document
 from clt_queued_run_coordinator.text.safe import one_line
 
 PREFIX = "clt_queued_run_coordinator.history/"
@@ -67,16 +68,16 @@ def record(connection: db.Connection, number: str, entry: HistoryEntry) -> None:
         entry: The entry.
     """
     table = KeyValueStoreTable
-    connection.execute(table.insert().values(key=PREFIX + number, value=json.dumps(entry.as_data())))
+    document.write(connection, PREFIX + number, entry.as_data())
     oldest = (
         db.select(table.c.id)
-        .where(table.c.key.like(f"{PREFIX}%"))
+        .where(document.begins_with(PREFIX))
         .order_by(table.c.id.desc())
         .offset(KEPT)
         .limit(1)
         .scalar_subquery()
     )
-    connection.execute(table.delete().where(table.c.key.like(f"{PREFIX}%"), table.c.id <= oldest))
+    connection.execute(table.delete().where(document.begins_with(PREFIX), table.c.id <= oldest))
 
 
 def read(connection: db.Connection) -> list[HistoryEntry]:
@@ -85,9 +86,7 @@ def read(connection: db.Connection) -> list[HistoryEntry]:
     Args:
         connection: To the instance's run database.
     """
-    table = KeyValueStoreTable
-    query = db.select(table.c.value).where(table.c.key.like(f"{PREFIX}%")).order_by(table.c.id.desc())
-    entries = (_entry(text) for text in connection.execute(query).scalars())
+    entries = map(_entry, reversed(document.read_texts(connection, PREFIX).values()))
     return [entry for entry in entries if entry]
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import KeyValueStoreTable
 from clt_queued_run_coordinator.policy.changes import PREFIX, Change, Kind, LiveChanges, has_ended, now
-from clt_queued_run_coordinator.store import database_clock
+from clt_queued_run_coordinator.store import database_clock, document
 from clt_queued_run_coordinator.text.safe import one_line
 
 
@@ -40,7 +40,7 @@ def parse(stored: Iterable[tuple[str, str]], read_at: datetime | None = None) ->
         kind, _, code_location = key.removeprefix(f"{PREFIX}/").partition("/")
         try:
             change = _change(kind, json.loads(text))
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        except _UNREADABLE as error:
             unreadable.append(
                 f"The live change stored under {key!r} can't be read ({type(error).__name__}: {error}) and is not"
                 " applied; make it again with `dagster-clt`."
@@ -59,12 +59,30 @@ def parse(stored: Iterable[tuple[str, str]], read_at: datetime | None = None) ->
     )
 
 
+def has_expired(key: str, text: str, moment: datetime) -> bool:
+    """Whether a stored change is in force no more; one that can't be read may be.
+
+    Args:
+        key: Its key without PREFIX.
+        text: As it is stored.
+        moment: The current time in UTC.
+    """
+    try:
+        change = _change(key.partition("/")[0], json.loads(text))
+    except _UNREADABLE:
+        return False
+    return change is None or has_ended(change, moment)
+
+
+_UNREADABLE = (ValueError, TypeError, KeyError, OverflowError, RecursionError)
+
+
 def _change(kind: str, stored: Any) -> Change | None:
     value = stored["value"]
     if value is None:
         return None
     if kind in {Kind.LIMIT.value, Kind.LIMIT_UNTIL.value}:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        if document.count(value) is None:
             raise ValueError(f"{value!r} is not a limit")
     elif kind in {Kind.PAUSED_UNTIL.value, Kind.BREAKER.value}:
         if value is not True:

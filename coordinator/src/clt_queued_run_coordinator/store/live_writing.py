@@ -5,15 +5,13 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as db
-from sqlalchemy.dialects import postgresql, sqlite
 
-from clt_queued_run_coordinator._dagster import DagsterInstance, KeyValueStoreTable
+from clt_queued_run_coordinator._dagster import DagsterInstance
 from clt_queued_run_coordinator.policy.changes import (
     EVERY_CODE_LOCATION,
     PREFIX,
@@ -24,19 +22,13 @@ from clt_queued_run_coordinator.policy.changes import (
     has_ended,
     iso,
 )
-from clt_queued_run_coordinator.store import database_clock, history
-from clt_queued_run_coordinator.store.live_reading import parse
+from clt_queued_run_coordinator.store import database_clock, document, history
+from clt_queued_run_coordinator.store.live_reading import has_expired, parse
 from clt_queued_run_coordinator.store.transaction import transaction
 from clt_queued_run_coordinator.text.safe import one_line
 
 LOCK_KEY = f"{PREFIX}.turn"
 """The key that each writer writes first, which locks out other writers until the end of its transaction."""
-
-_TAKES_BACK = {
-    Kind.LIMIT: [Kind.LIMIT_UNTIL],
-    Kind.PAUSED: [Kind.PAUSED_UNTIL],
-}
-"""The expiring kind that a change without an expiry removes."""
 
 _CHANGES = {
     Kind.LIMIT: "limit",
@@ -96,7 +88,7 @@ def resume(
 
 
 def write(
-    where: DagsterInstance | db.Connection,
+    instance: DagsterInstance,
     kind: Kind,
     code_location: str,
     value: int | bool | None,
@@ -109,12 +101,12 @@ def write(
     """Write a live change and its entry in the history, both or neither.
 
     A change that doesn't expire removes one of the same sort that does. A resume also closes the circuit breaker,
-    and is stored only where it excepts a code location from a pause of all.
+    and stays stored only while it excepts a code location from a pause of all. What has expired is deleted.
     Of two expiring pauses the one that ends later is in force, so that a short pause for a deploy never cuts
     somebody's longer pause short. Of two expiring limits the last one is in force.
 
     Args:
-        where: The instance, or a connection to its run database in the caller's transaction.
+        instance: The instance.
         kind: What is changed, and whether the change expires.
         code_location: The code location; `EVERY_CODE_LOCATION` for all.
         value: The limit, or whether it is paused or its breaker is open. None removes a change.
@@ -129,14 +121,11 @@ def write(
     Raises:
         EndHasPassedError: The end has already passed.
     """
-    with _connected(where) as connection:
+    with transaction(instance) as connection:
         number = uuid.uuid4().hex
         # From here on writers proceed one by one, so that the history has their order.
-        _put(connection, [LOCK_KEY], number)
-        names = sorted({code_location, *known})
-        stored = _stored(
-            connection, [_key(any_kind, name) for name in {*names, EVERY_CODE_LOCATION} for any_kind in Kind]
-        )
+        document.put(connection, {LOCK_KEY: number})
+        stored = document.read_texts(connection, f"{PREFIX}/")
         at = database_clock.moment(connection.execute(db.select(database_clock.now())).scalar_one())
         change = Change(
             value=int(value or 0),
@@ -150,19 +139,19 @@ def write(
             raise EndHasPassedError(
                 f"The end {iso(change.until)} has passed; by the database's clock it is now {iso(at)}."
             )
-        ends = _TAKES_BACK.get(kind, [])
-        if kind is Kind.PAUSED and not value:
-            ends = [*ends, Kind.BREAKER]
-        taken_back = [_key(ended, name) for name in names for ended in ends]
         before = parse(stored.items(), at)
-        written = [_key(kind, name) for name in names if not _is_outlasted(kind, name, change, before)]
-        if value is None or (kind is Kind.PAUSED and not value and not _excepts(code_location, before)):
-            taken_back += written
-        elif written:
-            _put(connection, written, json.dumps({"value": value, **_as_data(change)}))
-        gone = [key for key in taken_back if key in stored]
-        if gone:
-            connection.execute(KeyValueStoreTable.delete().where(KeyValueStoreTable.c.key.in_(gone)))
+        left = {key: text for key, text in stored.items() if not has_expired(key, text, at)}
+        for name in {code_location, *known}:
+            for ended in _takes_back(kind, value):
+                left.pop(f"{ended.value}/{name}", None)
+            if value is not None and not _is_outlasted(kind, name, change, before):
+                left[f"{kind.value}/{name}"] = json.dumps({"value": value, **_as_data(change)})
+        after = parse(left.items(), at)
+        if after.pause(EVERY_CODE_LOCATION) is None:
+            resumed = {f"{Kind.PAUSED.value}/{name}" for name, pause in after.pauses.items() if not pause.value}
+            left = {key: text for key, text in left.items() if key not in resumed}
+        document.put(connection, {f"{PREFIX}/{key}": left[key] for key in left if left[key] != stored.get(key)})
+        document.delete(connection, [f"{PREFIX}/{key}" for key in stored.keys() - left.keys()])
         history.record(
             connection,
             change.id,
@@ -180,17 +169,12 @@ def write(
     return change
 
 
-@contextmanager
-def _connected(where: DagsterInstance | db.Connection) -> Iterator[db.Connection]:
-    if isinstance(where, db.Connection):
-        yield where
-    else:
-        with transaction(where) as connection:
-            yield connection
-
-
-def _key(kind: Kind, code_location: str) -> str:
-    return f"{PREFIX}/{kind.value}/{code_location}"
+def _takes_back(kind: Kind, value: int | bool | None) -> list[Kind]:
+    """The kinds that a change removes: an expiring one of its sort, and its own if it takes one back."""
+    kinds = {Kind.LIMIT: [Kind.LIMIT_UNTIL], Kind.PAUSED: [Kind.PAUSED_UNTIL]}.get(kind, [])
+    if kind is Kind.PAUSED and not value:
+        return [*kinds, Kind.BREAKER]
+    return [*kinds, kind] if value is None else kinds
 
 
 def _as_data(change: Change) -> dict[str, Any]:
@@ -202,32 +186,9 @@ def _as_data(change: Change) -> dict[str, Any]:
     return data
 
 
-def _stored(connection: db.Connection, keys: list[str]) -> dict[str, str]:
-    table = KeyValueStoreTable
-    query = db.select(table.c.key, table.c.value).where(table.c.key.in_(keys))
-    return {str(key): str(value) for key, value in connection.execute(query).all()}
-
-
-def _put(connection: db.Connection, keys: list[str], value: str) -> None:
-    statement: postgresql.Insert | sqlite.Insert
-    if connection.dialect.name == "postgresql":
-        statement = postgresql.insert(KeyValueStoreTable)
-    else:
-        statement = sqlite.insert(KeyValueStoreTable)
-    put = statement.on_conflict_do_update(
-        index_elements=[KeyValueStoreTable.c.key], set_={"value": statement.excluded.value}
-    )
-    connection.execute(put, [{"key": key, "value": value} for key in keys])
-
-
 def _is_outlasted(kind: Kind, code_location: str, change: Change, stored: LiveChanges) -> bool:
     other = stored.pauses_until.get(code_location) if kind is Kind.PAUSED_UNTIL else None
     return bool(other and other.until and change.until and other.until > change.until)
-
-
-def _excepts(code_location: str, stored: LiveChanges) -> bool:
-    """Whether a resume has to be stored, because it excepts a code location from a pause of all."""
-    return code_location != EVERY_CODE_LOCATION and stored.pause(EVERY_CODE_LOCATION) is not None
 
 
 def _value(kind: Kind, code_location: str, stored: LiveChanges) -> int | bool | None:
