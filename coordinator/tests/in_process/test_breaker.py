@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from clt_queued_run_coordinator.daemon import accounting, candidates
+from clt_queued_run_coordinator.daemon import accounting, candidates, manual_launches
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.daemon.state import KEY
 from clt_queued_run_coordinator.operate import now
@@ -470,6 +470,17 @@ def test_manual_launches_pass_in_the_tick_that_opens_it(run_queue: MakeRunQueue)
     fail(queue, *start(queue, A, 2))
     queue.queue(A, 3, tags=AUTOMATIC[0])
     manual = queue.queue(A)
+    assert queue.tick_ids() == manual
+
+
+def test_an_open_breaker_holds_all_while_nobody_can_tell_who_launched_them(run_queue: MakeRunQueue) -> None:
+    """The bodies can't be read; the others go on."""
+    queue = run_queue(code_location_limits={"default": BY_HAND})
+    open_breaker(queue)
+    manual = queue.queue(A)
+    queue.queue(B)
+    with mock.patch.object(manual_launches, "load_runs", side_effect=ConnectionError("gone")):
+        assert queue.tick() == {B: 1}
     assert queue.tick_ids() == manual
 
 

@@ -131,8 +131,9 @@ def test_a_state_that_can_not_be_stored_ends_no_tick(
 ) -> None:
     """It is told once."""
     queue = run_queue(max_concurrent_runs=9)
-    with mock.patch.object(daemon_state, "write", side_effect=ConnectionError("gone")):
-        for _ in range(3):
+    errors = [ConnectionError(f"gone\n[SQL: ...]\n[parameters: {number}]") for number in range(3)]
+    with mock.patch.object(daemon_state, "write", side_effect=errors):
+        for _ in errors:
             queue.queue(A)
             assert queue.tick() == {A: 1}
     assert sum("Storing the daemon's state failed" in line for line in caplog.messages) == 1

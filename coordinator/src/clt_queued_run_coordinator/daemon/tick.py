@@ -162,10 +162,16 @@ class Ticks:
             changes = self.state.live
             self.state = replace(self.state, live=replace(changes, breakers={**changes.breakers, **opened}))
             self.tag_limits[:] = self.state.tag_limits()
+        self._try("Finding manual launches", lambda: self._pass_breakers(instance))
+        self._try("Settling credit", lambda: self._settle_credit(instance))
+
+    def _pass_breakers(self, instance: DagsterInstance) -> None:
+        """Let manually launched runs past open breakers, where it is configured so. Otherwise these hold all."""
         if let_through(self.state):
             with run_database(instance).connect() as connection:
-                self.state = memory.manual_launches.pass_breakers(connection, memory.queued, self.state)
-        self._try("Settling credit", lambda: self._settle_credit(instance))
+                self.state = self._memory.manual_launches.pass_breakers(
+                    connection, self._memory.queued, self.state
+                )
 
     def _settle_credit(self, instance: DagsterInstance) -> None:
         """Settle the credit. While no slot is free, look now and then who could start a run: only those earn."""
@@ -305,10 +311,11 @@ class Ticks:
         try:
             done = step()
         except Exception as error:  # noqa: BLE001 - see above
-            line = (
-                f"{what} failed ({type(error).__name__}: {error}); the tick goes on, and the next one tries again."
+            # Further lines hold the statement and its values, which differ from tick to tick.
+            failed = f"{what} failed ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
+            self._log_once(
+                what, failed, logging.WARNING, f"{failed}; the tick goes on, and the next one tries again."
             )
-            self._log_once(what, line, logging.WARNING, line.partition("\n")[0])
             return None
         self._logged.pop(what, None)
         return done
