@@ -1,7 +1,7 @@
 """Runs are given a priority while the daemon and others go on."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
 
@@ -131,3 +131,16 @@ def test_what_is_stored_is_what_dagster_would_store(stored_queue: RunQueue) -> N
     queue.instance.add_run_tags(dagsters, {PRIORITY_TAG: "5"})
     assert queue.run(ours).tags == queue.run(dagsters).tags
     assert rows(queue, ours) == rows(queue, dagsters)
+
+
+def test_of_two_rows_that_differ_the_bodys_priority_counts(run_queue: Callable[..., RunQueue]) -> None:
+    """It is the one that Dagster's UI shows and its own daemon sorts by."""
+    queue = run_queue(max_concurrent_runs=1)
+    queue.queue(A, 1, priority=5)
+    (urgent,) = queue.queue(A, 1, priority=7)
+    with queue.storage.connect() as connection:
+        rows = RunTagsTable.c.run_id == urgent, RunTagsTable.c.key == PRIORITY_TAG
+        connection.execute(RunTagsTable.delete().where(*rows))
+        doubled = [{"run_id": urgent, "key": PRIORITY_TAG, "value": value} for value in ("1", "7")]
+        connection.execute(RunTagsTable.insert(), doubled)
+    assert queue.tick_ids() == [urgent]
