@@ -9,7 +9,7 @@ from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.operate import counts, lookup
 from clt_queued_run_coordinator.store import live
 from clt_queued_run_coordinator.store.transaction import reading
-from clt_queued_run_coordinator.submit.max_queued import has_fewer_queued
+from clt_queued_run_coordinator.submit.max_queued import QueueCounter
 from dagster import DagsterRunStatus
 from tests.run_queue import A, B, postgresql_run_queue
 
@@ -44,7 +44,7 @@ def test_the_tags_of_the_history_are_never_read_whole(new_database: Callable[[],
                 for _ in range(2):
                     read.refresh(connection, live.read(connection).read_at)
                 counts.read(connection)
-                assert not has_fewer_queued(connection, A, QUEUED)
+                assert not QueueCounter().has_fewer(connection, A, QUEUED)
             lookup.runs_of_job(queue.instance, "job", A)
         finally:
             db.event.remove(db.Engine, "before_cursor_execute", explain)

@@ -13,7 +13,7 @@ from clt_queued_run_coordinator._dagster import (
     RunTagsTable,
     run_database,
 )
-from clt_queued_run_coordinator.store.code_location import by_bodies, by_rows
+from clt_queued_run_coordinator.store.code_location import origins
 from clt_queued_run_coordinator.store.rows import IS_QUEUED, in_chunks
 from clt_queued_run_coordinator.text.refusal import RefusalError
 from clt_queued_run_coordinator.text.similar_names import most_similar
@@ -124,8 +124,7 @@ def _queued_of_job(connection: db.Connection, job: str, code_location: str | Non
         return list(
             connection.execute(db.select(RunsTable.c.run_id).where(of_job).order_by(RunsTable.c.id)).scalars()
         )
-    query = db.select(RunsTable.c.id, RunsTable.c.run_id, by_rows()).where(of_job).order_by(RunsTable.c.id)
+    query = db.select(RunsTable.c.id, RunsTable.c.run_id).where(of_job).order_by(RunsTable.c.id)
     rows = connection.execute(query).all()
-    origins = {storage_id: name for storage_id, _, name in rows if name is not None}
-    origins |= dict(by_bodies(connection, [storage_id for storage_id, _, name in rows if name is None]))
-    return [run_id for storage_id, run_id, _ in rows if origins.get(storage_id) == code_location]
+    found = origins(connection, [storage_id for storage_id, _ in rows])
+    return [run_id for storage_id, run_id in rows if found.get(storage_id) == code_location]

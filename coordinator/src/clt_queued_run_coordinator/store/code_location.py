@@ -146,6 +146,21 @@ def by_bodies(connection: db.Connection, storage_ids: Iterable[int]) -> Iterator
             yield storage_id, code_location_of(run_of(body))
 
 
+def origins(connection: db.Connection, storage_ids: Iterable[int]) -> dict[int, str | None]:
+    """The code location of each run, by the storage's id; None if it has no origin.
+
+    Args:
+        connection: From `transaction.reading`.
+        storage_ids: The runs.
+    """
+    found: dict[int, str | None] = {}
+    for chunk in in_chunks(storage_ids):
+        query = db.select(RunsTable.c.id, by_rows()).where(RunsTable.c.id.in_(chunk))
+        found |= dict(connection.execute(query).tuples().all())
+    found |= dict(by_bodies(connection, [storage_id for storage_id, name in found.items() if name is None]))
+    return found
+
+
 class QueuedRow(NamedTuple):
     """What a queued run's place in the queue depends on.
 

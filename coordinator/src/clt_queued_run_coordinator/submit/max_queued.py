@@ -1,17 +1,17 @@
 """Refuses runs that would make the queue of their code location longer than `max_queued`.
 
 The cheapest question comes first: are fewer runs queued at all? Otherwise the queued runs of the code location are
-counted, exactly. That takes longer the more runs the others have queued.
+counted, exactly. That takes longer the more runs the others have queued, and longest at a process's first submit.
 """
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, RunsTable
-from clt_queued_run_coordinator.store.code_location import by_bodies, by_rows
+from clt_queued_run_coordinator.store.code_location import origins
 from clt_queued_run_coordinator.store.rows import IS_QUEUED
 from clt_queued_run_coordinator.submit.refused import count_refused
 from clt_queued_run_coordinator.submit.submit_lock import SubmitLock
@@ -38,6 +38,7 @@ class QueueLimiter:
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
         self._lock = SubmitLock()
+        self._counter = QueueCounter()
 
     @contextmanager
     def reserved_room(
@@ -62,7 +63,7 @@ class QueueLimiter:
             SubmitLockError: Other submits held the lock for too long.
         """
         with self._lock.held(instance, code_location, untagged) as connection:
-            if has_fewer_queued(connection, code_location, max_queued):
+            if self._counter.has_fewer(connection, code_location, max_queued):
                 yield
                 return
             try:
@@ -74,27 +75,31 @@ class QueueLimiter:
         raise full
 
 
-def has_fewer_queued(connection: db.Connection, code_location: str, number: int) -> bool:
-    """Whether fewer than `number` runs of a code location are queued.
+class QueueCounter:
+    """Counts the queued runs of a code location, exactly.
 
-    Args:
-        connection: To the instance's run database.
-        code_location: The code location's name.
-        number: The number to stay below.
+    A run's origin never changes. So what was found out about a queued run is remembered, and the next submit in
+    this process looks up only those that are new.
     """
-    some = db.select(RunsTable.c.id).where(IS_QUEUED).limit(number).subquery()
-    if (connection.execute(db.select(db.func.count()).select_from(some)).scalar() or 0) < number:
-        return True
-    name = by_rows()
-    query = db.select(RunsTable.c.id, name.is_(None)).where(
-        IS_QUEUED, db.func.coalesce(name, code_location) == code_location
-    )
-    # Runs of others that only their bodies tell apart may use up the limit.
-    for rows in (connection.execute(asked).all() for asked in (query.limit(number), query)):
-        doubtful = by_bodies(connection, (storage_id for storage_id, is_doubtful in rows if is_doubtful))
-        others = sum(name != code_location for _, name in doubtful)
-        if len(rows) - others >= number:
-            return False
-        if len(rows) < number:
-            break
-    return True
+
+    def __init__(self) -> None:
+        self._origins: Mapping[int, str | None] = {}
+
+    def has_fewer(self, connection: db.Connection, code_location: str, number: int) -> bool:
+        """Whether fewer than `number` runs of a code location are queued.
+
+        Args:
+            connection: To the instance's run database, in a transaction that looks up tags.
+            code_location: The code location's name.
+            number: The number to stay below.
+        """
+        some = db.select(RunsTable.c.id).where(IS_QUEUED).limit(number).subquery()
+        if (connection.execute(db.select(db.func.count()).select_from(some)).scalar() or 0) < number:
+            return True
+        queued = connection.execute(db.select(RunsTable.c.id).where(IS_QUEUED)).scalars().all()
+        known = self._origins
+        unknown = [storage_id for storage_id in queued if storage_id not in known]
+        if unknown:
+            known = {**known, **origins(connection, unknown)}
+        self._origins = known if len(known) <= 2 * len(queued) else {of: known.get(of) for of in queued}
+        return sum(known.get(storage_id) == code_location for storage_id in queued) < number
