@@ -5,7 +5,7 @@ from dagster import DagsterRunStatus as Status
 
 pytest.importorskip("gql", reason="the environments of older Dagsters start no deployments")
 
-from tests.faults.scene import is_to_come  # noqa: E402 - after the line above
+from tests.faults.scene import is_to_come
 
 WILL, WONT, RETRIED = (
     {"dagster/will_retry": "true"},
