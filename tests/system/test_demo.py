@@ -1,5 +1,6 @@
 """The demos, as `make demo` and `make demo-fair` start them."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,9 @@ import pytest
 from harness.system import ROOT
 from harness.waiting import wait_until
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "coordinator")}
+"""The harness lies there."""
+
 
 @pytest.mark.timeout(1200)
 def test_the_demo_succeeds() -> None:
@@ -17,6 +21,7 @@ def test_the_demo_succeeds() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "demo", "--runs", "4", "--seconds", "1"],
         cwd=ROOT,
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         check=False,
@@ -32,6 +37,7 @@ def test_ctrl_c_stops_all_that_was_started() -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "demo.fair"],
         cwd=ROOT,
+        env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
