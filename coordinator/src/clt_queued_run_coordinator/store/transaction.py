@@ -47,6 +47,6 @@ def reading(instance: DagsterInstance) -> Iterator[db.Connection]:
         if connection.dialect.name != "postgresql":
             yield connection
             return
-        with connection.execution_options(isolation_level="READ COMMITTED").begin():
+        with transaction(connection):
             connection.exec_driver_sql(LOOKS_UP)
             yield connection
