@@ -3,8 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 
 import dagster as dg
-from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
-from clt_queued_run_coordinator.store.code_location import code_location_of
+from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY, code_location_of
 from dagster import DagsterEventType as Event
 from dagster import EventLogRecord
 

@@ -20,13 +20,13 @@ from clt_queued_run_coordinator._dagster import (
 from clt_queued_run_coordinator.config.options import OPTION
 from clt_queued_run_coordinator.config.parsing import parse, schema
 from clt_queued_run_coordinator.config.settings import Settings
-from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
+from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY, code_location_of
 from clt_queued_run_coordinator.daemon.seam import DaemonSeam
 from clt_queued_run_coordinator.daemon.tick import Ticks
 from clt_queued_run_coordinator.lazy_tag_limits import LazyTagLimits
 from clt_queued_run_coordinator.operate import now
 from clt_queued_run_coordinator.registration import Registration, refuse_unsupported_storage
-from clt_queued_run_coordinator.store.code_location import code_location_of, needs_tags
+from clt_queued_run_coordinator.store.code_location import needs_tags
 from clt_queued_run_coordinator.store.tag_writing import write_tags
 from clt_queued_run_coordinator.submit.max_queued import QueueLimiter
 from clt_queued_run_coordinator.text.safe import SafeMessages

@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 import pytest
+from clt_queued_run_coordinator.config import plain_data
 from clt_queued_run_coordinator.store import document
 
 UNREADABLE = [
@@ -37,18 +38,18 @@ def test_a_document_is_read_as_it_was_written(data: Any) -> None:
 @pytest.mark.parametrize("value", [None, "1", True, math.nan, math.inf, -math.inf, 10**400, [1], {}])
 def test_only_finite_numbers_are_numbers(value: object) -> None:
     """A number of 400 digits is none, and neither is a bool."""
-    assert document.number(value) is None
+    assert plain_data.number(value) is None
 
 
 @pytest.mark.parametrize("value", [None, "1", False, 1.0, -1, 2**63, 10**400])
 def test_only_whole_numbers_that_a_database_holds_are_counts(value: object) -> None:
     """A count is never negative."""
-    assert document.count(value) is None
+    assert plain_data.count(value) is None
 
 
 def test_numbers_and_counts_are_returned() -> None:
     """An int is a number as well."""
-    assert (document.number(-2), document.number(0.5), document.count(0), document.count(2**63 - 1)) == (
+    assert (plain_data.number(-2), plain_data.number(0.5), plain_data.count(0), plain_data.count(2**63 - 1)) == (
         -2.0,
         0.5,
         0,

@@ -24,15 +24,16 @@ from clt_queued_run_coordinator._dagster import (
     RunsTable,
     run_database,
 )
+from clt_queued_run_coordinator.config import plain_data
 from clt_queued_run_coordinator.config.options import Breaker
 from clt_queued_run_coordinator.config.settings import Settings
+from clt_queued_run_coordinator.config.tag import code_location_of
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.policy.breaker import BreakerState, EndedRun, OpenBreaker, update
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.policy.totals import Outcome, Totals
-from clt_queued_run_coordinator.store import document, live
-from clt_queued_run_coordinator.store.code_location import code_location_of
+from clt_queued_run_coordinator.store import live
 from clt_queued_run_coordinator.store.database_clock import in_utc, utc
 from clt_queued_run_coordinator.store.live import Change, Kind, LiveChanges
 from clt_queued_run_coordinator.store.rows import in_chunks
@@ -91,9 +92,9 @@ class Accounting:
         self._breakers = {name: BreakerState.from_data(data) for name, data in stored.breakers.items()}
         if stored.tracked:
             self._tracked = {
-                int(storage_id): Tracked(name, document.number(offered) or None)
+                int(storage_id): Tracked(name, plain_data.number(offered) or None)
                 for name, runs in stored.tracked.items()
-                for storage_id, offered in document.mapping(runs).items()
+                for storage_id, offered in plain_data.mapping(runs).items()
                 if storage_id.isdecimal() and len(storage_id) < _LONGEST_ID
             }
 

@@ -16,11 +16,11 @@ from itertools import chain, islice
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import DagsterRun
+from clt_queued_run_coordinator.config.tag import code_location_of
 from clt_queued_run_coordinator.daemon.dagster_checks import DagsterChecks, Needs
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.policy.job_and_backfill_limits import JobAndBackfillLimits
 from clt_queued_run_coordinator.policy.queued_run import JobAndBackfill, MayStart, QueuedRun
-from clt_queued_run_coordinator.store.code_location import code_location_of
 from clt_queued_run_coordinator.store.rows import load_runs
 
 CANDIDATES_PER_TICK = 1000

@@ -15,6 +15,7 @@ from importlib.metadata import version
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, run_database
+from clt_queued_run_coordinator.config import plain_data
 from clt_queued_run_coordinator.store import document
 
 PREFIX = "clt_queued_run_coordinator.reader/"
@@ -106,8 +107,8 @@ def at_once(readers: Iterable[Reader], now: float) -> list[Reader]:
 def _parsed(stored: dict[str, str]) -> list[tuple[str, Reader]]:
     found = []
     for key, text in stored.items():
-        data = document.mapping(document.parse(text))
-        since, at = document.number(data.get("since")), document.number(data.get("at"))
+        data = plain_data.mapping(document.parse(text))
+        since, at = plain_data.number(data.get("since")), plain_data.number(data.get("at"))
         if since is not None and at is not None:
             found.append((key, Reader(str(data.get("process")), str(data.get("version")), since, at)))
     return found

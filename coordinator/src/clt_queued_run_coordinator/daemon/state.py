@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import DagsterInstance
+from clt_queued_run_coordinator.config import plain_data
 from clt_queued_run_coordinator.policy.credit import Credit
 from clt_queued_run_coordinator.policy.totals import Totals
 from clt_queued_run_coordinator.store import document
@@ -82,22 +83,26 @@ def read(connection: db.Connection) -> DaemonState:
     Args:
         connection: To the instance's run database.
     """
-    data = document.mapping(document.read(connection, KEY))
+    data = plain_data.mapping(document.read(connection, KEY))
     narrowed = data.get("narrowed")
-    at, seconds = document.number(data.get("at")), document.number(data.get("reading_seconds"))
+    at, seconds = plain_data.number(data.get("at")), plain_data.number(data.get("reading_seconds"))
     return DaemonState(
         narrowed=narrowed if isinstance(narrowed, bool) else None,
         credit=Credit.from_data(data.get("credit")),
         last_tick=None if at is None or seconds is None else LastTick(at, seconds),
-        launching=_launching(document.mapping(data.get("launching"))),
-        totals={name: Totals.from_data(of) for name, of in document.mapping(data.get("totals")).items()},
-        breakers=document.mapping(data.get("breakers")),
-        tracked=document.mapping(data.get("tracked")),
+        launching=_launching(plain_data.mapping(data.get("launching"))),
+        totals={name: Totals.from_data(of) for name, of in plain_data.mapping(data.get("totals")).items()},
+        breakers=plain_data.mapping(data.get("breakers")),
+        tracked=plain_data.mapping(data.get("tracked")),
     )
 
 
 def _launching(data: Mapping[str, Any]) -> Launching | None:
-    began, runs, first = document.number(data.get("began")), document.count(data.get("runs")), data.get("first")
+    began, runs, first = (
+        plain_data.number(data.get("began")),
+        plain_data.count(data.get("runs")),
+        data.get("first"),
+    )
     if began is None or not runs or not isinstance(first, list):
         return None
     return Launching(began, runs, tuple(str(run_id) for run_id in first[:LAUNCHING_NAMED]))

@@ -13,6 +13,7 @@ from typing import Any
 
 from clt_queued_run_coordinator._dagster import DagsterRun, RunRecord
 from clt_queued_run_coordinator.config.options import CodeLocationEntry
+from clt_queued_run_coordinator.config.tag import code_location_of
 from clt_queued_run_coordinator.operate.coming_tick import ComingTick, counts_as
 from clt_queued_run_coordinator.operate.daemon_seen import DaemonSeen, utc_time
 from clt_queued_run_coordinator.operate.holds import Hold
@@ -21,7 +22,6 @@ from clt_queued_run_coordinator.policy.in_force import LimitInForce, Source
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, JobAndBackfill
 from clt_queued_run_coordinator.policy.tag_limits import is_per_unique_value
-from clt_queued_run_coordinator.store.code_location import code_location_of
 from clt_queued_run_coordinator.text.formats import duration, run_count, slots
 
 NAMED = 5

@@ -13,6 +13,7 @@ from clt_queued_run_coordinator._dagster import (
     pools_of,
     run_database,
 )
+from clt_queued_run_coordinator.config.tag import code_location_of
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.daemon.dagster_checks import DagsterChecks
 from clt_queued_run_coordinator.daemon.manual_launches import let_through
@@ -36,7 +37,6 @@ from clt_queued_run_coordinator.policy.in_force import Source
 from clt_queued_run_coordinator.policy.job_and_backfill_limits import lane_key
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, QueuedRun, is_manual
-from clt_queued_run_coordinator.store.code_location import code_location_of
 from clt_queued_run_coordinator.store.rows import run_ids
 
 UNREACHED = "Run dequeue failed to reach the user code server"

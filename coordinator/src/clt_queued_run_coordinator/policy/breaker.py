@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from clt_queued_run_coordinator.config import plain_data
 from clt_queued_run_coordinator.config.duration import text_of
 from clt_queued_run_coordinator.config.options import Breaker
 from clt_queued_run_coordinator.policy.changes import Change, LiveChanges
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.policy.totals import Outcome
-from clt_queued_run_coordinator.store import document
 
 
 @dataclass(frozen=True)
@@ -105,17 +105,17 @@ class BreakerState:
     @classmethod
     def from_data(cls, data: Any) -> "BreakerState":
         """The state from `as_data`; parts that can't be read have their initial value."""
-        data = document.mapping(data)
-        opened = document.mapping(data.get("open"))
+        data = plain_data.mapping(data)
+        opened = plain_data.mapping(data.get("open"))
         times = data.get("failed_at")
-        failed_at = (document.number(at) for at in times) if isinstance(times, list) else ()
-        at = document.number(opened.get("at"))
+        failed_at = (plain_data.number(at) for at in times) if isinstance(times, list) else ()
+        at = plain_data.number(opened.get("at"))
         return cls(
-            in_a_row=document.count(data.get("in_a_row")) or 0,
+            in_a_row=plain_data.count(data.get("in_a_row")) or 0,
             failed_at=tuple(sorted(at for at in failed_at if at is not None)),
-            closed_at=document.number(data.get("closed_at")) or 0.0,
+            closed_at=plain_data.number(data.get("closed_at")) or 0.0,
             last=str(data.get("last") or ""),
-            open=None if at is None else OpenBreaker(at, document.number(opened.get("until"))),
+            open=None if at is None else OpenBreaker(at, plain_data.number(opened.get("until"))),
         )
 
 

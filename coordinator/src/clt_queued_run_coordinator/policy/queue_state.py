@@ -14,7 +14,7 @@ from typing import Any
 from clt_queued_run_coordinator._dagster import DagsterRun, RunRecord
 from clt_queued_run_coordinator.config.options import Group
 from clt_queued_run_coordinator.config.settings import Settings
-from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
+from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY, code_location_of
 from clt_queued_run_coordinator.policy.changes import LiveChanges
 from clt_queued_run_coordinator.policy.claims import Claim, Claims
 from clt_queued_run_coordinator.policy.credit import Credit, shares
@@ -26,7 +26,6 @@ from clt_queued_run_coordinator.policy.in_force import (
 )
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.policy.tag_limits import as_tag_limits, code_locations_named_in
-from clt_queued_run_coordinator.store.code_location import code_location_of
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from clt_queued_run_coordinator.store import document
+from clt_queued_run_coordinator.config import plain_data
 
 WAIT_BOUNDS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 4 * 3600.0, 24 * 3600.0)
 """The upper bounds of the histogram of waiting times, in seconds. One more bucket follows for longer waits."""
@@ -63,14 +63,14 @@ class Totals:
     @classmethod
     def from_data(cls, data: object) -> "Totals":
         """The totals from `as_data`. Whatever can't be read starts at 0."""
-        data = document.mapping(data)
-        ends = document.mapping(data.get("ends"))
+        data = plain_data.mapping(data)
+        ends = plain_data.mapping(data.get("ends"))
         waits = data.get("waits")
         totals = cls(
-            starts=document.count(data.get("starts")) or 0,
-            ends={outcome: document.count(ends.get(outcome.value)) or 0 for outcome in Outcome},
-            waited=max(0.0, document.number(data.get("waited")) or 0.0),
+            starts=plain_data.count(data.get("starts")) or 0,
+            ends={outcome: plain_data.count(ends.get(outcome.value)) or 0 for outcome in Outcome},
+            waited=max(0.0, plain_data.number(data.get("waited")) or 0.0),
         )
         if isinstance(waits, list) and len(waits) == len(totals.waits):
-            totals.waits = [document.count(number) or 0 for number in waits]
+            totals.waits = [plain_data.count(number) or 0 for number in waits]
         return totals

@@ -18,7 +18,7 @@ import sqlalchemy as db
 from sqlalchemy.ext.compiler import compiles
 
 from clt_queued_run_coordinator._dagster import REPOSITORY_LABEL_TAG, DagsterRun, RunsTable, RunTagsTable
-from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
+from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY, code_location_of
 from clt_queued_run_coordinator.store.rows import IS_QUEUED, has_key, in_chunks, load_runs, run_of, tags_of
 
 NAMING_TAGS = (REPOSITORY_LABEL_TAG, CLT_TAG_KEY)
@@ -33,12 +33,6 @@ class RunWithoutCodeLocationError(Exception):
             f"Run {run_id} can't be queued: it has no code location origin, so it can't be tagged"
             f" {CLT_TAG_KEY!r}. Launch it through the webserver, the daemon or `dagster job launch`."
         )
-
-
-def code_location_of(run: DagsterRun | None) -> str | None:
-    """The name of the code location that a run was created from; None if the run has no origin."""
-    origin = run.remote_job_origin if run else None
-    return origin.location_name if origin else None
 
 
 def own_tags(run: DagsterRun) -> dict[str, str]:

@@ -1,11 +1,10 @@
 """Documents in Dagster's key-value store, a table of the run database: one JSON text under each key.
 
 A stored text may be anything: another version or a person may have written it. What can't be read counts as not
-stored, so reading never raises. The functions for parts of a document do the same for numbers.
+stored, so reading never raises. `config.plain_data` does the same for the parts of a document.
 """
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
@@ -15,7 +14,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from clt_queued_run_coordinator._dagster import DagsterInstance, KeyValueStoreTable, run_database
 
 _COLUMNS = KeyValueStoreTable.c
-_LARGEST = 2**63 - 1
 
 
 def read(connection: db.Connection, key: str) -> Any:
@@ -110,23 +108,3 @@ def delete(connection: db.Connection, keys: Iterable[str]) -> None:
         keys: The keys.
     """
     connection.execute(KeyValueStoreTable.delete().where(_COLUMNS.key.in_(list(keys))))
-
-
-def number(value: Any) -> float | None:
-    """A part of a document as a finite number; None if it isn't one."""
-    try:
-        found = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    except OverflowError:
-        return None
-    return found if math.isfinite(found) else None
-
-
-def count(value: Any) -> int | None:
-    """A part of a document as a number of things, from 0 to what a database's largest integer holds."""
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    return value if is_whole and 0 <= value <= _LARGEST else None
-
-
-def mapping(value: Any) -> Mapping[str, Any]:
-    """A part of a document as a mapping; an empty one if it isn't one."""
-    return value if isinstance(value, dict) else {}

@@ -8,8 +8,9 @@ from typing import Any
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import KeyValueStoreTable
+from clt_queued_run_coordinator.config import plain_data
 from clt_queued_run_coordinator.policy.changes import PREFIX, Change, Kind, LiveChanges, has_ended, now
-from clt_queued_run_coordinator.store import database_clock, document
+from clt_queued_run_coordinator.store import database_clock
 from clt_queued_run_coordinator.text.safe import one_line
 
 
@@ -82,7 +83,7 @@ def _change(kind: str, stored: Any) -> Change | None:
     if value is None:
         return None
     if kind in {Kind.LIMIT.value, Kind.LIMIT_UNTIL.value}:
-        if document.count(value) is None:
+        if plain_data.count(value) is None:
             raise ValueError(f"{value!r} is not a limit")
     elif kind in {Kind.PAUSED_UNTIL.value, Kind.BREAKER.value}:
         if value is not True:

@@ -3,6 +3,7 @@
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, run_database
+from clt_queued_run_coordinator.config import plain_data
 from clt_queued_run_coordinator.store import document
 
 PREFIX = "clt_queued_run_coordinator.refused/"
@@ -17,7 +18,7 @@ def count_refused(instance: DagsterInstance, code_location: str) -> None:
     """
     key = f"{PREFIX}{code_location}"
     with run_database(instance).connect() as connection:
-        document.write(connection, key, (document.count(document.read(connection, key)) or 0) + 1)
+        document.write(connection, key, (plain_data.count(document.read(connection, key)) or 0) + 1)
 
 
 def read_refused(connection: db.Connection) -> dict[str, int]:
@@ -27,4 +28,4 @@ def read_refused(connection: db.Connection) -> dict[str, int]:
         connection: To the instance's run database.
     """
     stored = document.read_texts(connection, PREFIX)
-    return {name: refused for name, text in stored.items() if (refused := document.count(document.parse(text)))}
+    return {name: refused for name, text in stored.items() if (refused := plain_data.count(document.parse(text)))}
