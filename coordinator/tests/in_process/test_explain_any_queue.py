@@ -2,6 +2,8 @@
 
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -42,13 +44,7 @@ def test_what_is_said_to_start_is_what_starts(
     sharing: str, total: int, runs: tuple[Runs, Runs], ends: list[str], paused: str | None
 ) -> None:
     """Of each queued run, with limits, a group, a minimum, a tag limit, a pool and a pause."""
-    options: dict[str, Any] = {
-        "max_concurrent_runs": total,
-        "tag_concurrency_limits": [{"key": "database", "limit": 1}],
-        "code_location_limits": {**LIMITS, "sharing": sharing},
-    }
-    with ephemeral_run_queue(options, {"pools": {"granularity": "run"}}) as queue:
-        queue.instance.event_log_storage.set_concurrency_slots("slots", 2)
+    with _limited_queue(total, sharing) as queue:
         waiting = _queue(queue, runs[0]) - set(queue.tick_ids())
         for name in ends:
             if queue.in_progress(name):
@@ -67,13 +63,7 @@ def test_a_limit_that_is_advised_is_the_smallest_that_lets_the_run_start(
     sharing: str, total: int, runs: tuple[Runs, Runs]
 ) -> None:
     """Of each queued run that only the limit of its code location holds."""
-    options: dict[str, Any] = {
-        "max_concurrent_runs": total,
-        "tag_concurrency_limits": [{"key": "database", "limit": 1}],
-        "code_location_limits": {**LIMITS, "sharing": sharing},
-    }
-    with ephemeral_run_queue(options, {"pools": {"granularity": "run"}}) as queue:
-        queue.instance.event_log_storage.set_concurrency_slots("slots", 2)
+    with _limited_queue(total, sharing) as queue:
         waiting = _queue(queue, runs[0]) - set(queue.tick_ids()) | _queue(queue, runs[1])
         queue.instance.add_daemon_heartbeat(DaemonHeartbeat(time.time(), QUEUE_DAEMON, "test", []))
         for run_id in waiting:
@@ -88,6 +78,19 @@ def test_a_limit_that_is_advised_is_the_smallest_that_lets_the_run_start(
             live.set_limit(queue.instance, name, enough - 1)
             assert not _starts(queue, run_id)
             live.clear_limit(queue.instance, name)
+
+
+@contextmanager
+def _limited_queue(total: int, sharing: str) -> Iterator[RunQueue]:
+    """A queue with every kind of limit: on code locations, a group, a tag, a pool and in total."""
+    options: dict[str, Any] = {
+        "max_concurrent_runs": total,
+        "tag_concurrency_limits": [{"key": "database", "limit": 1}],
+        "code_location_limits": {**LIMITS, "sharing": sharing},
+    }
+    with ephemeral_run_queue(options, {"pools": {"granularity": "run"}}) as queue:
+        queue.instance.event_log_storage.set_concurrency_slots("slots", 2)
+        yield queue
 
 
 def _queue(queue: RunQueue, runs: Runs) -> set[str]:
