@@ -1,6 +1,7 @@
 """A third code location comes late, beside two that flood the queue: on real pods its runs get in all the same."""
 
 import logging
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -20,16 +21,21 @@ SLOTS = 2
 
 @pytest.fixture
 def late_code_location(deployment: Deployment) -> None:
-    """Deploys the image of `code-location-b` once more under another name, with two slots for all three."""
+    """Deploys the image of `code-location-b` once more under another name, with two slots for all three.
+
+    What earlier tests left one code location owed has faded meanwhile, since credit is halved every second.
+    """
     deployments = yaml.safe_load(VALUES.read_text())["dagster-user-deployments"]["deployments"]
     repository, tag = deployment.image("code-location-b")
     image = {**deployments[1]["image"], "repository": repository, "tag": tag}
     late = {**deployments[1], "name": LATE, "image": image}
+    options = {
+        "max_concurrent_runs": SLOTS,
+        "code_location_limits": {"sharing": {"kind": "fair", "half_life": 1}},
+    }
     values = {
         "dagster-user-deployments": {"deployments": [*deployments, late]},
-        "dagsterDaemon": {
-            "runCoordinator": {"config": {"customRunCoordinator": {"config": {"max_concurrent_runs": SLOTS}}}}
-        },
+        "dagsterDaemon": {"runCoordinator": {"config": {"customRunCoordinator": {"config": options}}}},
     }
     log.info("deploying a third code location, with %d slots for all three", SLOTS)
     deployment.upgrade(more_values=values)
@@ -40,7 +46,7 @@ def test_a_late_code_location_gets_in_beside_two_floods(webserver: Webserver) ->
     """Its first run starts with one of the next free slots, while runs of both others still wait."""
     # In turns, so that neither of them takes both slots at first, which the other one would be owed for a while.
     in_turns = zip(*(burst(location, 5, seconds=2) for location in location_names()), strict=True)
-    floods = webserver.launch([each for one_of_each in in_turns for each in one_of_each])
+    floods = webserver.launch(list(chain.from_iterable(in_turns)))
     wait_until_ended(webserver, floods, 2)
     config: dict[str, Any] = {"ops": {"balance": {"config": {"seconds": 2}}}}
     late = webserver.launch([Launch(LATE, "close_books", config)] * 2)
