@@ -40,7 +40,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 def narrowed(queue: RunQueue) -> bool | None:
     """What `status` and the metrics tell of the daemon's reading."""
-    return now.read(queue.instance, queue.coordinator.settings).daemon.narrowed
+    return now.read(queue.instance, queue.coordinator.settings).daemon.stored.narrowed
 
 
 def test_the_daemon_of_this_dagster_is_answered(run_queue: MakeRunQueue, asked: list[Any]) -> None:

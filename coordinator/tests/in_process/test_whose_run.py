@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 import sqlalchemy as db
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
-from clt_queued_run_coordinator.operate import counts, lookup
+from clt_queued_run_coordinator.operate import counts, lookup, names
+from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.store import live
 from clt_queued_run_coordinator.store.transaction import reading
 from clt_queued_run_coordinator.submit.max_queued import QueueFullError
@@ -19,10 +20,10 @@ NAMES = [A, "x@y", "50% of 'it'_/\"ß\"", "a\nb", "日本", A.upper()]
 LIES = [f"repository@{B}", "no at sign", "several@at@signs", "@", "", f"repository@{B}\n", "repository@%"]
 
 
-def counted(queue: RunQueue) -> counts.Counts:
-    """What `status` counts."""
+def counted(queue: RunQueue, status: DagsterRunStatus = DagsterRunStatus.QUEUED) -> dict[str, int]:
+    """The runs in a status, as `status` and `drain` count them."""
     with reading(queue.instance) as connection:
-        return counts.read(connection)
+        return {name: count.runs for name, count in counts.read(connection, [status]).items()}
 
 
 def labels(queue: RunQueue, run_id: str) -> list[str]:
@@ -44,8 +45,8 @@ def test_a_false_label_is_overwritten_at_the_submit(
         assert labels(queue, run.run_id) == [f"repository@{name}"]
         assert queue.tag_rows(run.run_id) == [name]
         assert f"Run {run.run_id} carried the tag {REPOSITORY_LABEL_TAG}" in caplog.text
-    assert {of: count.queued for of, count in counted(queue).by_code_location.items()} == {name: len(LIES)}
-    assert counts.known_code_locations(queue.instance) == {name}
+    assert counted(queue) == {name: len(LIES)}
+    assert names.of_all_runs(queue.instance) == {name}
 
 
 def test_no_run_gets_past_its_own_max_queued_nor_fills_anothers(run_queue: MakeRunQueue) -> None:
@@ -68,8 +69,7 @@ def test_a_run_that_came_past_the_coordinator_counts_for_its_origin(run_queue: M
     tags = {REPOSITORY_LABEL_TAG: lie}
     run_id = queue.create(A, status=DagsterRunStatus.QUEUED, tags=tags).run_id
     queue.create(A, status=DagsterRunStatus.STARTED, tags={**tags, CLT_TAG_KEY: B})
-    in_doubt = counted(queue).by_code_location
-    assert {of: (count.queued, count.in_progress) for of, count in in_doubt.items()} == {A: (1, 1)}
+    assert counted(queue) == counted(queue, DagsterRunStatus.STARTED) == {A: 1}
     assert lookup.runs_of_job(queue.instance, "job", A) == [run_id]
     queue.submit(A)
     with pytest.raises(QueueFullError):
@@ -94,19 +94,18 @@ def test_a_run_without_an_origin_invents_no_code_location(run_queue: MakeRunQueu
     tags = {REPOSITORY_LABEL_TAG: "repository@invented", CLT_TAG_KEY: "invented"}
     queue.create(None, status=DagsterRunStatus.STARTED, tags=tags)
     queue.create(None, status=DagsterRunStatus.SUCCESS, tags=tags)
-    found = counted(queue)
-    assert (found.by_code_location, found.without_code_location) == ({}, 1)
-    assert counts.known_code_locations(queue.instance) == set()
+    assert counted(queue, DagsterRunStatus.STARTED) == {NO_CODE_LOCATION: 1}
+    assert names.of_all_runs(queue.instance) == set()
 
 
 def test_a_name_is_known_however_many_others_claim_it(run_queue: MakeRunQueue) -> None:
     """Runs without an origin that carry the tag hide no run that came from there."""
     queue = run_queue()
     liar = queue.create(None, status=DagsterRunStatus.SUCCESS, tags={CLT_TAG_KEY: A}).run_id
-    queue.copy(liar, counts.LOOKED_AT + 1)
+    queue.copy(liar, names.LOOKED_AT + 1)
     queue.put(A, DagsterRunStatus.SUCCESS, tag=A)
-    queue.copy(liar, counts.LOOKED_AT + 1)
-    assert counts.known_code_locations(queue.instance) == {A}
+    queue.copy(liar, names.LOOKED_AT + 1)
+    assert names.of_all_runs(queue.instance) == {A}
 
 
 @pytest.mark.parametrize("body", ["", "{", "null", "[" * 10_000, '{"__class__": "OfAnotherVersion"}'])
@@ -118,7 +117,6 @@ def test_a_body_that_cannot_be_read_stops_nothing(run_queue: MakeRunQueue, body:
         connection.execute(RunsTable.update().where(RunsTable.c.run_id == run_id).values(run_body=body))
         connection.execute(RunTagsTable.delete().where(RunTagsTable.c.run_id == run_id))
     queue.queue(A, 2)
-    assert counted(queue).of(A).queued == 2
-    assert counted(queue).queued_without_code_location == 1
+    assert counted(queue) == {A: 2, NO_CODE_LOCATION: 1}
     with pytest.raises(QueueFullError):
         queue.submit(A)

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import click
 
-from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings
+from clt_queued_run_coordinator._dagster import DagsterInstance
 from clt_queued_run_coordinator.cli.instance import read_queue
 from clt_queued_run_coordinator.cli.output import echo
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.operate import names
-from clt_queued_run_coordinator.operate.check import TAG_LIMITS, shadowed_by_tag_limits
+from clt_queued_run_coordinator.operate.check import shadowed_by_tag_limits
 from clt_queued_run_coordinator.policy.in_force import LimitInForce, limits_of
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.store.live import EVERY_CODE_LOCATION, Change
@@ -37,7 +37,7 @@ def make_change(
         click.UsageError: The name can't be a code location's.
         RefusalError: It isn't known, or the change would already have ended.
     """
-    if code_location is not None and not names.can_be_a_name(code_location):
+    if code_location is not None and (not code_location.strip() or code_location == EVERY_CODE_LOCATION):
         raise click.UsageError(
             f"{code_location!r} can't be the name of a code location; name one, as `status` shows it."
         )
@@ -51,8 +51,8 @@ def make_change(
     state = read_queue(instance, coordinator).state
     for name in changed:
         echo(f"{name}: {_limit(state.in_force(name))} from the next tick {_end(state, name, written)}")
-    if TAG_LIMITS in instance_concurrency_settings(instance):
-        echo(f"Beware: {shadowed_by_tag_limits()}", err=True)
+    if shadowed := shadowed_by_tag_limits(instance):
+        echo(f"Beware: {shadowed}", err=True)
 
 
 def _limit(in_force: LimitInForce) -> str:

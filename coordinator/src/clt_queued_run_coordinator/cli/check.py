@@ -76,8 +76,8 @@ def _check_values(values: tuple[Path, ...], chart: Path | None) -> list[Finding]
 def _check_instance(fix: bool, workspace: Workspace | None) -> list[Finding]:
     with open_instance() as (instance, coordinator):
         if fix:
-            mended = instance_check.mend(instance)
-            echo(f"Tagged {run_count(mended.tagged)}.", err=True)
-            if mended.removed:
-                echo(f"Removed what did nothing: the resume of {', '.join(mended.removed)}.", err=True)
+            tagged, removed = instance_check.mend(instance)
+            echo(f"Tagged {run_count(tagged)}.", err=True)
+            if removed:
+                echo(f"Removed what did nothing: the resume of {', '.join(removed)}.", err=True)
         return instance_check.find(instance, coordinator, workspace)

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
-from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings, run_database
+from clt_queued_run_coordinator._dagster import DagsterInstance, run_database
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.daemon.state import LastTick
-from clt_queued_run_coordinator.operate.check import TAG_LIMITS
+from clt_queued_run_coordinator.operate.check import shadowed_by_tag_limits
 from clt_queued_run_coordinator.operate.now import Now
 from clt_queued_run_coordinator.operate.status import Status, status
 from clt_queued_run_coordinator.policy.totals import Totals
@@ -52,5 +52,5 @@ def read(instance: DagsterInstance, queue: Now) -> Scrape:
         totals=stored.totals,
         refused=refused,
         last_tick=stored.last_tick,
-        are_limits_shadowed=TAG_LIMITS in instance_concurrency_settings(instance),
+        are_limits_shadowed=shadowed_by_tag_limits(instance) is not None,
     )

@@ -6,17 +6,17 @@ When all of them are gone, it starts.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from shlex import quote
 from typing import Any
 
-from clt_queued_run_coordinator._dagster import DagsterRun, RunRecord
+from clt_queued_run_coordinator._dagster import DagsterRun, RunQueueConfig, RunRecord, pools_of
 from clt_queued_run_coordinator.config.options import CodeLocationEntry
 from clt_queued_run_coordinator.config.tag import code_location_of
-from clt_queued_run_coordinator.operate.coming_tick import ComingTick, counts_as
+from clt_queued_run_coordinator.operate.coming_tick import ComingTick, counts_as, without_tag_limits_on
 from clt_queued_run_coordinator.operate.daemon_seen import DaemonSeen, utc_time
-from clt_queued_run_coordinator.operate.holds import Hold
+from clt_queued_run_coordinator.operate.holds import Hold, limit_without_pause
 from clt_queued_run_coordinator.policy.changes import Change
 from clt_queued_run_coordinator.policy.in_force import LimitInForce, Source
 from clt_queued_run_coordinator.policy.queue_state import QueueState
@@ -33,10 +33,8 @@ class Holder:
     """A run that uses up what a queued run is waiting for.
 
     Attributes:
-        run_id: Its id.
         job: Its job; None if the run is no longer in progress.
-        code_location: Its code location; None if unknown.
-        since: When it started, as ISO 8601 in UTC; None if unknown.
+        since: When it started, or changed last, as ISO 8601 in UTC; None if unknown.
         step: The step that holds a pool's slot; None for a whole run.
     """
 
@@ -67,49 +65,15 @@ class Blocker:
 
 
 @dataclass(frozen=True)
-class FullPool:
-    """A pool that has no free slot for the run.
-
-    Attributes:
-        name: Its name.
-        slots: How many slots it has.
-        steps: The run id and step of each claimed or assigned slot.
-        runs: The runs in progress that need the pool, whether or not they have claimed their slots yet.
-    """
-
-    name: str
-    slots: int
-    steps: Sequence[tuple[str, str]] = ()
-    runs: Sequence[RunRecord] = ()
-
-
-@dataclass(frozen=True)
-class Advice:
-    """The smallest limit of its own with which the run's code location lets the run start.
-
-    Attributes:
-        limit: The limit; None if no number does.
-        before: How many runs of the code location start with it.
-        own_limit: The code location's own limit, where Dagster's tag limit is the smaller one; otherwise None.
-    """
-
-    limit: int | None = None
-    before: int = 0
-    own_limit: int | None = None
-
-
-@dataclass(frozen=True)
 class RunFacts:
     """A queued run and its place.
 
     Attributes:
-        state: The queue.
-        run: The run.
+        state: The queue, whose runs in progress have the times of their changes in UTC.
         storage_id: Its number in the storage.
         code_location: Its code location; `NO_CODE_LOCATION` if unknown.
         before: How many queued runs of its code location go first.
         share: Its code location's share of the slots; None if slots are not shared.
-        advice: What raising the limit of its code location would do.
     """
 
     state: QueueState
@@ -118,7 +82,6 @@ class RunFacts:
     code_location: str
     before: int
     share: float | None = None
-    advice: Advice = field(default_factory=Advice)
 
     @property
     def entry(self) -> CodeLocationEntry:
@@ -131,13 +94,7 @@ class RunFacts:
 
 
 def of_the_daemon(facts: RunFacts, daemon: DaemonSeen, interval: timedelta) -> Iterator[Blocker]:
-    """The daemon doesn't live, its ticks fail, or one of them takes long.
-
-    Args:
-        facts: The facts about the run.
-        daemon: The daemon.
-        interval: The time between two of its ticks.
-    """
+    """The daemon doesn't live, its ticks fail, or one of them takes longer than the interval between two."""
     at = facts.state.live.read_at
     if daemon.is_silent(at):
         last = daemon.last_sign
@@ -161,12 +118,13 @@ def of_the_daemon(facts: RunFacts, daemon: DaemonSeen, interval: timedelta) -> I
         yield _with_holders("tick", what, f"{cure}; don't start a second dagster-daemon", map(_holder, launching))
 
 
-def from_counts(facts: RunFacts, hold: Hold) -> Blocker:
+def from_counts(facts: RunFacts, hold: Hold, enough: tuple[int, int] | None) -> Blocker:
     """What holds the run's whole code location.
 
     Args:
         facts: The facts about the run.
         hold: What the counts tell.
+        enough: The smallest limit of its code location that lets it start, and how many start before it.
     """
     name = facts.code_location
     if hold.change:
@@ -177,7 +135,7 @@ def from_counts(facts: RunFacts, hold: Hold) -> Blocker:
     if hold.in_force:
         subject = f"the limit of {name}"
         source = f" (limit from {_source(hold.in_force)})"
-        raise_it, running = _raise_own_limit(facts, hold.in_force), facts.in_progress_of(name)
+        raise_it, running = _raise_own_limit(facts, hold.in_force, enough), facts.in_progress_of(name)
         until = hold.in_force.until
         return _used_up("limit", subject, hold.limit, running, raise_it, rest=source, until=until)
     if hold.kind == "group_limit":
@@ -191,12 +149,7 @@ def from_counts(facts: RunFacts, hold: Hold) -> Blocker:
 
 
 def within_the_code_location(facts: RunFacts, starting: Sequence[DagsterRun] = ()) -> Iterator[Blocker]:
-    """`max_per_job` and `max_per_backfill` of its code location, as far as they are used up.
-
-    Args:
-        facts: The facts about the run.
-        starting: The runs that start before it.
-    """
+    """`max_per_job` and `max_per_backfill` of its code location, if they are used up once some runs start."""
     if facts.code_location == NO_CODE_LOCATION:
         return
     own = facts.in_progress_of(facts.code_location)
@@ -236,13 +189,7 @@ def from_tag_limits(
 
 
 def from_runs_ahead(facts: RunFacts, coming: ComingTick, *, later: bool) -> Iterator[Blocker]:
-    """The limits and slots that other queued runs take first.
-
-    Args:
-        facts: The facts about the run.
-        coming: The tick that starts the others.
-        later: Whether that tick needs the other blockers to be gone.
-    """
+    """The limits and slots that others take first, in a tick that is `later` if other blockers must go first."""
     state, name = coming.state, facts.code_location
     starts = coming.by_code_location
     room, takes = state.claims.code_locations[name].room, starts[name]
@@ -271,64 +218,65 @@ def not_looked_at(facts: RunFacts) -> Blocker:
     )
 
 
-def full_pool(facts: RunFacts, pool: FullPool, *, by_others: bool = False) -> Blocker:
-    """A pool that has no free slot for the run, if need be because of the runs that start before it alone."""
-    by_id = {record.dagster_run.run_id: record for record in facts.state.in_progress}
-    holders = [
-        replace(_holder(by_id[run_id]), step=step) if run_id in by_id else Holder(run_id, step=step)
-        for run_id, step in pool.steps
+def full_pool(facts: RunFacts, pool: str, stored: Any, *, by_others: bool = False) -> Blocker:
+    """A pool that has no free slot for the run, if need be because of the runs that start before it alone.
+
+    Args:
+        facts: The facts about the run.
+        pool: The pool's name.
+        stored: Its slots and who holds them, as Dagster's storage tells.
+        by_others: Whether it is because of the runs that start before it alone.
+    """
+    is_new = not stored.slot_count and stored.using_default_limit
+    number = (stored.limit or 0) if is_new else stored.slot_count
+    steps = [
+        *((slot.run_id, slot.step_key) for slot in stored.claimed_slots),
+        *((step.run_id, step.step_key) for step in stored.pending_steps if step.assigned_timestamp is not None),
     ]
-    with_step = {holder.run_id for holder in holders}
-    holders += [_holder(record) for record in pool.runs if record.dagster_run.run_id not in with_step]
-    ended = sorted({run_id for run_id, _ in pool.steps if run_id not in by_id})
-    give_it = f"dagster instance concurrency set {argument(pool.name)} N"
-    cure = f"wait for a slot, or give it more: {give_it}" if pool.slots else f"give it slots: {give_it}"
-    if ended:
+    running = {record.dagster_run.run_id: record for record in facts.state.in_progress}
+    # Which runs in progress need the pool is known before they claim its slots.
+    needing = [record for record in running.values() if pool in pools_of(record.dagster_run)]
+    with_step = {run_id for run_id, _ in steps}
+    holders = [
+        replace(_holder(running[run_id]) if run_id in running else Holder(run_id), step=step)
+        for run_id, step in dict.fromkeys(steps)
+    ]
+    holders += [_holder(record) for record in needing if record.dagster_run.run_id not in with_step]
+    give_it = f"dagster instance concurrency set {argument(pool)} N"
+    cure = f"wait for a slot, or give it more: {give_it}" if number else f"give it slots: {give_it}"
+    if ended := sorted(with_step - running.keys()):
         cure = (
             f"free the slots of runs that are no longer in progress ({', '.join(ended[:NAMED])}) in"
             " Deployment > Concurrency in the UI"
         )
     rest = " once the runs that go first have started" if by_others else ""
-    return _with_holders("pool", f"the pool {pool.name} is full{rest}: {slots(pool.slots)}", cure, holders)
+    return _with_holders("pool", f"the pool {pool} is full{rest}: {slots(number)}", cure, holders)
 
 
-def code_server_down(facts: RunFacts, attempt: "Unreached", retries: int, retry_delay: int) -> Blocker | None:
-    """Its code server did not answer the last attempt, and no run of the code location has started since.
+def code_server_down(
+    facts: RunFacts, queue: RunQueueConfig, last: float, run_id: str, attempts: int
+) -> Iterator[Blocker]:
+    """Its code server did not answer the last attempt, unless a run of the code location has started since.
 
     Args:
         facts: The facts about the run.
-        attempt: The daemon's last failed attempt.
-        retries: `max_user_code_failure_retries`.
-        retry_delay: `user_code_failure_retry_delay`, in seconds.
-    """
-    started = [record.start_time for record in facts.in_progress_of(facts.code_location) if record.start_time]
-    if started and max(started) > attempt.at.timestamp():
-        return None
-    at = facts.state.live.read_at
-    which = "this run" if attempt.run_id == facts.run.run_id else f"run {attempt.run_id}"
-    wait = (attempt.at + timedelta(seconds=retry_delay) - at).total_seconds()
-    again = f"in {duration(wait)}" if wait > 0 else "at one of the next ticks"
-    return Blocker(
-        "code_server",
-        f"its code server did not answer the daemon's last attempt, {duration((at - attempt.at).total_seconds())}"
-        f" ago, with {which} ({attempt.attempts} of {retries} retries used); it is tried again {again}",
-        f"start the code server of {facts.code_location}; see its log and Deployment > Code locations in the UI",
-    )
-
-
-@dataclass(frozen=True)
-class Unreached:
-    """The daemon's last failed attempt to reach the code server.
-
-    Attributes:
-        at: When, in UTC.
+        queue: How often and how soon the daemon tries again.
+        last: When it last tried, in seconds since 1970.
         run_id: The run that it tried to start.
         attempts: How many attempts with that run have failed so far.
     """
-
-    at: datetime
-    run_id: str
-    attempts: int
+    if any((record.start_time or 0) > last for record in facts.in_progress_of(facts.code_location)):
+        return
+    ago = facts.state.live.read_at.timestamp() - last
+    which = "this run" if run_id == facts.run.run_id else f"run {run_id}"
+    wait = queue.user_code_failure_retry_delay - ago
+    again = f"in {duration(wait)}" if wait > 0 else "at one of the next ticks"
+    yield Blocker(
+        "code_server",
+        f"its code server did not answer the daemon's last attempt, {duration(ago)} ago, with {which} ({attempts}"
+        f" of {queue.max_user_code_failure_retries} retries used); it is tried again {again}",
+        f"start the code server of {facts.code_location}; see its log and Deployment > Code locations in the UI",
+    )
 
 
 def argument(name: str) -> str:
@@ -358,18 +306,19 @@ def _used_up(
     return _with_holders(kind, what, or_else.join(filter(None, (wait, raise_it))), map(_holder, running))
 
 
-def _raise_own_limit(facts: RunFacts, in_force: LimitInForce) -> str:
-    """What lets the run start, together with those before it that nothing else holds."""
-    name, advice = facts.code_location, facts.advice
-    if advice.limit is None and in_force.limit:
+def _raise_own_limit(facts: RunFacts, in_force: LimitInForce, enough: tuple[int, int] | None) -> str:
+    """What lets the run start, together with those before it that nothing else holds; empty if nothing does."""
+    if enough is None and in_force.limit:
         return ""
-    enough = advice.limit or facts.state.in_progress_of[name] + 1
-    with_those = f", with the {advice.before} before it" if advice.before else ""
-    command = f"dagster-clt set-limit {argument(name)} {enough}"
-    if in_force.source is Source.TAG_LIMIT:
-        also = f", and {command}" if advice.own_limit is not None and advice.own_limit < enough else ""
-        return f"raise the limit of {name} in tag_concurrency_limits to {enough}{also}{with_those}"
-    return command + with_those
+    name = facts.code_location
+    limit, before = enough or (facts.state.in_progress_of[name] + 1, 0)
+    with_those = f", with the {before} before it" if before else ""
+    command = f"dagster-clt set-limit {argument(name)} {limit}"
+    if in_force.source is not Source.TAG_LIMIT:
+        return command + with_those
+    own_limit = limit_without_pause(without_tag_limits_on(facts.state, name), name).limit
+    also = f", and {command}" if own_limit is not None and own_limit < limit else ""
+    return f"raise the limit of {name} in tag_concurrency_limits to {limit}{also}{with_those}"
 
 
 def _turn_within(facts: RunFacts, coming: ComingTick) -> Blocker | None:
@@ -430,7 +379,7 @@ def _with_holders(kind: str, what: str, cure: str, holders: Iterable[Holder]) ->
 
 def _holder(record: RunRecord) -> Holder:
     run: DagsterRun = record.dagster_run
-    since = utc_time(record.start_time) or record.update_timestamp.replace(tzinfo=timezone.utc)
+    since = utc_time(record.start_time) or record.update_timestamp
     return Holder(run.run_id, run.job_name, code_location_of(run), since.isoformat(timespec="seconds"))
 
 

@@ -1,7 +1,6 @@
 """The mistakes that `dagster-clt check` finds in an instance, and those that it mends."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 from importlib.metadata import version
 
@@ -10,7 +9,7 @@ from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.daemon import readers
 from clt_queued_run_coordinator.daemon.queued_runs import untagged_queued_runs
 from clt_queued_run_coordinator.daemon.readers import Reader
-from clt_queued_run_coordinator.operate import counts, now
+from clt_queued_run_coordinator.operate import names, now
 from clt_queued_run_coordinator.operate.finding import Finding
 from clt_queued_run_coordinator.operate.now import Now
 from clt_queued_run_coordinator.operate.workspace import Workspace
@@ -29,61 +28,39 @@ DATABASE = "the instance's database"
 DAEMON = "the daemon"
 
 TAG_LIMITS = "tag_concurrency_limits"
-"""This key of `concurrency.runs` replaces every limit of the coordinator by being there, even if it is empty."""
-
 
 SILENT_TICKS = timedelta(minutes=5)
 """A daemon that lives and hasn't read the queue for this long has a problem; a slow launch takes less."""
 
 
-@dataclass(frozen=True)
-class Mended:
-    """What `--fix` has mended.
-
-    Attributes:
-        tagged: Queued runs that lacked the tag of their code location.
-        removed: Code locations whose stored resume no longer did anything.
-    """
-
-    tagged: int
-    removed: tuple[str, ...]
-
-
-def mend(instance: DagsterInstance) -> Mended:
+def mend(instance: DagsterInstance) -> tuple[int, list[str]]:
     """Mend what can be mended without changing what is in force.
 
-    Args:
-        instance: The instance.
+    Returns:
+        How many queued runs lacked the tag of their code location, and the code locations whose stored resume no
+        longer did anything.
     """
     with reading(instance) as connection:
         untagged = untagged_queued_runs(connection)
         left_over = _left_over(live.read(connection))
         document.delete(connection, [f"{live.PREFIX}/{live.Kind.PAUSED.value}/{name}" for name in left_over])
     write_tags(instance, untagged)
-    return Mended(len(untagged), tuple(left_over))
+    return len(untagged), left_over
 
 
 def find(
     instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator, workspace: Workspace | None
 ) -> list[Finding]:
-    """The findings in an instance that uses this package's coordinator.
-
-    Args:
-        instance: The instance.
-        coordinator: Its coordinator.
-        workspace: The workspace file, if one was found.
-    """
-    concurrency = instance_concurrency_settings(instance)
+    """The findings in an instance that uses this package's coordinator, and the workspace file if there is one."""
     found = now.read(instance, coordinator.settings)
     with reading(instance) as connection:
         untagged = len(untagged_queued_runs(connection))
         stored = readers.read(connection)
     state = found.state
     return [
-        *_shadowed(concurrency, coordinator.own_max_concurrent_runs),
-        *_unknown(state, counts.known_code_locations(instance), workspace),
+        *_shadowed(instance, coordinator.own_max_concurrent_runs),
+        *_unknown(state, names.of_all_runs(instance), workspace),
         *_unreachable(state),
-        *_unreachable_by_groups(state),
         *_untagged(untagged),
         *_daemons(stored, found),
         *(
@@ -121,7 +98,7 @@ def _daemons(reading: Sequence[Reader], found: Now) -> Iterator[Finding]:
                 "run both from the same image",
             )
     daemon = found.daemon
-    if daemon.narrowed is False:
+    if daemon.stored.narrowed is False:
         yield Finding(
             "the daemon reads its queue in a way that this package doesn't know: max_per_job, max_per_backfill,"
             " backfill_share, minimums and shares are not applied",
@@ -135,8 +112,10 @@ def _daemons(reading: Sequence[Reader], found: Now) -> Iterator[Finding]:
         yield Finding(f"the daemon runs, but has not read the queue since {since}", DAEMON, "see its log")
 
 
-def shadowed_by_tag_limits() -> Finding:
-    """The instance's own tag limits replace those that the coordinator hands to the daemon."""
+def shadowed_by_tag_limits(instance: DagsterInstance) -> Finding | None:
+    """The instance's own tag limits replace those that the coordinator hands to the daemon, if it has any."""
+    if TAG_LIMITS not in instance_concurrency_settings(instance):
+        return None
     return Finding(
         f"{TAG_LIMITS} replaces every limit that the coordinator hands to the daemon, even if it is empty: live"
         " limits and pauses hold only while the daemon's reading of the queue is narrowed",
@@ -145,10 +124,10 @@ def shadowed_by_tag_limits() -> Finding:
     )
 
 
-def _shadowed(concurrency: Mapping[str, object], own_max_concurrent_runs: int | None) -> Iterator[Finding]:
-    if TAG_LIMITS in concurrency:
-        yield shadowed_by_tag_limits()
-    replaced = concurrency.get("max_concurrent_runs")
+def _shadowed(instance: DagsterInstance, own_max_concurrent_runs: int | None) -> Iterator[Finding]:
+    if shadowed := shadowed_by_tag_limits(instance):
+        yield shadowed
+    replaced = instance_concurrency_settings(instance).get("max_concurrent_runs")
     if replaced is not None and own_max_concurrent_runs not in (None, replaced):
         yield Finding(
             f"max_concurrent_runs {replaced} replaces the coordinator's {own_max_concurrent_runs}",
@@ -180,25 +159,18 @@ def _unknown(state: QueueState, known: Collection[str], workspace: Workspace | N
 
 
 def _unreachable(state: QueueState) -> Iterator[Finding]:
-    for name, in_force in sorted(state.limits.items()):
-        if in_force.limit is None or not 0 <= state.settings.max_concurrent_runs < in_force.limit:
-            continue
-        yield Finding(
-            f"the limit {in_force.limit} of {name} can't be reached: max_concurrent_runs is"
-            f" {state.settings.max_concurrent_runs}",
-            DATABASE if in_force.source is Source.LIVE else COORDINATOR,
-            f"raise max_concurrent_runs to {in_force.limit} or more",
-        )
-
-
-def _unreachable_by_groups(state: QueueState) -> Iterator[Finding]:
-    for name, group in sorted(state.settings.code_location_limits.groups.items()):
-        if group.limit is not None and 0 <= state.settings.max_concurrent_runs < group.limit:
+    total, groups = state.settings.max_concurrent_runs, state.settings.code_location_limits.groups
+    limits = [
+        (name, in_force.limit, DATABASE if in_force.source is Source.LIVE else COORDINATOR)
+        for name, in_force in sorted(state.limits.items())
+    ]
+    limits += [(f"the group {name}", group.limit, COORDINATOR) for name, group in sorted(groups.items())]
+    for name, limit, where in limits:
+        if limit is not None and 0 <= total < limit:
             yield Finding(
-                f"the limit {group.limit} of the group {name} can't be reached: max_concurrent_runs is"
-                f" {state.settings.max_concurrent_runs}",
-                COORDINATOR,
-                f"raise max_concurrent_runs to {group.limit} or more",
+                f"the limit {limit} of {name} can't be reached: max_concurrent_runs is {total}",
+                where,
+                f"raise max_concurrent_runs to {limit} or more",
             )
 
 

@@ -8,8 +8,7 @@ import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import QUEUE_DAEMON, DagsterInstance, DagsterRunStatus, RunRecord
 from clt_queued_run_coordinator.daemon import state as daemon_state
-from clt_queued_run_coordinator.policy.credit import Credit
-from clt_queued_run_coordinator.store.database_clock import utc
+from clt_queued_run_coordinator.daemon.state import DaemonState
 
 SILENCE = timedelta(seconds=90)
 """After this long without a sign of life a daemon counts as down. It sends a heartbeat every 30 seconds."""
@@ -20,32 +19,29 @@ LATE = timedelta(seconds=daemon_state.STORE_INTERVAL_SECONDS + 5)
 
 @dataclass(frozen=True)
 class DaemonSeen:
-    """The daemon that reads the queue.
+    """The daemon that reads the queue. All times are in UTC.
 
     Attributes:
-        narrowed: Whether it shows Dagster only the runs that may start; None before its first tick.
-        credit: The credit of code locations and groups as of when it last stored it.
-        read_queue_at: When a tick last read the queue, in UTC; None if none ever did.
-        heartbeat: Its last heartbeat, in UTC; None if there was none.
+        stored: What it last stored.
+        heartbeat: Its last heartbeat; None if there was none.
         process_heartbeat: The last heartbeat of any daemon in the same process. The others go on while a launch
             holds up this one.
-        handed_over_at: When its last tick handed runs over to be launched, in UTC; None if it handed over none.
-        handed_over: The ids of the first of these runs.
         errors: The errors of its ticks in the last five minutes, the newest first. Dagster stores no times.
     """
 
-    narrowed: bool | None = None
-    credit: Credit = field(default_factory=Credit)
-    read_queue_at: datetime | None = None
+    stored: DaemonState = field(default_factory=DaemonState)
     heartbeat: datetime | None = None
     process_heartbeat: datetime | None = None
-    handed_over_at: datetime | None = None
-    handed_over: Sequence[str] = ()
     errors: Sequence[str] = ()
 
     @property
+    def read_queue_at(self) -> datetime | None:
+        """When a tick last read the queue; None if none ever did."""
+        return utc_time(self.stored.last_tick.at if self.stored.last_tick else None)
+
+    @property
     def last_sign(self) -> datetime | None:
-        """Its last sign of life, in UTC; None if it was never seen."""
+        """Its last sign of life; None if it was never seen."""
         return max(filter(None, (self.heartbeat, self.read_queue_at)), default=None)
 
     def is_silent(self, at: datetime) -> bool:
@@ -54,34 +50,29 @@ class DaemonSeen:
         return last is None or at - last > SILENCE
 
     def launching(self, in_progress: Iterable[RunRecord]) -> list[RunRecord]:
-        """The runs in progress that it has begun to launch at its last tick."""
-        read, named = self.read_queue_at, self.handed_over
+        """The runs in progress that it has begun to launch at its last tick, given the times of their changes."""
+        read, handed_over = self.read_queue_at, self.stored.launching
         return [
             record
             for record in in_progress
             if record.dagster_run.status is DagsterRunStatus.STARTING
-            and (record.dagster_run.run_id in named if named else read and utc(record.update_timestamp) >= read)
+            and (
+                record.dagster_run.run_id in handed_over.first
+                if handed_over
+                else read and record.update_timestamp >= read
+            )
         ]
 
     def busy_since(self, at: datetime, interval: timedelta, launching: Sequence[RunRecord]) -> datetime | None:
-        """When a tick began that takes long, or when the queue was last read; None if the next one is due.
-
-        Args:
-            at: The moment, in UTC.
-            interval: The time between two ticks.
-            launching: What it has begun to launch.
-        """
-        if launching and self.handed_over_at and at - self.handed_over_at > interval:
-            return self.handed_over_at
+        """When a tick began that takes long, or when the queue was last read; None if the next one is due."""
+        began = utc_time(self.stored.launching.began) if launching and self.stored.launching else None
+        if began and at - began > interval:
+            return began
         read = self.read_queue_at
         return read if read and at - read > interval + LATE else None
 
     def failing(self, interval: timedelta) -> str | None:
-        """The newest error, if its ticks have failed since the last one that read the queue.
-
-        Args:
-            interval: The time between two ticks.
-        """
+        """The newest error, if its ticks have failed since the last one that read the queue."""
         # A heartbeat long after the last reading comes from a loop that goes round without reading.
         read, heartbeat = self.read_queue_at, self.heartbeat
         fails = heartbeat is not None and (read is None or heartbeat - read > interval + LATE)
@@ -89,25 +80,14 @@ class DaemonSeen:
 
 
 def read(instance: DagsterInstance, connection: db.Connection) -> DaemonSeen:
-    """Read what is known of the daemon.
-
-    Args:
-        instance: The instance.
-        connection: To its run database.
-    """
+    """Read what is known of the daemon, with a connection to the instance's run database."""
     heartbeats = instance.get_daemon_heartbeats()
     own = heartbeats.get(QUEUE_DAEMON)
-    stored = daemon_state.read(connection)
-    tick, launching = stored.last_tick, stored.launching
     same = [other.timestamp for other in heartbeats.values() if own and other.daemon_id == own.daemon_id]
     return DaemonSeen(
-        narrowed=stored.narrowed,
-        credit=stored.credit,
-        read_queue_at=utc_time(tick.at if tick else None),
+        stored=daemon_state.read(connection),
         heartbeat=utc_time(own.timestamp if own else None),
         process_heartbeat=utc_time(max(same, default=None)),
-        handed_over_at=utc_time(launching.began if launching else None),
-        handed_over=launching.first if launching else (),
         errors=[error.message.strip() for error in (own and own.errors) or ()],
     )
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from clt_queued_run_coordinator._dagster import QUEUE_DAEMON, DagsterInstance
+from clt_queued_run_coordinator._dagster import IN_PROGRESS_STATUSES, DagsterInstance
 from clt_queued_run_coordinator.daemon import acknowledged_pauses
-from clt_queued_run_coordinator.daemon import state as daemon_state
-from clt_queued_run_coordinator.operate import counts
+from clt_queued_run_coordinator.operate import counts, daemon_seen
+from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.store import live
 from clt_queued_run_coordinator.store.transaction import reading
 
@@ -39,37 +39,20 @@ class Draining:
 
 
 def read(instance: DagsterInstance, code_locations: Collection[str] | None) -> Draining:
-    """Look how far it is.
-
-    Args:
-        instance: The instance.
-        code_locations: Their names; None for all.
-    """
-    heartbeat = instance.get_daemon_heartbeats().get(QUEUE_DAEMON)
+    """Look how far some code locations are; None for all."""
     with reading(instance) as connection:
         changes = live.read(connection)
         # Before the runs are counted: what was started until then is in progress by now.
         seen = acknowledged_pauses.read(connection)
-        tick = daemon_state.read(connection).last_tick
-        runs = counts.read(connection, only_in_progress=True)
-    of_each = runs.by_code_location
-    if code_locations is None:
-        names: Collection[str] = {*changes.code_locations, *of_each, live.EVERY_CODE_LOCATION}
-        in_progress = runs.in_progress
-    else:
-        names = code_locations
-        in_progress = sum(count.in_progress for name, count in of_each.items() if name in names)
+        last = daemon_seen.read(instance, connection).last_sign
+        runs = counts.read(connection, IN_PROGRESS_STATUSES)
+    names = code_locations
+    if names is None:
+        names = {*changes.code_locations, *runs, live.EVERY_CODE_LOCATION} - {NO_CODE_LOCATION}
     pauses = {name: changes.pause(name) for name in names}
     return Draining(
-        in_progress=in_progress,
+        in_progress=sum(runs[name].runs for name in runs if code_locations is None or name in code_locations),
         resumed=tuple(sorted(name for name, pause in pauses.items() if pause is None)),
         is_seen=all(pause.id in seen for pause in pauses.values() if pause),
-        is_silent=_is_silent(
-            changes.read_at, heartbeat.timestamp if heartbeat else None, tick.at if tick else None
-        ),
+        is_silent=last is None or changes.read_at - last > SILENT,
     )
-
-
-def _is_silent(now: datetime, *signs_of_life: float | None) -> bool:
-    last = max((sign for sign in signs_of_life if sign is not None), default=None)
-    return last is None or now.timestamp() - last > SILENT.total_seconds()

@@ -1,16 +1,17 @@
 """Why a run is still queued: its place in the queue, what holds it, and what would let it start."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any
+
+import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import (
     DagsterEventType,
     DagsterInstance,
     RunRecord,
-    instance_concurrency_settings,
-    pools_of,
+    RunsTable,
     run_database,
 )
 from clt_queued_run_coordinator.config.tag import code_location_of
@@ -20,8 +21,8 @@ from clt_queued_run_coordinator.daemon.manual_launches import let_through
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.operate import blockers
 from clt_queued_run_coordinator.operate import now as at_this_moment
-from clt_queued_run_coordinator.operate.blockers import Advice, Blocker, FullPool, RunFacts, Unreached
-from clt_queued_run_coordinator.operate.check import TAG_LIMITS, shadowed_by_tag_limits
+from clt_queued_run_coordinator.operate.blockers import Blocker, RunFacts
+from clt_queued_run_coordinator.operate.check import shadowed_by_tag_limits
 from clt_queued_run_coordinator.operate.coming_tick import (
     checks_of,
     coming_tick,
@@ -29,7 +30,6 @@ from clt_queued_run_coordinator.operate.coming_tick import (
     with_room_for_one,
     without_tag_limits_on,
 )
-from clt_queued_run_coordinator.operate.daemon_seen import utc_time
 from clt_queued_run_coordinator.operate.holds import holds, limit_without_pause
 from clt_queued_run_coordinator.operate.now import Now
 from clt_queued_run_coordinator.operate.stored_run import StoredRun
@@ -37,7 +37,8 @@ from clt_queued_run_coordinator.policy.in_force import Source
 from clt_queued_run_coordinator.policy.job_and_backfill_limits import lane_key
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, QueuedRun, is_manual
-from clt_queued_run_coordinator.store.rows import run_ids
+from clt_queued_run_coordinator.store.database_clock import in_utc, utc
+from clt_queued_run_coordinator.store.rows import in_chunks, run_ids
 
 UNREACHED = "Run dequeue failed to reach the user code server"
 """The daemon logs a message that begins like this to a run whose code server did not answer."""
@@ -51,11 +52,8 @@ class Explanation:
     """Why a run is still queued.
 
     Attributes:
-        run_id: Its id.
         status: `QUEUED`.
         code_location: Its code location; None if unknown.
-        job: Its job.
-        priority: Its priority.
         place: Its place among the queued runs of its code location, in the order in which they are tried.
         of: How many queued runs its code location has.
         queued_seconds: How long ago it was created.
@@ -88,12 +86,7 @@ class Explanation:
 def explain(
     instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator, stored: StoredRun
 ) -> Explanation | None:
-    """Explain why a run is still queued. Writes nothing.
-
-    Args:
-        instance: The instance.
-        coordinator: Its coordinator.
-        stored: The run, whose body can be read.
+    """Explain why a run, whose body can be read, is still queued. Writes nothing.
 
     Returns:
         None if the run has left the queue in the meantime.
@@ -106,13 +99,13 @@ def explain(
     name = code_location_of(stored.run) or NO_CODE_LOCATION
     if queue.code_location(stored.storage_id) != name:  # its rows name another one, but its body decides
         queue.relocate({stored.storage_id: name})
-    state = replace(now.state, queued=queue.counts())
+    state = replace(now.state, queued=queue.counts(), in_progress=_in_utc(instance, now.state.in_progress))
     order = list(queue.in_order(name))
     before = next(place for place, run in enumerate(order) if run.storage_id == stored.storage_id)
-    share = now.share(name)
+    share, interval = now.share(name), coordinator.dequeue_interval_seconds
     facts = RunFacts(state, stored.run, stored.storage_id, name, before, share)
     held_by = [
-        *blockers.of_the_daemon(facts, now.daemon, timedelta(seconds=coordinator.dequeue_interval_seconds)),
+        *blockers.of_the_daemon(facts, now.daemon, timedelta(seconds=interval)),
         *_code_server(instance, coordinator, facts, order[0]),
         *_of_the_queue(instance, queue, facts),
     ]
@@ -127,10 +120,23 @@ def explain(
         queued_seconds=max(0.0, (now.at - stored.created).total_seconds()),
         share=share,
         credit_slot_seconds=now.credit_slot_seconds(name),
-        starts_within_seconds=None if held_by else coordinator.dequeue_interval_seconds,
+        starts_within_seconds=None if held_by else interval,
         held_by=held_by,
         notes=list(_notes(instance, now, name)),
     )
+
+
+def _in_utc(instance: DagsterInstance, in_progress: Sequence[RunRecord]) -> list[RunRecord]:
+    """The runs in progress; those that haven't started yet with the times of their last changes in UTC."""
+    changed: dict[int, Any] = {}
+    with run_database(instance).connect() as connection:
+        for ids in in_chunks(record.storage_id for record in in_progress if record.start_time is None):
+            query = db.select(RunsTable.c.id, in_utc(RunsTable.c.update_timestamp))
+            changed |= dict(connection.execute(query.where(RunsTable.c.id.in_(ids))).tuples().all())
+    return [
+        record._replace(update_timestamp=utc(changed.get(record.storage_id, record.update_timestamp)))
+        for record in in_progress
+    ]
 
 
 def _of_the_queue(instance: DagsterInstance, queue: QueuedRuns, facts: RunFacts) -> Iterator[Blocker]:
@@ -142,12 +148,10 @@ def _of_the_queue(instance: DagsterInstance, queue: QueuedRuns, facts: RunFacts)
     passes = name in let_through(state) and is_manual(facts.run)
     counted = [hold for hold in holds(state, name) if not (passes and hold.kind == "breaker")]
     room = with_room_for_one(state, name, facts.run)
-    advice = Advice()
-    if any(hold.in_force for hold in counted):
-        advice = _advice(instance, queue, facts, room, more_slots)
-    facts = replace(facts, advice=advice)
+    has_own = any(hold.in_force for hold in counted)
+    enough = _smallest_limit(instance, queue, facts, room, more_slots) if has_own else None
     held_by = [
-        *(blockers.from_counts(facts, hold) for hold in counted),
+        *(blockers.from_counts(facts, hold, enough) for hold in counted),
         *blockers.within_the_code_location(facts),
         *_from_dagsters_checks(instance, checks, facts),
     ]
@@ -162,92 +166,70 @@ def _of_the_queue(instance: DagsterInstance, queue: QueuedRuns, facts: RunFacts)
         yield from ahead or [blockers.not_looked_at(facts)]
 
 
-def _advice(
+def _smallest_limit(
     instance: DagsterInstance,
     queue: QueuedRuns,
     facts: RunFacts,
     room: QueueState,
-    more_slots: dict[str, int],
-) -> Advice:
-    """The smallest limit that lets the run start, found by working out the tick with it."""
+    more_slots: Mapping[str, int],
+) -> tuple[int, int] | None:
+    """The smallest limit of its code location that lets the run start, found by working out the tick with it.
+
+    Returns:
+        The limit, and how many runs of the code location start before it; None if no number is known to do.
+    """
     name, in_progress = facts.code_location, facts.state.in_progress_of[facts.code_location]
-    own_limit = None
+    if facts.before > TRIED:
+        return None
     if limit_without_pause(facts.state, name).source is Source.TAG_LIMIT:
         room = without_tag_limits_on(room, name)
-        own_limit = limit_without_pause(without_tag_limits_on(facts.state, name), name).limit
-    if facts.before > TRIED:
-        return Advice(own_limit=own_limit)
     most = in_progress + facts.before + 1
     coming = coming_tick(instance, queue, with_limit(room, name, most), more_slots)
     starting = [run.queued.storage_id for run in coming.selected if run.code_location == name]
     if facts.storage_id not in starting:
-        return Advice(own_limit=own_limit)
+        return None
     before = starting.index(facts.storage_id)
     enough = in_progress + before + 1
     # A smaller limit can make a share smaller, so it is tried as well.
-    if enough < most and not coming_tick(instance, queue, with_limit(room, name, enough), more_slots).starts(
+    is_enough = enough == most or coming_tick(instance, queue, with_limit(room, name, enough), more_slots).starts(
         facts.storage_id
-    ):
-        enough = most
-    return Advice(enough, before, own_limit)
+    )
+    return enough if is_enough else most, before
 
 
 def _from_dagsters_checks(
     instance: DagsterInstance, checks: DagsterChecks, facts: RunFacts, *, by_others: bool = False
 ) -> Iterator[Blocker]:
     yield from blockers.from_tag_limits(facts, checks.full_tag_limits(facts.run), by_others=by_others)
-    for name in checks.full_pools(facts.run):
-        yield blockers.full_pool(facts, _full_pool(instance, name, facts.state.in_progress), by_others=by_others)
-
-
-def _full_pool(instance: DagsterInstance, name: str, in_progress: Sequence[RunRecord]) -> FullPool:
-    """A full pool and what holds its slots."""
-    stored = instance.event_log_storage.get_concurrency_info(name)
-    is_new = not stored.slot_count and stored.using_default_limit
-    claimed = [(slot.run_id, slot.step_key) for slot in stored.claimed_slots]
-    given = [(step.run_id, step.step_key) for step in stored.pending_steps if step.assigned_timestamp is not None]
-    return FullPool(
-        name=name,
-        slots=(stored.limit or 0) if is_new else stored.slot_count,
-        steps=[*claimed, *(step for step in given if step not in claimed)],
-        runs=[record for record in in_progress if name in pools_of(record.dagster_run)],
-    )
+    for pool in checks.full_pools(facts.run):
+        stored = instance.event_log_storage.get_concurrency_info(pool)
+        yield blockers.full_pool(facts, pool, stored, by_others=by_others)
 
 
 def _code_server(
     instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator, facts: RunFacts, first: QueuedRun
 ) -> Iterator[Blocker]:
+    """Its code server did not answer when the daemon last tried this run or the first one of its code location."""
     queue = coordinator.get_run_queue_config()
     if not queue.max_user_code_failure_retries:
         return
     with run_database(instance).connect() as connection:
         ids = {facts.run.run_id, *run_ids(connection, [first.storage_id]).values()}
-    attempt = _unreached(instance, ids)
-    if attempt and (
-        blocker := blockers.code_server_down(
-            facts, attempt, queue.max_user_code_failure_retries, queue.user_code_failure_retry_delay
-        )
-    ):
-        yield blocker
-
-
-def _unreached(instance: DagsterInstance, ids: Collection[str]) -> Unreached | None:
-    """The last failed attempt to start one of these runs, from their event logs."""
     attempts = []
     for run_id in ids:
         events = instance.get_records_for_run(run_id, of_type=DagsterEventType.ENGINE_EVENT).records
-        failed = [event for event in events if event.event_log_entry.message.startswith(UNREACHED)]
-        at = utc_time(failed[-1].event_log_entry.timestamp) if failed else None
-        if at:
-            attempts.append(Unreached(at, run_id, len(failed)))
-    return max(attempts, key=lambda attempt: attempt.at, default=None)
+        entries = [event.event_log_entry for event in events]
+        failed = [entry.timestamp for entry in entries if entry.message.startswith(UNREACHED)]
+        attempts += [(failed[-1], run_id, len(failed))] if failed else []
+    if attempts:
+        yield from blockers.code_server_down(facts, queue, *max(attempts))
 
 
 def _notes(instance: DagsterInstance, now: Now, code_location: str) -> Iterator[str]:
     yield from now.state.live.unreadable
-    if TAG_LIMITS in instance_concurrency_settings(instance):
-        yield str(shadowed_by_tag_limits())
-    if now.daemon.narrowed is False:
+    if shadowed := shadowed_by_tag_limits(instance):
+        yield str(shadowed)
+    if now.daemon.stored.narrowed is False:
         yield (
             "this Dagster's daemon asks for the queue in a way that isn't known here, so it applies the limits as"
             " plain tag limits: shares, minimums, max_per_job, max_per_backfill and backfill_share don't apply"

@@ -7,6 +7,7 @@ from datetime import datetime
 from clt_queued_run_coordinator._dagster import (
     IN_PROGRESS_STATUSES,
     DagsterInstance,
+    DagsterRunStatus,
     RunsFilter,
     instance_concurrency_settings,
 )
@@ -15,7 +16,6 @@ from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.operate import counts, daemon_seen
 from clt_queued_run_coordinator.operate.daemon_seen import DaemonSeen
 from clt_queued_run_coordinator.policy.queue_state import QueueState
-from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.store import live
 from clt_queued_run_coordinator.store.transaction import reading
 from clt_queued_run_coordinator.submit.refused import read_refused
@@ -28,7 +28,7 @@ class Now:
     Attributes:
         state: Its queue, as a tick of the daemon would see it at this moment.
         daemon: What is known of the daemon.
-        oldest: When the oldest queued run of each code location was created, in UTC.
+        oldest: When the oldest queued run of each code location was created, in UTC; empty if the order was read.
         refused: How many submits were refused of each code location, where `max_queued` is configured.
     """
 
@@ -64,28 +64,26 @@ def read(instance: DagsterInstance, settings: Settings, queue: QueuedRuns | None
     Args:
         instance: The instance.
         settings: What its coordinator was configured with.
-        queue: Where to read the order of the queue into, for whoever needs it; otherwise queued runs are only
-            counted.
+        queue: Where to read the order of the queue into; if left out, queued runs are only counted.
     """
     settings = settings.as_replaced_by(instance_concurrency_settings(instance))
     with reading(instance) as connection:
         changes = live.read(connection)
         oldest: dict[str, datetime] = {}
         if queue is None:
-            counted = counts.read(connection)
-            queued = {name: count.queued for name, count in counted.by_code_location.items() if count.queued}
-            if counted.queued_without_code_location:
-                queued[NO_CODE_LOCATION] = counted.queued_without_code_location
-            oldest = {name: count.oldest for name, count in counted.by_code_location.items() if count.oldest}
+            counted = counts.read(connection, [DagsterRunStatus.QUEUED])
+            queued = {name: count.runs for name, count in counted.items()}
+            oldest = {name: count.oldest for name, count in counted.items() if count.oldest}
         else:
             queue.refresh(connection, changes.read_at)
             queued = queue.counts()
         daemon = daemon_seen.read(instance, connection)
         refused = read_refused(connection) if settings.code_location_limits.has_queue_limits else {}
     in_progress = instance.get_run_records(RunsFilter(statuses=IN_PROGRESS_STATUSES))
-    state = QueueState(settings, changes, queued, in_progress, daemon.credit)
+    credit = daemon.stored.credit
+    state = QueueState(settings, changes, queued, in_progress, credit)
     if settings.is_fair:  # the daemon stores the credit now and then
         half_life, held = settings.code_location_limits.half_life, state.claims.held
-        credit = daemon.credit.advanced(changes.read_at.timestamp(), held, state.shares, (), half_life)
+        credit = credit.advanced(changes.read_at.timestamp(), held, state.shares, (), half_life)
         state = replace(state, credit=credit)
     return Now(state, daemon, oldest, refused)

@@ -5,38 +5,28 @@ from typing import Any
 
 from clt_queued_run_coordinator.operate.holds import holds
 from clt_queued_run_coordinator.operate.now import Now
+from clt_queued_run_coordinator.policy.changes import iso
 from clt_queued_run_coordinator.policy.claims import group_key
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
-from clt_queued_run_coordinator.store.live import iso
 
 A_WHILE = 60.0
 """Seconds after which a run that could start by the counts most likely waits for what they don't show."""
 
-READINGS = {True: "narrowed", False: "whole"}
-
 
 @dataclass(frozen=True)
 class CodeLocationStatus:
-    """One code location.
+    """One code location. Times are ISO 8601 in UTC.
 
     Attributes:
-        code_location: Its name.
-        queued: Its queued runs.
-        in_progress: Its runs in progress; each holds a slot.
         limit: The most that may be in progress at once; None for no limit.
         limit_from: Where the limit comes from, a value of `in_force.Source`.
-        changed_by: Who made the live change behind the limit, if one is.
-        changed_at: When, as ISO 8601 in UTC.
-        weight: The size of its share relative to the others'.
         share: The slots that are its due now, a real number; None where nothing is shared.
         oldest_queued_seconds: How long ago its oldest queued run was created; None with nothing queued.
         waits_for: What its next run waits for; empty with nothing queued.
         credit_slot_seconds: By how much it has had less than its share lately, below 0 if it has had more. A free
             slot goes to whoever has had too little. None where nothing is shared.
-        group: The group that it is in, if it is in one.
-        min: Its minimum: the slots that it gets first.
-        changed_until: When the live change or the window ends by itself, as ISO 8601 in UTC; None if it doesn't.
-        change_reason: Why the live change was made, if that was said.
+        min: The slots that it gets first.
+        changed_until: When the live change or the window ends by itself; None if it doesn't.
         max_queued: The most runs that may be queued; None for no such limit.
         refused: How many submits were ever refused because of it; None without it.
     """
@@ -63,18 +53,9 @@ class CodeLocationStatus:
 
 @dataclass(frozen=True)
 class GroupStatus:
-    """One group of code locations.
+    """One group of code locations; what has the name of a code location's attribute is the same of all of them.
 
     Attributes:
-        group: Its name.
-        locations: Its code locations.
-        queued: Their queued runs.
-        in_progress: Their runs in progress.
-        limit: The most that may be in progress at once; None for no limit.
-        min: Its minimum: the slots that it gets first.
-        weight: The size of its share relative to those of other groups and of code locations in none.
-        share: The slots that are its due now, a real number; None where nothing is shared.
-        credit_slot_seconds: By how much it has had less than its share lately; None where nothing is shared.
         waits_for: `its limit` where that holds queued runs of it; else empty.
     """
 
@@ -92,18 +73,14 @@ class GroupStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """The whole queue.
+    """The whole queue, with its code locations and groups by name.
 
     Attributes:
         max_concurrent_runs: The one in force; -1 for no such limit.
         sharing: `fifo` or `fair`.
-        queued: All queued runs.
-        in_progress: All runs in progress.
-        without_code_location: Those of them that don't tell their code location.
-        code_locations: By name.
+        without_code_location: Those of the runs in progress that don't tell their code location.
         queue_reading: `narrowed` where the daemon reads just the queued runs that may start, `whole` where it
             reads the whole queue; None before its first tick.
-        groups: By name.
     """
 
     max_concurrent_runs: int
@@ -121,12 +98,8 @@ class Status:
 
 
 def status(now: Now) -> Status:
-    """What to show of a queue.
-
-    Args:
-        now: The instance.
-    """
-    state = now.state
+    """What to show of a queue."""
+    state, narrowed = now.state, now.daemon.stored.narrowed
     return Status(
         max_concurrent_runs=state.settings.max_concurrent_runs,
         sharing=state.settings.code_location_limits.sharing.value,
@@ -134,16 +107,15 @@ def status(now: Now) -> Status:
         in_progress=len(state.in_progress),
         without_code_location=state.in_progress_of[NO_CODE_LOCATION],
         code_locations=[_of_code_location(now, name) for name in sorted(state.limits)],
-        queue_reading=None if now.daemon.narrowed is None else READINGS[now.daemon.narrowed],
+        queue_reading=None if narrowed is None else "narrowed" if narrowed else "whole",
         groups=[_of_group(now, name) for name in sorted(state.settings.code_location_limits.groups)],
     )
 
 
 def _of_code_location(now: Now, name: str) -> CodeLocationStatus:
     state, in_force = now.state, now.state.limits[name]
-    configured = state.settings.code_location_limits
-    max_queued = configured.entry(name).max_queued
-    change, oldest = in_force.change, now.oldest.get(name)
+    limits = state.settings.code_location_limits
+    entry, change, oldest = limits.entry(name), in_force.change, now.oldest.get(name)
     return CodeLocationStatus(
         code_location=name,
         queued=state.queued.get(name, 0),
@@ -157,33 +129,28 @@ def _of_code_location(now: Now, name: str) -> CodeLocationStatus:
         oldest_queued_seconds=max(0.0, (now.at - oldest).total_seconds()) if oldest else None,
         waits_for=_waits_for(now, name) if state.queued.get(name) else "",
         credit_slot_seconds=now.credit_slot_seconds(name),
-        group=configured.group_of.get(name),
-        min=configured.entry(name).min,
+        group=limits.group_of.get(name),
+        min=entry.min,
         changed_until=iso(in_force.until),
         change_reason=change.reason if change else None,
-        max_queued=max_queued,
-        refused=None if max_queued is None else now.refused.get(name, 0),
+        max_queued=entry.max_queued,
+        refused=None if entry.max_queued is None else now.refused.get(name, 0),
     )
 
 
 def _of_group(now: Now, name: str) -> GroupStatus:
-    state = now.state
-    group = state.settings.code_location_limits.groups[name]
-    queued, in_progress = (
-        sum(state.queued.get(member, 0) for member in group.locations),
-        state.in_progress_of_group(group),
-    )
+    claim, key = now.state.claims.groups[name], group_key(name)
     return GroupStatus(
         group=name,
-        locations=sorted(group.locations),
-        queued=queued,
-        in_progress=in_progress,
-        limit=group.limit,
-        min=group.min,
-        weight=group.weight,
-        share=now.share(group_key(name)),
-        credit_slot_seconds=now.credit_slot_seconds(group_key(name)),
-        waits_for="its limit" if queued and group.limit is not None and in_progress >= group.limit else "",
+        locations=sorted(now.state.settings.code_location_limits.groups[name].locations),
+        queued=claim.startable,
+        in_progress=claim.in_progress,
+        limit=claim.limit,
+        min=claim.min,
+        weight=claim.weight,
+        share=now.share(key),
+        credit_slot_seconds=now.credit_slot_seconds(key),
+        waits_for="its limit" if claim.startable and claim.room == 0 else "",
     )
 
 
