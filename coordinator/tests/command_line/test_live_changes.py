@@ -55,6 +55,13 @@ def test_pause_all_holds_code_locations_that_are_seen_later(home: Home) -> None:
     assert queue.tick() == {A: 1}
 
 
+def test_all_of_none_is_said(home: Home) -> None:
+    """Before the first run of any."""
+    home.configure({})
+    answer = home.run("pause", "--all")
+    assert answer.out == "No code location is known yet; those that come go by it from their first run on.\n"
+
+
 def test_an_unknown_code_location_is_refused_with_the_nearest_name(home: Home) -> None:
     """--force accepts the name anyway."""
     answer = home.run("set-limit", "code_location_A", "2")
@@ -71,7 +78,11 @@ def test_an_unknown_code_location_is_refused_with_the_nearest_name(home: Home) -
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["set-limit", A, "-1"], "-1 is not in the range x>=0"),
+        (["set-limit", A, "-1"], "-1 is not in the range 0<=x<=2147483647"),
+        (["set-limit", A, str(2**31)], "2147483648 is not in the range 0<=x<=2147483647"),
+        (["status", "--watch", "--interval", "inf"], "inf is not in the range 0.1<=x<=86400"),
+        (["drain", A, "--interval", "nan"], "nan is not a number"),
+        (["pause", "\udcff"], "isn't text in UTF-8"),
         (["set-limit", A, "three"], "'three' is not a valid integer range"),
         (["set-limit", A], "Missing argument 'LIMIT'"),
         (["set-limit", "*", "1"], "'*' can't be the name of a code location"),

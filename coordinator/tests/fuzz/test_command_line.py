@@ -71,6 +71,9 @@ words = (
             "1s",
             "2999-01-01T00:00Z",
             str(2**70),
+            "inf",
+            "nan",
+            "\udcff",
             "/",
             ".",
             "values.yaml",
@@ -84,6 +87,8 @@ arguments = st.builds(
 ) | st.builds(
     lambda port: ["metrics", "--port", port], st.text(st.characters(exclude_categories=["Nd", "Cs"]), max_size=4)
 )
+hosts = st.sampled_from(["a" * 64, "a..b", "256.0.0.1", "::1x", "\x1b[31m", "ü" * 64, "\udcff"])
+homes = st.sampled_from(["", "~", "~nobody-of-this-name", "/" + "x" * 300, "x" * 5000, "/dev/null", ".", "\udcff"])
 
 
 @pytest.fixture(scope="module")
@@ -95,12 +100,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def run(home: Path, *given: str) -> str:
+def run(home: Path | str, *given: str) -> str:
     """Run a command; it must end with an exit code of its own. Returns what it wrote."""
     result = new_runner().invoke(main, list(given), env={"DAGSTER_HOME": str(home)})
     assert result.exception is None or isinstance(result.exception, SystemExit), (given, result.exception)
     assert result.exit_code in {0, 1, 2}
     assert "Traceback" not in result.output
+    assert "This is a bug" not in result.output, (given, result.output)
     return result.output
 
 
@@ -123,3 +129,18 @@ def test_any_dagster_yaml(home: Path, content: bytes) -> None:
     TRIED["dagster.yaml"] += 1
     (home / "dagster.yaml").write_bytes(content)
     assert len(run(home, "probe").splitlines()) == 1
+
+
+@given(given=homes)
+def test_any_dagster_home(given: str) -> None:
+    """It holds an instance or is refused in one line."""
+    TRIED["DAGSTER_HOME"] += 1
+    assert len(run(given, "probe").splitlines()) == 1
+
+
+@given(given=hosts)
+def test_any_host(home: Path, given: str) -> None:
+    """One that can't be listened on is refused."""
+    TRIED["hosts of the metrics"] += 1
+    (home / "dagster.yaml").write_text(yaml.safe_dump(COORDINATOR))
+    assert run(home, "metrics", "--host", given).startswith(("Error: Can't listen on", "Usage: "))

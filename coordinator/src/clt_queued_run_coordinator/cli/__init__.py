@@ -53,6 +53,19 @@ class Commands(click.Group):
         assert isinstance(command, click.Command)  # noqa: S101 - see COMMANDS
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the arguments of the command line.
+
+        Raises:
+            click.UsageError: One of them isn't text, so no database can store it or look for it.
+        """
+        broken = next(
+            (argument for argument in args if any("\ud800" <= letter <= "\udfff" for letter in argument)), ""
+        )
+        if broken:
+            raise click.UsageError(f"{broken!r} isn't text in UTF-8; type it again.", ctx)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; whatever goes wrong is told in one line."""
         from clt_queued_run_coordinator.cli.errors import told  # noqa: PLC0415 - `--help` doesn't need it

@@ -49,6 +49,8 @@ def make_change(
             names.refuse_unknown(code_location, known)
         changed, written = [code_location], write(code_location, [])
     state = read_queue(instance, coordinator).state
+    if not changed:
+        echo("No code location is known yet; those that come go by it from their first run on.")
     for name in changed:
         echo(f"{name}: {_limit(state.in_force(name))} from the next tick {_end(state, name, written)}")
     if shadowed := shadowed_by_tag_limits(instance):

@@ -15,6 +15,7 @@ from clt_queued_run_coordinator.cli.options import (
     end_of_change,
     end_options,
     force_option,
+    interval_option,
     one_or_all_options,
     parse_duration,
     require_one_or_all,
@@ -40,14 +41,7 @@ from clt_queued_run_coordinator.text.safe import describe
     callback=parse_duration,
     help=f"Stop waiting after this long, {EXAMPLES}; the pause stays.",
 )
-@click.option(
-    "--interval",
-    type=click.FloatRange(min=0.1),
-    metavar="SECONDS",
-    default=2.0,
-    show_default=True,
-    help="How often to look.",
-)
+@interval_option("How often to look.")
 @force_option
 def drain(
     code_location: str | None,

@@ -38,8 +38,12 @@ def dagster_home() -> Path:
         raise click.ClickException(
             "DAGSTER_HOME is not set; set it to the folder that holds the instance's dagster.yaml."
         )
-    folder = Path(home).expanduser()
-    if not folder.is_absolute() or not folder.is_dir():
+    try:
+        folder = Path(home).expanduser()
+        is_usable = folder.is_absolute() and folder.is_dir()
+    except (OSError, RuntimeError):  # its name is too long, or it begins with a user who isn't there
+        is_usable = False
+    if not is_usable:
         raise click.ClickException(
             f"DAGSTER_HOME is {home!r}; it must be the absolute path of an existing folder."
         )

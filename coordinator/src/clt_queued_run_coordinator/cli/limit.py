@@ -13,13 +13,14 @@ from clt_queued_run_coordinator.cli.options import (
     force_option,
     location_argument,
 )
+from clt_queued_run_coordinator.config.kinds import LARGEST_WHOLE_NUMBER
 from clt_queued_run_coordinator.store import live
 
 
 # So that click refuses -1 as a limit and not as an unknown option.
 @click.command("set-limit", context_settings={"ignore_unknown_options": True})
 @location_argument
-@click.argument("limit", type=click.IntRange(min=0))
+@click.argument("limit", type=click.IntRange(0, LARGEST_WHOLE_NUMBER))
 @end_options
 @change_options
 @force_option

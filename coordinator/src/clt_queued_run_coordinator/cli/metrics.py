@@ -59,9 +59,10 @@ def metrics(host: str, port: int) -> None:
     with suppress(KeyboardInterrupt):
         try:
             port, thread = serve(read, partial(echo, err=True), host, port)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter for a name that no host can have
+            cause = getattr(error, "strerror", None) or error
             raise click.ClickException(
-                f"Can't listen on {host}:{port}: {error.strerror}; choose another --host or --port."
+                f"Can't listen on {host}:{port}: {cause}; choose another --host or --port."
             ) from error
         echo(f"Serving http://{host}:{port}/metrics", err=True)
         thread.join()

@@ -1,5 +1,6 @@
 """Arguments and options that several commands share."""
 
+import math
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
@@ -135,6 +136,33 @@ def change_options(command: Command) -> Command:
         help="Who makes the change, as `status` and `history` show it; by default the user and the machine.",
     )
     return reason(by(command))
+
+
+def interval_option(what: str) -> Callable[[Command], Command]:
+    """Add `--interval` to a command that looks again and again, as its argument `interval`, in seconds.
+
+    Args:
+        what: The option's help.
+    """
+    return click.option(
+        "--interval", type=_Seconds(), metavar="SECONDS", default=2.0, show_default=True, help=what
+    )
+
+
+class _Seconds(click.FloatRange):
+    """Seconds to sleep. Click's own range has `nan` in it."""
+
+    def __init__(self) -> None:
+        super().__init__(0.1, 86_400)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number.
+
+        Raises:
+            click.BadParameter: It isn't one, or is too small or too large.
+        """
+        seconds = float(super().convert(value, param, ctx))
+        return self.fail(f"{value} is not a number", param, ctx) if math.isnan(seconds) else seconds
 
 
 def one_or_all_options(every_one: str) -> Callable[[Command], Command]:

@@ -6,21 +6,14 @@ import click
 from rich.live import Live
 
 from clt_queued_run_coordinator.cli.instance import open_instance, read_status
-from clt_queued_run_coordinator.cli.options import output_option
+from clt_queued_run_coordinator.cli.options import interval_option, output_option
 from clt_queued_run_coordinator.cli.output import TableConsole, echo_json, echo_table
 from clt_queued_run_coordinator.cli.status_table import status_table
 
 
 @click.command("status")
 @click.option("--watch", is_flag=True, help="Refresh the table in place until Ctrl-C.")
-@click.option(
-    "--interval",
-    type=click.FloatRange(min=0.1),
-    metavar="SECONDS",
-    default=2.0,
-    show_default=True,
-    help="How often to refresh; only with --watch.",
-)
+@interval_option("How often to refresh; only with --watch.")
 @output_option
 def status(watch: bool, interval: float, output: str) -> None:
     """Show each code location's runs and limit, and what it is waiting for.
