@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from clt_queued_run_coordinator.policy.changes import EVERY_CODE_LOCATION
 from clt_queued_run_coordinator.store import live
 from harness.launches import A, launch_of
 from harness.system import CODE_LOCATIONS, System, trial_config
@@ -114,7 +115,7 @@ def deployed(
         queue = RunQueue(instance)
         add_finished_runs(queue, names, FINISHED, lambda _made, _of: None)
         if queued:
-            live.pause(instance, live.EVERY_CODE_LOCATION)
+            live.pause(instance, EVERY_CODE_LOCATION)
             put_in_turns(queue, names, queued)
     server.execute("VACUUM ANALYZE", name)
     with deployment.system:
@@ -148,12 +149,12 @@ def per_event_rows(server: PostgreSQL, folder: Path, console: Console) -> Iterat
     with deployed(server, folder, "events", QUEUED_OF) as deployment:
         system = deployment.system
         with system.instance() as instance:
-            live.pause(instance, live.EVERY_CODE_LOCATION)
+            live.pause(instance, EVERY_CODE_LOCATION)
             for clients in (1, 8):
                 console.log(f"{LAUNCHES} launches, {clients} at once")
                 yield _row(f"launch, {clients} at once", LAUNCHES, deployment, partial(_launch, system, clients))
             console.log("starts")
-            live.resume(instance, live.EVERY_CODE_LOCATION)
+            live.resume(instance, EVERY_CODE_LOCATION)
             yield _row("start", 2 * LAUNCHES, deployment, partial(_wait_for_an_empty_queue, instance))
     with deployed(server, folder, "pages", QUEUED_OF, max(QUEUED)) as deployment:
         for page, run_filter in {"page of runs": {}, "page of queued runs": {"statuses": ["QUEUED"]}}.items():

@@ -14,6 +14,7 @@ import yaml
 from clt_queued_run_coordinator.cli import main
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
 from clt_queued_run_coordinator.daemon import readers
+from clt_queued_run_coordinator.policy.changes import EVERY_CODE_LOCATION, PREFIX
 from clt_queued_run_coordinator.store import document, live
 from dagster import DagsterRunStatus
 from dagster._daemon.types import DaemonHeartbeat
@@ -330,14 +331,14 @@ def test_a_resume_that_does_nothing_is_found_and_removed(home: Home) -> None:
     """Earlier versions left one for each name that was resumed; one beside a pause of all is no finding."""
     queue = home.queue()
     row = {"value": False, "by": "somebody", "at": "2026-01-01T00:00:00+00:00"}
-    document.write(queue.instance, f"{live.PREFIX}/paused/{A}", row)
+    document.write(queue.instance, f"{PREFIX}/paused/{A}", row)
     assert home.run("check").out == (
         f"the instance's database: a resume of {A!r} is stored that does nothing; run `dagster-clt check --fix`\n"
     )
-    live.pause(queue.instance, live.EVERY_CODE_LOCATION)
+    live.pause(queue.instance, EVERY_CODE_LOCATION)
     assert home.run("check").out == ""
     home.run("resume", "--all")
-    document.write(queue.instance, f"{live.PREFIX}/paused/{A}", row)
+    document.write(queue.instance, f"{PREFIX}/paused/{A}", row)
     answer = home.run("check", "--fix")
     assert (answer.code, answer.out) == (0, "")
     assert f"Removed what did nothing: the resume of {A}" in answer.err

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from clt_queued_run_coordinator.policy.changes import PREFIX
 from clt_queued_run_coordinator.store import live
 from tests.command_line.conftest import Home
 from tests.run_queue import A, B
@@ -115,13 +116,13 @@ def test_changes_of_different_code_locations_at_the_same_moment_all_survive(home
         for name in names
     ]
     assert [process.wait(timeout=240) for process in processes] == [0] * 8
-    stored = instance.daemon_cursor_storage.get_cursor_values({f"{live.PREFIX}/limit/{name}" for name in names})
+    stored = instance.daemon_cursor_storage.get_cursor_values({f"{PREFIX}/limit/{name}" for name in names})
     assert sorted(live.parse(stored.items()).limits) == names
 
 
 def test_a_corrupt_stored_change_is_told_and_can_be_written_again(home: Home) -> None:
     """On standard error, by its key; the configuration holds meanwhile."""
-    key = f"{live.PREFIX}/limit/{A}"
+    key = f"{PREFIX}/limit/{A}"
     home.queue().instance.daemon_cursor_storage.set_cursor_values({key: "[1, 2"})
     answer = home.run("status")
     assert answer.code == 0

@@ -25,6 +25,7 @@ from clt_queued_run_coordinator.metrics.scrape import Scrape
 from clt_queued_run_coordinator.metrics.server import PACKAGE, QueueCollector, SharedReading
 from clt_queued_run_coordinator.operate import now
 from clt_queued_run_coordinator.operate.status import Status
+from clt_queued_run_coordinator.policy.changes import Kind
 from clt_queued_run_coordinator.policy.totals import Totals
 from clt_queued_run_coordinator.store import live
 from dagster import DagsterRunStatus, RunsFilter
@@ -158,7 +159,7 @@ def test_why_nothing_starts_is_a_label(home: Home) -> None:
         if commands:
             home.run(*commands)
         else:
-            live.write(queue.instance, live.Kind.BREAKER, A, True, reason="3 runs in a row failed")
+            live.write(queue.instance, Kind.BREAKER, A, True, reason="3 runs in a row failed")
         scraped = _samples(_exposed(queue))
         assert [scraped[f"paused {A} {reason}"] for reason in PAUSE_REASONS] == found
         assert scraped[f"limit_runs {A}"] == (0 if any(found) else 3)

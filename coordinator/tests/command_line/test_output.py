@@ -10,6 +10,7 @@ import click
 import pytest
 from clt_queued_run_coordinator.cli import main
 from clt_queued_run_coordinator.cli.errors import told
+from clt_queued_run_coordinator.policy.changes import PREFIX, Kind
 from clt_queued_run_coordinator.store import live
 from dagster import DagsterRunStatus
 from tests.command_line.conftest import Answer, Home
@@ -37,8 +38,8 @@ def test_no_name_forges_a_line_or_steers_the_terminal(home: Home) -> None:
     queue = home.queue()
     queue.put(LIAR, DagsterRunStatus.STARTED)
     (run_id,) = queue.queue(LIAR, job_name=LIAR, tags={LIAR: LIAR})
-    live.write(queue.instance, live.Kind.PAUSED, LIAR, True, reason=LIAR, by=LIAR)
-    queue.instance.daemon_cursor_storage.set_cursor_values({f"{live.PREFIX}/limit/{LIAR}2": LIAR})
+    live.write(queue.instance, Kind.PAUSED, LIAR, True, reason=LIAR, by=LIAR)
+    queue.instance.daemon_cursor_storage.set_cursor_values({f"{PREFIX}/limit/{LIAR}2": LIAR})
     for command in (["status"], ["explain", run_id], ["history"], ["check"], ["explain", LIAR], ["pause", "team"]):
         answer = home.run(*command)
         assert answer.out or answer.err

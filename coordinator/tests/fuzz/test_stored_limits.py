@@ -14,8 +14,8 @@ from clt_queued_run_coordinator.metrics import scrape
 from clt_queued_run_coordinator.metrics.server import QueueCollector
 from clt_queued_run_coordinator.operate import draining, now
 from clt_queued_run_coordinator.operate.status import status
+from clt_queued_run_coordinator.policy.changes import PREFIX
 from clt_queued_run_coordinator.store import history, live
-from clt_queued_run_coordinator.store.live import PREFIX
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest

@@ -13,6 +13,7 @@ from clt_queued_run_coordinator.daemon import accounting, candidates, manual_lau
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.daemon.state import KEY
 from clt_queued_run_coordinator.operate import now
+from clt_queued_run_coordinator.policy.changes import iso
 from clt_queued_run_coordinator.policy.in_force import LimitInForce, Source
 from clt_queued_run_coordinator.store import database_clock, history, live
 from clt_queued_run_coordinator.store.rows import load_runs
@@ -192,7 +193,7 @@ def test_the_log_says_so_once(run_queue: MakeRunQueue, caplog: pytest.LogCapture
     (line,) = [record for record in caplog.records if "circuit breaker" in record.getMessage()]
     assert line.levelno == logging.WARNING
     assert "2 failed runs in a row" in line.getMessage()
-    assert f"{live.iso(change.until)} or `dagster-clt resume`" in line.getMessage()
+    assert f"{iso(change.until)} or `dagster-clt resume`" in line.getMessage()
 
 
 def test_refused_runs_do_not_count(run_queue: MakeRunQueue) -> None:

@@ -6,9 +6,15 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from clt_queued_run_coordinator._dagster import run_database
+from clt_queued_run_coordinator.policy.changes import (
+    EVERY_CODE_LOCATION,
+    PREFIX,
+    EndHasPassedError,
+    Kind,
+    LiveChanges,
+)
 from clt_queued_run_coordinator.store import database_clock, document, history, live
 from clt_queued_run_coordinator.store.history import HistoryEntry
-from clt_queued_run_coordinator.store.live import EVERY_CODE_LOCATION, Kind, LiveChanges
 from tests.run_queue import A, B, RunQueue
 
 MakeRunQueue = Callable[..., RunQueue]
@@ -64,7 +70,7 @@ def test_a_pause_ends_by_itself(queue: RunQueue, clock: Clock) -> None:
 def test_a_pause_that_stays_goes_on_below_one_that_ends(queue: RunQueue, clock: Clock) -> None:
     """In either order; a deploy doesn't end an incident."""
     live.pause(queue.instance, A, reason="incident")
-    live.pause(queue.instance, A, HOUR, "deploy")
+    live.pause(queue.instance, A, HOUR, reason="deploy")
     assert changes(queue).pause(A) == changes(queue).pauses[A]
     clock.ahead = 2 * HOUR
     assert queue.tick() == {}
@@ -74,8 +80,8 @@ def test_a_pause_that_stays_goes_on_below_one_that_ends(queue: RunQueue, clock: 
 
 def test_a_short_pause_does_not_end_a_longer_one(queue: RunQueue, clock: Clock) -> None:
     """The one that ends later holds, whoever comes last."""
-    live.pause(queue.instance, A, 4 * HOUR, "incident")
-    live.pause(queue.instance, A, HOUR, "deploy")
+    live.pause(queue.instance, A, 4 * HOUR, reason="incident")
+    live.pause(queue.instance, A, HOUR, reason="deploy")
     clock.ahead = 2 * HOUR
     assert queue.tick() == {}
     assert [entry.reason for entry in told(queue)] == ["deploy", "incident"]
@@ -160,7 +166,7 @@ def test_a_window_opens_and_closes(run_queue: MakeRunQueue, clock: Clock) -> Non
 def test_an_end_that_has_passed_is_refused_and_nothing_is_written(queue: RunQueue, clock: Clock) -> None:
     """By the database's clock, whatever this machine's says."""
     clock.ahead = timedelta(days=1)
-    with pytest.raises(live.EndHasPassedError, match="by the database's clock it is"):
+    with pytest.raises(EndHasPassedError, match="by the database's clock it is"):
         live.pause(queue.instance, A, datetime.now(timezone.utc) + HOUR)
     assert told(queue) == []
     assert queue.tick() == {A: 3}
@@ -178,7 +184,7 @@ def test_what_a_version_without_ends_has_written_is_read(queue: RunQueue) -> Non
     """Version 2.0.0 wrote neither an id nor a reason, and null for a limit that was taken back."""
     old = '{"value": %s, "by": "ann@host", "at": "2026-01-01T00:00:00+00:00"}'
     for key, value in {f"limit/{A}": "2", f"limit/{B}": "null", f"paused/{B}": "true"}.items():
-        queue.instance.daemon_cursor_storage.set_cursor_values({f"{live.PREFIX}/{key}": old % value})
+        queue.instance.daemon_cursor_storage.set_cursor_values({f"{PREFIX}/{key}": old % value})
     read = changes(queue)
     assert read.unreadable == ()
     assert read.code_locations == {A, B}
@@ -190,10 +196,10 @@ def test_what_a_version_without_ends_has_written_is_read(queue: RunQueue) -> Non
 def test_each_change_is_told_newest_first(queue: RunQueue) -> None:
     """From what to what, until when and why."""
     live.set_limit(queue.instance, A, 2)
-    live.set_limit(queue.instance, A, 3, HOUR, "more\nthan  before")
+    live.set_limit(queue.instance, A, 3, HOUR, reason="more\nthan  before")
     live.clear_limit(queue.instance, A)
     live.pause(queue.instance, EVERY_CODE_LOCATION, known=[A, B])
-    live.resume(queue.instance, A, "done")
+    live.resume(queue.instance, A, reason="done")
     entries = told(queue)
     assert [(entry.code_location, entry.change, entry.before, entry.after, entry.reason) for entry in entries] == [
         (A, "paused", True, False, "done"),
@@ -225,7 +231,7 @@ def test_the_history_is_no_live_change_to_a_tick(queue: RunQueue) -> None:
 @pytest.mark.parametrize("name", ["a b/c%d", "'\"; --", "ünïcödé 🦄", "x" * 300, "limit/paused"])
 def test_any_name_has_its_own_changes(queue: RunQueue, name: str) -> None:
     """Slashes, quotes and wild cards stand for themselves."""
-    live.set_limit(queue.instance, name, 0, HOUR, name)
+    live.set_limit(queue.instance, name, 0, HOUR, reason=name)
     queue.queue(name, 1)
     assert queue.tick() == {A: 3}
     live.clear_limit(queue.instance, name)
@@ -262,14 +268,14 @@ def test_writers_at_the_same_moment_lose_no_change_and_no_entry(stored_queue: Ru
             elif number == 2:
                 live.set_limit(instance, A, number, timedelta(hours=1))
             else:
-                live.pause(instance, live.EVERY_CODE_LOCATION, known=[B])
+                live.pause(instance, EVERY_CODE_LOCATION, known=[B])
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(write, range(4)))
     with run_database(instance).connect() as connection:
         read, entries = live.read(connection), history.read(connection)
     assert set(read.pauses_until) == {A}
-    assert set(read.pauses) == {B, live.EVERY_CODE_LOCATION}
+    assert set(read.pauses) == {B, EVERY_CODE_LOCATION}
     limit = read.limit(A)
     assert limit
     # Whichever came last: the one that stays takes the other back.
@@ -280,7 +286,7 @@ def test_writers_at_the_same_moment_lose_no_change_and_no_entry(stored_queue: Ru
 def rows(queue: RunQueue) -> set[str]:
     """The keys of the live changes that are stored."""
     with queue.storage.connect() as connection:
-        return set(document.read_texts(connection, f"{live.PREFIX}/"))
+        return set(document.read_texts(connection, f"{PREFIX}/"))
 
 
 def test_a_resume_of_what_is_not_paused_leaves_no_row(run_queue: MakeRunQueue) -> None:
@@ -294,10 +300,10 @@ def test_a_resume_of_what_is_not_paused_leaves_no_row(run_queue: MakeRunQueue) -
 def test_a_resume_is_kept_only_while_all_are_paused(run_queue: MakeRunQueue) -> None:
     """Whoever resumes all, or only lets the pause end, leaves nothing behind."""
     queue = run_queue()
-    live.pause(queue.instance, live.EVERY_CODE_LOCATION)
+    live.pause(queue.instance, EVERY_CODE_LOCATION)
     live.resume(queue.instance, A)
     assert rows(queue) == {"paused/*", f"paused/{A}"}
-    live.resume(queue.instance, live.EVERY_CODE_LOCATION)
+    live.resume(queue.instance, EVERY_CODE_LOCATION)
     assert rows(queue) == set()
 
 
@@ -307,7 +313,7 @@ def test_what_has_expired_is_deleted_by_the_next_change(run_queue: MakeRunQueue)
     old = {"by": "somebody", "at": "2020-01-01T00:00:00+00:00", "until": "2020-01-02T00:00:00+00:00"}
     with queue.storage.connect() as connection:
         for kind, value in (("limit-until", 3), ("paused-until", True), ("breaker", True), ("limit", None)):
-            document.write(connection, f"{live.PREFIX}/{kind}/{B}", {**old, "value": value})
-        document.write(connection, f"{live.PREFIX}/paused/{B}", "no change")
+            document.write(connection, f"{PREFIX}/{kind}/{B}", {**old, "value": value})
+        document.write(connection, f"{PREFIX}/paused/{B}", "no change")
     live.set_limit(queue.instance, A, 3)
     assert rows(queue) == {f"limit/{A}", f"paused/{B}"}

@@ -8,6 +8,7 @@ from unittest import mock
 import pytest
 from clt_queued_run_coordinator.daemon import acknowledged_pauses
 from clt_queued_run_coordinator.operate import draining
+from clt_queued_run_coordinator.policy.changes import EVERY_CODE_LOCATION
 from clt_queued_run_coordinator.store import database_clock, live
 from dagster import DagsterRunStatus
 from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
@@ -112,7 +113,7 @@ def test_all_are_drained_when_nothing_of_any_is_in_progress(queue: RunQueue) -> 
     """One that is resumed meanwhile is told."""
     queue.queue(B, 1)
     queue.tick()
-    live.pause(queue.instance, live.EVERY_CODE_LOCATION, known=[A, B])
+    live.pause(queue.instance, EVERY_CODE_LOCATION, known=[A, B])
     queue.tick()
     assert draining.read(queue.instance, None).in_progress == 1
     queue.end(B, 1)
@@ -124,7 +125,7 @@ def test_all_are_drained_when_nothing_of_any_is_in_progress(queue: RunQueue) -> 
 def test_a_run_without_a_code_location_is_one_of_all(queue: RunQueue) -> None:
     """As `dagster job execute` makes them."""
     queue.put(None, DagsterRunStatus.STARTED)
-    live.pause(queue.instance, live.EVERY_CODE_LOCATION)
+    live.pause(queue.instance, EVERY_CODE_LOCATION)
     queue.tick()
     assert draining.read(queue.instance, None).in_progress == 1
     assert not draining.read(queue.instance, None).is_drained

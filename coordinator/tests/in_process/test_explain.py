@@ -11,6 +11,7 @@ from clt_queued_run_coordinator._dagster import QUEUE_DAEMON
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.operate.explanation import Explanation, explain
 from clt_queued_run_coordinator.operate.stored_run import describe_unqueued, find_runs
+from clt_queued_run_coordinator.policy.changes import EVERY_CODE_LOCATION
 from clt_queued_run_coordinator.store import document, live
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.errors import DagsterUserCodeUnreachableError
@@ -271,9 +272,9 @@ def test_several_at_once(run_queue: MakeRunQueue) -> None:
     queue.queue(A, tags={"database": "yes"})
     queue.tick()
     (run_id,) = queue.queue(A, tags={"database": "yes"})
-    live.pause(queue.instance, live.EVERY_CODE_LOCATION)
+    live.pause(queue.instance, EVERY_CODE_LOCATION)
     held_by(queue, run_id, "pause", "limit", "max_concurrent_runs", "tag_limit")
-    live.resume(queue.instance, live.EVERY_CODE_LOCATION)
+    live.resume(queue.instance, EVERY_CODE_LOCATION)
     held_by(queue, run_id, "limit", "max_concurrent_runs", "tag_limit")
     queue.end(A)
     let_go(queue, run_id)

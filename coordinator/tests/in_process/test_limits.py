@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
+from clt_queued_run_coordinator.policy.changes import PREFIX
 from clt_queued_run_coordinator.store import live
 from dagster import DagsterRunStatus, RunsFilter
 from dagster._core.storage.runs.schema import RunTagsTable
@@ -210,7 +211,7 @@ def test_a_corrupt_live_change_falls_back_to_the_configuration(
 ) -> None:
     """It is told once, by its key, and the configured limit holds."""
     queue = run_queue(code_location_limits={"default": 2})
-    key = f"{live.PREFIX}/limit/{A}"
+    key = f"{PREFIX}/limit/{A}"
     queue.instance.daemon_cursor_storage.set_cursor_values({key: "{broken"})
     queue.queue(A, 4)
     assert queue.tick() == {A: 2}

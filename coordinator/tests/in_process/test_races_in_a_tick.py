@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from clt_queued_run_coordinator.policy.changes import EVERY_CODE_LOCATION
 from clt_queued_run_coordinator.store import live
 from tests.in_process.storages import on_one_storage
 from tests.run_queue import A, B, RunQueue, in_the_middle_of_a_tick
@@ -58,11 +59,11 @@ def test_a_pause_of_all_holds_a_code_location_first_seen_during_the_tick(
 ) -> None:
     """Nobody knew its name when the tick began."""
     queue = run_queue(max_concurrent_runs=10, code_location_limits={"default": 4, "sharing": sharing})
-    live.pause(queue.instance, live.EVERY_CODE_LOCATION)
+    live.pause(queue.instance, EVERY_CODE_LOCATION)
     with in_the_middle_of_a_tick(queue, lambda: queue.queue(C, 3)):
         assert queue.tick() == {}
     assert queue.tick() == {}
-    live.resume(queue.instance, live.EVERY_CODE_LOCATION)
+    live.resume(queue.instance, EVERY_CODE_LOCATION)
     queue.tick()
     assert queue.in_progress(C) == 3
 
@@ -71,7 +72,7 @@ def test_a_pause_of_all_holds_a_code_location_first_seen_during_the_tick(
 def test_a_pause_of_all_holds_where_nothing_else_limits(run_queue: MakeRunQueue) -> None:
     """Without a total and without limits Dagster would read the whole queue."""
     queue = run_queue(max_concurrent_runs=-1)
-    live.pause(queue.instance, live.EVERY_CODE_LOCATION)
+    live.pause(queue.instance, EVERY_CODE_LOCATION)
     with in_the_middle_of_a_tick(queue, lambda: queue.queue(C, 3)):
         assert queue.tick() == {}
 
@@ -80,7 +81,7 @@ def test_a_pause_of_all_holds_where_nothing_else_limits(run_queue: MakeRunQueue)
 def test_a_pause_of_all_holds_a_new_code_location_beside_one_that_was_resumed(run_queue: MakeRunQueue) -> None:
     """The one that may start keeps the tick from being spared."""
     queue = run_queue(max_concurrent_runs=10)
-    live.pause(queue.instance, live.EVERY_CODE_LOCATION)
+    live.pause(queue.instance, EVERY_CODE_LOCATION)
     live.resume(queue.instance, B)
     queue.queue(B, 2)
     with in_the_middle_of_a_tick(queue, lambda: queue.queue(C, 3)):

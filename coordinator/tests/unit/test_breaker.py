@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from clt_queued_run_coordinator.config.options import Breaker
 from clt_queued_run_coordinator.policy.breaker import BreakerState, EndedRun, OpenBreaker, update
+from clt_queued_run_coordinator.policy.changes import Change, LiveChanges
 from clt_queued_run_coordinator.policy.totals import Outcome
-from clt_queued_run_coordinator.store.live import Change, LiveChanges
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -41,7 +41,7 @@ def test_the_whole_option() -> None:
     assert coordinator.settings.code_location_limits == CodeLocationLimits(
         default=CodeLocationEntry(5),
         entries={"a": CodeLocationEntry(10), "b": CodeLocationEntry(20, 2.0), "c": CodeLocationEntry(5, 0.5)},
-        sharing=Sharing.FAIR,
+        sharing=Sharing("fair"),
     )
 
 

@@ -7,13 +7,13 @@ import pytest
 from clt_queued_run_coordinator.config.options import CodeLocationEntry, CodeLocationLimits
 from clt_queued_run_coordinator.config.windows import Window
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
+from clt_queued_run_coordinator.policy.changes import EVERY_CODE_LOCATION, Change, LiveChanges
 from clt_queued_run_coordinator.policy.in_force import Source, resolve
 from clt_queued_run_coordinator.policy.tag_limits import (
     CODE_LOCATION_KEYS,
     as_tag_limits,
     code_locations_named_in,
 )
-from clt_queued_run_coordinator.store.live import EVERY_CODE_LOCATION, Change, LiveChanges
 
 A = "code-location-a"
 PER_VALUE = {"applyLimitPerUniqueValue": True}

@@ -4,7 +4,8 @@ import json
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from clt_queued_run_coordinator.store.live import PREFIX, Change, LiveChanges, parse
+from clt_queued_run_coordinator.policy.changes import PREFIX, Change, LiveChanges
+from clt_queued_run_coordinator.store.live import parse
 from hypothesis import given
 from hypothesis import strategies as st
 

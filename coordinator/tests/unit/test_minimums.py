@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 from clt_queued_run_coordinator.config.kinds import ConfigurationError
-from clt_queued_run_coordinator.config.minimums import kept_slots, refuse_minimums_above_total
 from clt_queued_run_coordinator.config.options import CodeLocationLimits
-from clt_queued_run_coordinator.config.parsing import parse
+from clt_queued_run_coordinator.config.parsing import parse, refuse_minimums_above_total
 
 
 def limits(**option: Any) -> CodeLocationLimits:
@@ -20,11 +19,6 @@ LIMITS = limits(
 )
 
 
-def test_of_a_group_the_larger_of_its_own_and_its_code_locations_counts() -> None:
-    """Beside the code locations that are in none."""
-    assert kept_slots(LIMITS) == {"groups.team": 5, "locations.c": 4, "groups.other": 1}
-
-
 @pytest.mark.parametrize("total", [-1, 10, 11])
 def test_a_total_that_they_fit_into_is_taken(total: int) -> None:
     """And without a total nothing has to be kept."""
@@ -32,7 +26,7 @@ def test_a_total_that_they_fit_into_is_taken(total: int) -> None:
 
 
 def test_a_total_below_them_is_refused() -> None:
-    """With who keeps what."""
+    """With who keeps what: of a group's own minimum and the sum of its code locations', the larger one."""
     with pytest.raises(ConfigurationError) as refused:
         refuse_minimums_above_total(LIMITS, 9, "max_concurrent_runs")
     assert str(refused.value) == (

@@ -10,9 +10,9 @@ from clt_queued_run_coordinator.cli.output import echo
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.operate import names
 from clt_queued_run_coordinator.operate.check import shadowed_by_tag_limits
+from clt_queued_run_coordinator.policy.changes import EVERY_CODE_LOCATION, Change
 from clt_queued_run_coordinator.policy.in_force import LimitInForce, limits_of
 from clt_queued_run_coordinator.policy.queue_state import QueueState
-from clt_queued_run_coordinator.store.live import EVERY_CODE_LOCATION, Change
 from clt_queued_run_coordinator.text.formats import timestamp
 
 

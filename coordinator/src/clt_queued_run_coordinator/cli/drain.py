@@ -24,6 +24,7 @@ from clt_queued_run_coordinator.cli.output import echo
 from clt_queued_run_coordinator.config.duration import EXAMPLES
 from clt_queued_run_coordinator.operate import draining
 from clt_queued_run_coordinator.operate.draining import Draining
+from clt_queued_run_coordinator.policy.changes import EVERY_CODE_LOCATION
 from clt_queued_run_coordinator.store import live
 from clt_queued_run_coordinator.text.formats import duration
 from clt_queued_run_coordinator.text.safe import describe
@@ -74,7 +75,7 @@ def drain(
             instance,
             coordinator,
             code_location,
-            lambda name, known: live.pause(instance, name, end, reason, known, by=by),
+            lambda name, known: live.pause(instance, name, end, reason=reason, known=known, by=by),
             force=force,
         )
         try:
@@ -125,7 +126,7 @@ def _wait(instance: DagsterInstance, names: list[str] | None, timeout: timedelta
 
 
 def _names(names: tuple[str, ...]) -> str:
-    return "every code location" if live.EVERY_CODE_LOCATION in names else ", ".join(names)
+    return "every code location" if EVERY_CODE_LOCATION in names else ", ".join(names)
 
 
 def _left(left: Draining) -> str:

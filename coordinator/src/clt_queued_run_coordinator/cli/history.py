@@ -8,9 +8,9 @@ from clt_queued_run_coordinator._dagster import run_database
 from clt_queued_run_coordinator.cli.instance import open_instance
 from clt_queued_run_coordinator.cli.options import output_option
 from clt_queued_run_coordinator.cli.output import echo, echo_json, echo_table
+from clt_queued_run_coordinator.policy.changes import EVERY_CODE_LOCATION
 from clt_queued_run_coordinator.store import history as changes
 from clt_queued_run_coordinator.store.history import HistoryEntry
-from clt_queued_run_coordinator.store.live import EVERY_CODE_LOCATION
 from clt_queued_run_coordinator.text.formats import timestamp
 from clt_queued_run_coordinator.text.tables import Uncut, new_table
 

@@ -49,7 +49,7 @@ def set_limit(
             instance,
             coordinator,
             code_location,
-            lambda name, _: live.set_limit(instance, name, limit, end, reason, by=by),
+            lambda name, _: live.set_limit(instance, name, limit, end, reason=reason, by=by),
             force=force,
         )
 
@@ -65,6 +65,6 @@ def clear_limit(code_location: str, *, reason: str | None, by: str | None, force
             instance,
             coordinator,
             code_location,
-            lambda name, _: live.clear_limit(instance, name, reason, by=by),
+            lambda name, _: live.clear_limit(instance, name, reason=reason, by=by),
             force=force,
         )

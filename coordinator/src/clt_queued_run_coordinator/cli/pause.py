@@ -48,7 +48,7 @@ def pause(
             instance,
             coordinator,
             code_location,
-            lambda name, known: live.pause(instance, name, end, reason, known, by=by),
+            lambda name, known: live.pause(instance, name, end, reason=reason, known=known, by=by),
             force=force,
         )
 
@@ -68,6 +68,6 @@ def resume(code_location: str | None, every_one: bool, *, reason: str | None, by
             instance,
             coordinator,
             code_location,
-            lambda name, known: live.resume(instance, name, reason, known, by=by),
+            lambda name, known: live.resume(instance, name, reason=reason, known=known, by=by),
             force=force,
         )

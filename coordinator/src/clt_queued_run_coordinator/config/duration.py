@@ -14,20 +14,14 @@ LONGEST = timedelta(days=366)
 
 
 def seconds_of(text: str) -> int:
-    """The seconds in a duration.
-
-    Args:
-        text: Whole numbers followed by d, h, m or s, in this order.
+    """The seconds in a duration: whole numbers followed by d, h, m or s, in this order.
 
     Raises:
         ValueError: The text is not a duration, or the duration is 0.
     """
     match = _FORM.fullmatch(text.strip())
-    seconds = (
-        sum(int(number or 0) * _SECONDS[unit] for number, unit in zip(match.groups(), "dhms", strict=True))
-        if match
-        else 0
-    )
+    numbers = match.groups(0) if match else ()
+    seconds = sum(int(number) * length for number, length in zip(numbers, _SECONDS.values(), strict=False))
     if not seconds:
         raise ValueError(f"{text!r} is not a duration; write one {EXAMPLES}")
     return seconds

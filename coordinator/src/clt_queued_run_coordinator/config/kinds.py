@@ -6,7 +6,7 @@ kinds check everything again: whatever is written is taken, or refused in one li
 
 import reprlib
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from types import NoneType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -27,12 +27,9 @@ class ConfigurationError(Exception):
 
 
 def wrong(key: str, value: object, expected: str) -> ConfigurationError:
-    """The refusal of a value.
+    """The refusal of a value under a key path such as `code_location_limits.default`.
 
-    Args:
-        key: The value's key path, such as `code_location_limits.default`.
-        value: The value, which may be anything.
-        expected: What it must be; a cure may follow after a semicolon.
+    `expected` says what it must be; a cure may follow after a semicolon.
     """
     return ConfigurationError(f"{key} is {_shown(value)}; it must be {expected}.")
 
@@ -51,39 +48,29 @@ def _shown(value: object) -> str:
 
 @dataclass(frozen=True)
 class Kind:
-    """What an option takes.
+    """What an option takes: its type in Dagster's schema, and how a value is parsed.
 
-    Attributes:
-        schema: Its type in Dagster's configuration system.
-        parse: Turns a value into the one that the package works with. Takes the value's key path and the value.
-            Raises a ConfigurationError.
+    `parse` takes a value's key path and the value. It raises a ConfigurationError.
     """
 
     schema: Any
     parse: Callable[[str, object], Any]
 
 
-def checked(schema: type, expected: str, accepts: Callable[[Any], bool], *also: type) -> Kind:
+def checked(schema: type, expected: str, accepts: Callable[[Any], bool] = lambda _: True) -> Kind:
     """A kind whose values are taken as they are.
 
-    Args:
-        schema: The type of its values, in Python and for Dagster. For Python `true` is a number; here it isn't.
-        expected: What a value must be, for the message.
-        accepts: Whether a value of the type is one. It has to be false for NaN and infinity.
-        also: Other types that are converted.
+    `accepts` gets only values of the type, and has to be false for NaN and infinity. For a float, whole numbers
+    are taken too. For Python `true` is a number; here it isn't.
     """
+    types = (float, int) if schema is float else (schema,)
 
     def parse(key: str, value: object) -> Any:
-        if type(value) not in (schema, *also) or not accepts(value):
+        if type(value) not in types or not accepts(value):
             raise wrong(key, value, expected)
         return schema(value)
 
     return Kind(schema, parse)
-
-
-def number(expected: str, accepts: Callable[[float], bool]) -> Kind:
-    """A number, whole or not."""
-    return checked(float, expected, accepts, int)
 
 
 def whole_number(least: int) -> Kind:
@@ -126,21 +113,6 @@ def option(description: str, default: Any = MISSING, *, key: str = "", is_short:
     return field(default=default, metadata=metadata)
 
 
-@dataclass(frozen=True)
-class _Option:
-    field: Field[Any]
-    kind: Kind
-
-    @property
-    def is_required(self) -> bool:
-        return self.field.default is MISSING and self.field.default_factory is MISSING
-
-    @property
-    def schema(self) -> dagster.Field:
-        kind = self.kind.schema if self.is_required else dagster.Noneable(self.kind.schema)
-        return dagster.Field(kind, is_required=self.is_required, description=self.field.metadata["description"])
-
-
 def mapping(model: type, *, made: Callable[..., Any] | None = None, without: str = "") -> Kind:
     """A mapping with known keys.
 
@@ -149,34 +121,38 @@ def mapping(model: type, *, made: Callable[..., Any] | None = None, without: str
         made: Makes the value from the attributes that are given; the dataclass, if left out.
         without: An option that it can't have.
     """
+    make = made or model
     hints = get_type_hints(model, include_extras=True)
-    options = {
-        each.metadata["key"] or each.name: _Option(each, kind_of(hints[each.name]))
-        for each in fields(model)
-        if each.name != without
-    }
-    short = next((option for option in options.values() if option.field.metadata["is_short"]), None)
-    expected = f"a mapping of {', '.join(options)}" + (f", or just the {short.field.name}" if short else "")
+    options = {each.metadata["key"] or each.name: each for each in fields(model) if each.name != without}
+    kinds = {key: kind_of(hints[each.name]) for key, each in options.items()}
+    required = {key for key, each in options.items() if each.default is each.default_factory is MISSING}
+    short = next((key for key, each in options.items() if each.metadata["is_short"]), None)
+    expected = f"a mapping of {', '.join(options)}" + (f", or just the {short}" if short else "")
 
     def parse(key: str, value: object) -> Any:
         if short and isinstance(value, int | float | str):
-            return (made or model)(**{short.field.name: short.kind.parse(key, value)})
+            return make(**{short: kinds[short].parse(key, value)})
         if not isinstance(value, Mapping):
             raise wrong(key, value, expected)
         for name in value:
             if name not in options:
                 known = ", ".join(sorted(options))
                 raise ConfigurationError(f"{path(key, name)} is not an option; known are {known}.")
-        return (made or model)(
+        return make(
             **{
-                option.field.name: option.kind.parse(f"{key}.{name}", value.get(name))
-                for name, option in options.items()
-                if option.is_required or value.get(name) is not None
+                each.name: kinds[name].parse(f"{key}.{name}", value.get(name))
+                for name, each in options.items()
+                if name in required or value.get(name) is not None
             }
         )
 
-    schema = dagster.Shape({name: option.schema for name, option in options.items()})
-    return Kind(dagster.ScalarUnion(short.kind.schema, schema) if short else schema, parse)
+    def in_schema(key: str) -> dagster.Field:
+        schema = kinds[key].schema if key in required else dagster.Noneable(kinds[key].schema)
+        description = options[key].metadata["description"]
+        return dagster.Field(schema, is_required=key in required, description=description)
+
+    shape = dagster.Shape({key: in_schema(key) for key in options})
+    return Kind(dagster.ScalarUnion(kinds[short].schema, shape) if short else shape, parse)
 
 
 def kind_of(hint: Any) -> Kind:
@@ -195,7 +171,7 @@ def kind_of(hint: Any) -> Kind:
     if get_origin(hint) is tuple:
         return _list_of(kind_of(parts[0]))
     if get_origin(hint) is Mapping:
-        return _map_of(get_args(parts[0]), kind_of(parts[1]))
+        return _map_of(*get_args(parts[0])[1:], kind_of(parts[1]))
     return mapping(hint)
 
 
@@ -208,9 +184,7 @@ def _list_of(item: Kind) -> Kind:
     return Kind(dagster.Array(item.schema), parse)
 
 
-def _map_of(name_hint: tuple[Any, ...], item: Kind) -> Kind:
-    _, name, label = name_hint
-
+def _map_of(name: Kind, label: str, item: Kind) -> Kind:
     def parse(key: str, value: object) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             raise wrong(key, value, "a mapping of names")

@@ -1,45 +1,28 @@
 """The option `code_location_limits`: each key with what it takes, what it does, and where its value goes. Pure.
 
 Dagster's schema, the messages for what is refused, and the values that the rest of the package works with follow
-from these classes.
+from these classes. A limit that is None limits nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated
 
-from clt_queued_run_coordinator.config.kinds import (
-    Duration,
-    Name,
-    Runs,
-    checked,
-    mapping,
-    number,
-    option,
-    whole_number,
-)
+from clt_queued_run_coordinator.config.kinds import Duration, Name, Runs, checked, mapping, option, whole_number
 from clt_queued_run_coordinator.config.windows import Window
 
 OPTION = "code_location_limits"
 
-HALF_LIFE_SECONDS = 3600.0
-"""The default of `sharing.half_life`."""
-
-
-class Sharing(str, Enum):
-    """Who gets a free slot of `max_concurrent_runs`."""
-
-    FIFO = "fifo"
-    FAIR = "fair"
-
+FAIR = "fair"
+"""The kind of sharing that isn't Dagster's own order."""
 
 _ONE_OR_MORE = whole_number(1)
-_TRUE_OR_FALSE = checked(bool, "true or false", lambda _: True)
-_WEIGHT = number("a number above 0, from 0.000001 to 1000000", lambda value: 1e-6 <= value <= 1e6)  # noqa: PLR2004
-_PART = number("a number above 0 and below 1", lambda value: 0 < value < 1)
-_HALF_LIFE = number(
+_TRUE_OR_FALSE = checked(bool, "true or false")
+_WEIGHT = checked(float, "a number above 0, from 0.000001 to 1000000", lambda value: 1e-6 <= value <= 1e6)  # noqa: PLR2004
+_PART = checked(float, "a number above 0 and below 1", lambda value: 0 < value < 1)
+_HALF_LIFE = checked(
+    float,
     "a number of seconds from 1 to 1000000000; for no fair sharing write `sharing: fifo`",
     lambda value: 1 <= value <= 1e9,  # noqa: PLR2004
 )
@@ -55,7 +38,7 @@ _MINIMUM = (
 
 @dataclass(frozen=True)
 class PerJob:
-    """The limits on the runs in progress of each job of a code location; None for no limit."""
+    """The limits on the runs in progress of each job of a code location."""
 
     default: Runs | None = option("The limit of each other job.", None, is_short=True)
     jobs: Mapping[Annotated[Name, "job"], Runs] = option("The limits of named jobs.", {})
@@ -81,7 +64,7 @@ class Breaker:
 
 @dataclass(frozen=True)
 class CodeLocationEntry:
-    """The configuration of one code location. A limit that is None limits nothing."""
+    """The configuration of one code location."""
 
     limit: Runs | None = option(_LIMIT, None, is_short=True)
     weight: Annotated[float, _WEIGHT] = option(_SHARE, 1.0)
@@ -103,15 +86,10 @@ class CodeLocationEntry:
         "A circuit breaker that pauses the code location after a number of failed runs.", None
     )
 
-    @property
-    def has_job_or_backfill_limits(self) -> bool:
-        """Whether its jobs or backfills are limited."""
-        return self.max_per_job != PerJob() or self.max_per_backfill is not None
-
 
 @dataclass(frozen=True)
 class Group:
-    """Code locations that share a limit, a weight or a minimum. A limit that is None limits nothing."""
+    """Code locations that share a limit, a weight or a minimum. No code location is in more than one group."""
 
     locations: tuple[Name, ...] = option("The names of its code locations.")
     limit: Runs | None = option(_LIMIT, None)
@@ -120,43 +98,14 @@ class Group:
 
 
 @dataclass(frozen=True)
-class SharingOption:
+class Sharing:
     """Who gets a free slot of `max_concurrent_runs`, and the seconds after which credit counts half."""
 
-    kind: Annotated[str, checked(str, "fifo or fair", lambda value: value in [*Sharing])] = option(
+    kind: Annotated[str, checked(str, "fifo or fair", lambda value: value in {"fifo", FAIR})] = option(
         "`fifo` or `fair`.", is_short=True
     )
     half_life: Annotated[float, _HALF_LIFE] = option(
-        f"The seconds after which a code location's credit counts half; {HALF_LIFE_SECONDS:g} if left out; only"
-        " for `fair`.",
-        HALF_LIFE_SECONDS,
-    )
-
-
-@dataclass(frozen=True)
-class WrittenOption:
-    """The option as it is written. Of an entry, only what it says itself is there; the rest is inherited."""
-
-    default: Annotated[dict[str, Any], mapping(CodeLocationEntry, made=dict, without="min")] = option(
-        "A limit, or an entry's keys, for each code location whose entry under `locations` says nothing else. Code"
-        " locations that are added later are included.",
-        {},
-    )
-    locations: Mapping[
-        Annotated[Name, "code_location"], Annotated[dict[str, Any], mapping(CodeLocationEntry, made=dict)]
-    ] = option("Exceptions from the default, higher or lower: a limit, or several keys.", {})
-    groups: Mapping[Annotated[Name, "group"], Group] = option(
-        "Code locations that share a limit, a weight or a minimum, such as one team's. Slots are shared between"
-        " groups first, then within each.",
-        {},
-    )
-    sharing: SharingOption = option(
-        "`fifo`, the default: Dagster's own order, by priority and then age. `fair`: a free slot of"
-        " max_concurrent_runs goes to the code location that is furthest below its share.",
-        SharingOption("fifo"),
-    )
-    queue_reading: Annotated[str, checked(str, _NARROWED, lambda value: value == "narrowed")] | None = option(
-        "Ignored; remove it. The daemon always reads only the queued runs that may start.", None
+        "The seconds after which a code location's credit counts half; 3600 if left out; only for `fair`.", 3600.0
     )
 
 
@@ -164,47 +113,41 @@ class WrittenOption:
 class CodeLocationLimits:
     """The configured limits.
 
-    Attributes:
-        default: The entry of each code location that isn't named.
-        entries: The entries of named code locations.
-        groups: The groups by name. No code location is in more than one.
-        sharing: Who gets a free slot.
-        half_life: The seconds after which credit counts half; only for fair sharing.
+    An entry is parsed to the keys that it has itself, as a dict; `parsing` adds what it inherits.
     """
 
-    default: CodeLocationEntry = CodeLocationEntry()
-    entries: Mapping[str, CodeLocationEntry] = field(default_factory=dict)
-    groups: Mapping[str, Group] = field(default_factory=dict)
-    sharing: Sharing = Sharing.FIFO
-    half_life: float = HALF_LIFE_SECONDS
+    default: Annotated[CodeLocationEntry, mapping(CodeLocationEntry, made=dict, without="min")] = option(
+        "A limit, or an entry's keys, for each code location whose entry under `locations` says nothing else. Code"
+        " locations that are added later are included.",
+        CodeLocationEntry(),
+    )
+    entries: Mapping[
+        Annotated[Name, "code_location"], Annotated[CodeLocationEntry, mapping(CodeLocationEntry, made=dict)]
+    ] = option("Exceptions from the default, higher or lower: a limit, or several keys.", {}, key="locations")
+    groups: Mapping[Annotated[Name, "group"], Group] = option(
+        "Code locations that share a limit, a weight or a minimum, such as one team's. Slots are shared between"
+        " groups first, then within each.",
+        {},
+    )
+    sharing: Sharing = option(
+        "`fifo`, the default: Dagster's own order, by priority and then age. `fair`: a free slot of"
+        " max_concurrent_runs goes to the code location that is furthest below its share.",
+        Sharing("fifo"),
+    )
+    queue_reading: Annotated[str, checked(str, _NARROWED, lambda value: value == "narrowed")] | None = option(
+        "Ignored; remove it. The daemon always reads only the queued runs that may start.", None
+    )
 
     def entry(self, code_location: str) -> CodeLocationEntry:
         """The entry of a code location; the default if it isn't named."""
         return self.entries.get(code_location, self.default)
 
     @cached_property
-    def _all(self) -> tuple[CodeLocationEntry, ...]:
-        return (self.default, *self.entries.values())
-
-    @cached_property
-    def has_job_or_backfill_limits(self) -> bool:
-        """Whether the jobs or backfills of any code location are limited."""
-        return any(entry.has_job_or_backfill_limits for entry in self._all)
-
-    @cached_property
-    def has_backfill_shares(self) -> bool:
-        """Whether any code location has a `backfill_share`."""
-        return any(entry.backfill_share is not None for entry in self._all)
-
-    @cached_property
-    def has_breakers(self) -> bool:
-        """Whether any code location has a circuit breaker."""
-        return any(entry.breaker for entry in self._all)
-
-    @cached_property
-    def has_queue_limits(self) -> bool:
-        """Whether any code location has a `max_queued`."""
-        return any(entry.max_queued is not None for entry in self._all)
+    def used(self) -> set[str]:
+        """The options that any code location's entry sets to something else than what they are if left out."""
+        entries = (self.default, *self.entries.values())
+        options = fields(CodeLocationEntry)
+        return {of.name for of in options for each in entries if getattr(each, of.name) != of.default}
 
     @cached_property
     def group_of(self) -> Mapping[str, str]:

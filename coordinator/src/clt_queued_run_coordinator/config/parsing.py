@@ -1,4 +1,4 @@
-"""The whole option `code_location_limits`: its schema for Dagster, and the values that it stands for."""
+"""The whole option `code_location_limits`: its schema for Dagster, its values, and what contradicts itself."""
 
 import logging
 from collections import Counter
@@ -7,17 +7,14 @@ from typing import Any
 
 from dagster import Field, Noneable
 
-from clt_queued_run_coordinator.config.kinds import mapping, path, wrong
-from clt_queued_run_coordinator.config.options import (
-    OPTION,
-    CodeLocationEntry,
-    CodeLocationLimits,
-    Sharing,
-    WrittenOption,
-)
+from clt_queued_run_coordinator.config.kinds import ConfigurationError, mapping, path, wrong
+from clt_queued_run_coordinator.config.options import OPTION, CodeLocationEntry, CodeLocationLimits
 
 _log = logging.getLogger("dagster.run_coordinator.clt_queued_run_coordinator")
-_KIND = mapping(WrittenOption)
+_KIND = mapping(CodeLocationLimits, made=dict)
+
+NAMED_AT_MOST = 5
+"""The most code locations and groups that a message names."""
 
 
 def schema() -> Field:
@@ -27,25 +24,18 @@ def schema() -> Field:
 
 
 def parse(option: Mapping[str, Any] | None) -> CodeLocationLimits:
-    """The option's value.
-
-    Args:
-        option: As it is configured, whether Dagster has checked it or not; None if it isn't configured.
+    """The option's value, whether Dagster has checked it or not; None if it isn't configured.
 
     Raises:
         ConfigurationError: It can't be applied.
     """
-    written: WrittenOption = _KIND.parse(OPTION, {} if option is None else option)
-    if written.queue_reading is not None:
+    written = _KIND.parse(OPTION, {} if option is None else option)
+    if written.pop("queue_reading", None):
         _log.info("%s.queue_reading is ignored; remove it.", OPTION)
-    limits = CodeLocationLimits(
-        default=CodeLocationEntry(**written.default),
-        entries={name: CodeLocationEntry(**written.default | own) for name, own in written.locations.items()},
-        groups=written.groups,
-        sharing=Sharing(written.sharing.kind),
-        half_life=written.sharing.half_life,
-    )
-    for name, entry in limits.entries.items():
+    default = written.pop("default", {})
+    entries = {name: CodeLocationEntry(**default | own) for name, own in written.pop("entries", {}).items()}
+    limits = CodeLocationLimits(CodeLocationEntry(**default), entries, **written)
+    for name, entry in entries.items():
         _refuse_above_limit(path(f"{OPTION}.locations", name), entry.min, entry.limit)
     _refuse_contradicting_groups(limits)
     return limits
@@ -70,3 +60,36 @@ def _refuse_contradicting_groups(limits: CodeLocationLimits) -> None:
 def _refuse_above_limit(key: str, minimum: int, limit: int | None) -> None:
     if limit is not None and minimum > limit:
         raise wrong(f"{key}.min", minimum, f"{limit} or less, its limit; lower it, or raise the limit")
+
+
+def refuse_minimums_above_total(limits: CodeLocationLimits, total: int, total_key: str) -> None:
+    """Refuse minimums that reserve more slots than the `max_concurrent_runs` in force, if that isn't -1.
+
+    A group reserves its own minimum or the sum of its code locations' minimums, whichever is larger. A live limit
+    or a pause below a minimum is no contradiction. It caps the minimum while it is in force.
+
+    Args:
+        limits: The option.
+        total: The `max_concurrent_runs` in force.
+        total_key: The key that sets it, for the message.
+
+    Raises:
+        ConfigurationError: The minimums add up to more than the total.
+    """
+    slots = {
+        f"groups.{name}": max(group.min, sum(limits.entry(location).min for location in group.locations))
+        for name, group in limits.groups.items()
+    }
+    slots |= {
+        f"locations.{name}": entry.min for name, entry in limits.entries.items() if name not in limits.group_of
+    }
+    needed = sum(slots.values())
+    if not 0 <= total < needed:
+        return
+    by_size = sorted((-number, name) for name, number in slots.items() if number)
+    named = [f"{name} {-number}" for number, name in by_size[:NAMED_AT_MOST]]
+    named += [f"and {len(by_size) - NAMED_AT_MOST} more"] if len(by_size) > NAMED_AT_MOST else []
+    raise ConfigurationError(
+        f"{OPTION} reserves {needed} slots ({', '.join(named)}), but {total_key} is {total}; lower a min, or raise"
+        f" the total to {needed} or more."
+    )

@@ -5,19 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from clt_queued_run_coordinator.config.kinds import ConfigurationError
-from clt_queued_run_coordinator.config.minimums import refuse_minimums_above_total
-from clt_queued_run_coordinator.config.options import OPTION, CodeLocationLimits, Sharing
+from clt_queued_run_coordinator.config.options import FAIR, OPTION, CodeLocationLimits
+from clt_queued_run_coordinator.config.parsing import refuse_minimums_above_total
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The options that decide what may start.
-
-    Attributes:
-        max_concurrent_runs: The most runs in progress at once; -1 for no such limit.
-        code_location_limits: The option of that name.
-        tag_concurrency_limits: Dagster's own tag limits.
-    """
+    """The options that decide what may start. A `max_concurrent_runs` of -1 is no limit, as Dagster has it."""
 
     max_concurrent_runs: int
     code_location_limits: CodeLocationLimits
@@ -26,7 +20,7 @@ class Settings:
     @property
     def is_fair(self) -> bool:
         """Whether free slots go to the code location that is furthest below its share."""
-        return self.code_location_limits.sharing is Sharing.FAIR
+        return self.code_location_limits.sharing.kind == FAIR
 
     def as_replaced_by(self, concurrency_runs: Mapping[str, Any]) -> "Settings":
         """The settings in force on an instance, whose `concurrency.runs` replaces the coordinator's own keys.
@@ -41,10 +35,7 @@ class Settings:
         return settings
 
     def refuse_unfit(self, concurrency_runs: Mapping[str, Any]) -> None:
-        """Refuse what can't hold on an instance.
-
-        Args:
-            concurrency_runs: The instance's `concurrency.runs`.
+        """Refuse what can't hold on an instance, whose `concurrency.runs` is given.
 
         Raises:
             ConfigurationError: The instance's own tag limits would silently replace `code_location_limits`, or the

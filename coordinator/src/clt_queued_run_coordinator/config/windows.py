@@ -63,12 +63,7 @@ class Window:
 
 @dataclass(frozen=True)
 class OpenWindow:
-    """A window that is open.
-
-    Attributes:
-        limit: The most runs in progress at once.
-        until: When it closes, in UTC; None if no end is in sight.
-    """
+    """An open window's limit, and when it closes, in UTC; None if no end is in sight."""
 
     limit: int
     until: datetime | None
@@ -80,8 +75,7 @@ class _Phase:
 
     begin: datetime
     end: datetime
-    is_open: bool
-    until: datetime | None = None
+    open: OpenWindow | None = None
 
 
 _phases: dict[Window, _Phase] = {}
@@ -89,17 +83,11 @@ _phases: dict[Window, _Phase] = {}
 
 
 def open_window(windows: Iterable[Window], moment: datetime) -> OpenWindow | None:
-    """The open window with the smallest limit; None if none is open.
+    """The open window with the smallest limit at a moment in UTC; None if none is open.
 
-    Args:
-        windows: The windows.
-        moment: In UTC. A window is open at its start, and closed at its end.
+    A window is open at its start, and closed at its end.
     """
-    limits = [
-        OpenWindow(window.limit, phase.until)
-        for window in windows
-        if (phase := _phase_at(window, moment)) and phase.is_open
-    ]
+    limits = [phase.open for phase in (_phase_at(window, moment) for window in windows) if phase.open]
     return min(limits, key=lambda window: window.limit, default=None)
 
 
@@ -116,17 +104,17 @@ def _phase(window: Window, moment: datetime) -> _Phase:
     beginnings = _beginnings_after(window, moment - lasts)
     begin = next(beginnings, None)
     if begin is None or begin > moment:
-        return _Phase(moment, anew if begin is None else min(begin, anew), is_open=False)
+        return _Phase(moment, anew if begin is None else min(begin, anew))
     end = begin + lasts
     follows = None
     for follows in islice(beginnings, _BEGINNINGS_AHEAD):
         if follows > end:
-            return _Phase(moment, min(end, anew), is_open=True, until=end)
+            return _Phase(moment, min(end, anew), OpenWindow(window.limit, end))
         end = follows + lasts
         if follows > moment + LONGEST:
             break
     # There are no further starts, or too many to find the end.
-    return _Phase(moment, min(end, anew), is_open=True, until=end if follows is None else None)
+    return _Phase(moment, min(end, anew), OpenWindow(window.limit, None if follows else end))
 
 
 def _beginnings_after(window: Window, moment: datetime) -> Iterator[datetime]:

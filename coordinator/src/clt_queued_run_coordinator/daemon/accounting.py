@@ -31,11 +31,11 @@ from clt_queued_run_coordinator.config.tag import code_location_of
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.daemon.state import DaemonState
 from clt_queued_run_coordinator.policy.breaker import BreakerState, EndedRun, OpenBreaker, update
+from clt_queued_run_coordinator.policy.changes import Change, Kind, LiveChanges, iso
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.policy.totals import Outcome, Totals
 from clt_queued_run_coordinator.store import live
 from clt_queued_run_coordinator.store.database_clock import in_utc, utc
-from clt_queued_run_coordinator.store.live import Change, Kind, LiveChanges
 from clt_queued_run_coordinator.store.rows import in_chunks
 
 BY = "circuit breaker"
@@ -87,7 +87,7 @@ class Accounting:
     def restore(self, stored: DaemonState) -> None:
         """Go on from what the daemon has stored."""
         self.totals = dict(stored.totals)
-        if not self._limits.has_breakers:
+        if "breaker" not in self._limits.used:
             return
         self._breakers = {name: BreakerState.from_data(data) for name, data in stored.breakers.items()}
         if stored.tracked:
@@ -101,7 +101,7 @@ class Accounting:
     def as_data(self) -> dict[str, Any]:
         """The parts of `DaemonState` that `restore` takes."""
         tracked: dict[str, dict[str, float]] = {}
-        if self._limits.has_breakers:
+        if "breaker" in self._limits.used:
             for storage_id, run in (self._tracked or {}).items():
                 tracked.setdefault(run.code_location, {})[str(storage_id)] = round(run.offered or 0, 3)
         breakers = {name: data for name, state in self._breakers.items() if (data := state.as_data())}
@@ -173,7 +173,7 @@ class Accounting:
             again.
         """
         ended, self._ended = self._ended, []
-        if not self._limits.has_breakers:
+        if "breaker" not in self._limits.used:
             return {}
         updated = update(self._breakers, ended, self._breaker, changes)
         self._breakers = updated.states
@@ -204,7 +204,7 @@ class Accounting:
             name,
             change.reason,
             "Only its manually launched runs" if breaker and breaker.manual_launches else "None of its runs",
-            f"{live.iso(change.until)} or `dagster-clt resume`" if change.until else "`dagster-clt resume`",
+            f"{iso(change.until)} or `dagster-clt resume`" if change.until else "`dagster-clt resume`",
         )
         return change
 

@@ -179,7 +179,7 @@ class Ticks:
         if not state.settings.is_fair:
             return
         now = time.time()
-        credit = memory.ledger.settle(now, memory.came_back, state.settings.code_location_limits.half_life)
+        credit = memory.ledger.settle(now, memory.came_back, state.settings.code_location_limits.sharing.half_life)
         blocked = None
         if state.free_slots == 0 and not 0 <= now - memory.looked_at < LOOK_SECONDS:
             selection = self._selection()

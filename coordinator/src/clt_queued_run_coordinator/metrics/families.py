@@ -7,7 +7,7 @@ from itertools import accumulate
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from clt_queued_run_coordinator.config.options import Sharing
+from clt_queued_run_coordinator.config.options import FAIR
 from clt_queued_run_coordinator.metrics.scrape import Scrape
 from clt_queued_run_coordinator.operate.status import CodeLocationStatus, GroupStatus
 from clt_queued_run_coordinator.policy.in_force import Source
@@ -169,7 +169,7 @@ def _of_the_totals(scrape: Scrape) -> Iterator[Metric]:
 
 def _is_shared(scrape: Scrape) -> bool:
     """Whether slots are shared; then an idle code location has a share of 0, so that its series goes on."""
-    return scrape.status.sharing == Sharing.FAIR.value and scrape.status.max_concurrent_runs != -1
+    return scrape.status.sharing == FAIR and scrape.status.max_concurrent_runs != -1
 
 
 def _of_the_groups(scrape: Scrape) -> Iterator[Metric]:

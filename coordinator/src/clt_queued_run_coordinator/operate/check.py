@@ -13,10 +13,10 @@ from clt_queued_run_coordinator.operate import names, now
 from clt_queued_run_coordinator.operate.finding import Finding
 from clt_queued_run_coordinator.operate.now import Now
 from clt_queued_run_coordinator.operate.workspace import Workspace
+from clt_queued_run_coordinator.policy.changes import EVERY_CODE_LOCATION, PREFIX, Kind, LiveChanges
 from clt_queued_run_coordinator.policy.in_force import Source
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.store import document, live
-from clt_queued_run_coordinator.store.live import LiveChanges
 from clt_queued_run_coordinator.store.tag_writing import write_tags
 from clt_queued_run_coordinator.store.transaction import reading
 from clt_queued_run_coordinator.text.formats import timestamp
@@ -43,7 +43,7 @@ def mend(instance: DagsterInstance) -> tuple[int, list[str]]:
     with reading(instance) as connection:
         untagged = untagged_queued_runs(connection)
         left_over = _left_over(live.read(connection))
-        document.delete(connection, [f"{live.PREFIX}/{live.Kind.PAUSED.value}/{name}" for name in left_over])
+        document.delete(connection, [f"{PREFIX}/{Kind.PAUSED.value}/{name}" for name in left_over])
     write_tags(instance, untagged)
     return len(untagged), left_over
 
@@ -73,7 +73,7 @@ def find(
 
 def _left_over(changes: LiveChanges) -> list[str]:
     """The code locations with a resume where nothing is paused that it would except them from."""
-    every = live.EVERY_CODE_LOCATION
+    every = EVERY_CODE_LOCATION
     if any(change and change.value for change in (changes.pauses.get(every), changes.pauses_until.get(every))):
         return []
     return sorted(name for name, change in changes.pauses.items() if not change.value and name != every)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from clt_queued_run_coordinator._dagster import IN_PROGRESS_STATUSES, DagsterInstance
 from clt_queued_run_coordinator.daemon import acknowledged_pauses
 from clt_queued_run_coordinator.operate import counts, daemon_seen
+from clt_queued_run_coordinator.policy.changes import EVERY_CODE_LOCATION
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.store import live
 from clt_queued_run_coordinator.store.transaction import reading
@@ -48,7 +49,7 @@ def read(instance: DagsterInstance, code_locations: Collection[str] | None) -> D
         runs = counts.read(connection, IN_PROGRESS_STATUSES)
     names = code_locations
     if names is None:
-        names = {*changes.code_locations, *runs, live.EVERY_CODE_LOCATION} - {NO_CODE_LOCATION}
+        names = {*changes.code_locations, *runs, EVERY_CODE_LOCATION} - {NO_CODE_LOCATION}
     pauses = {name: changes.pause(name) for name in names}
     return Draining(
         in_progress=sum(runs[name].runs for name in runs if code_locations is None or name in code_locations),

@@ -102,7 +102,7 @@ def status(now: Now) -> Status:
     state, narrowed = now.state, now.daemon.stored.narrowed
     return Status(
         max_concurrent_runs=state.settings.max_concurrent_runs,
-        sharing=state.settings.code_location_limits.sharing.value,
+        sharing=state.settings.code_location_limits.sharing.kind,
         queued=sum(state.queued.values()),
         in_progress=len(state.in_progress),
         without_code_location=state.in_progress_of[NO_CODE_LOCATION],

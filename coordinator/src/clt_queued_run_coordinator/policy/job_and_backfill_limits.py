@@ -37,7 +37,7 @@ class JobAndBackfillLimits:
         """The turns of backfills, for each code location whose turns were asked for."""
         self._of_job: Counter[tuple[str, str]] = Counter()
         self._of_backfill: Counter[tuple[str, str]] = Counter()
-        for code_location, of_run in in_progress if limits.has_job_or_backfill_limits else ():
+        for code_location, of_run in in_progress if limits.used & {"max_per_job", "max_per_backfill"} else ():
             self.count(code_location, of_run)
 
     def copy(self) -> "JobAndBackfillLimits":
@@ -100,7 +100,7 @@ def lane_key(limits: CodeLocationLimits) -> LaneKey | None:
     Returns:
         None if no limit within a code location is configured.
     """
-    if not (limits.has_job_or_backfill_limits or limits.has_backfill_shares):
+    if not limits.used & {"max_per_job", "max_per_backfill", "backfill_share"}:
         return None
 
     def what_counts(code_location: str, of_run: JobAndBackfill) -> JobAndBackfill:
