@@ -1,9 +1,14 @@
-"""The one place that imports Dagster's private or moved names; checked on Dagster 1.10, 1.11, 1.12 and 1.13."""
+"""The one place that imports Dagster's private or moved names; checked on Dagster 1.10, 1.11, 1.12 and 1.13.
+
+What is imported here is for the other modules too.
+"""
+
+# mypy: implicit-reexport
+# ruff: noqa: F401
 
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
 from typing import Any, cast
 
 from dagster import (
@@ -37,44 +42,6 @@ from dagster._core.storage.tags import (
 from dagster._serdes import ConfigurableClassData, deserialize_value, serialize_value
 from dagster._utils.schedules import cron_string_iterator, is_valid_cron_string
 from dagster._utils.tags import TagConcurrencyLimitsCounter
-
-__all__ = [
-    "BACKFILL_ID_TAG",
-    "IN_PROGRESS_STATUSES",
-    "LAUNCHED_BY_TAGS",
-    "PRIORITY_TAG",
-    "QUEUE_DAEMON",
-    "REPOSITORY_LABEL_TAG",
-    "RETRY_NUMBER_TAG",
-    "BulkActionsTable",
-    "ConfigurableClassData",
-    "DagsterEventType",
-    "DagsterInstance",
-    "DagsterRun",
-    "DagsterRunStatus",
-    "IncompatibleDagsterError",
-    "InstanceRef",
-    "KeyValueStoreTable",
-    "QueuedRunCoordinator",
-    "RunQueueConfig",
-    "RunRecord",
-    "RunTagsTable",
-    "RunsFilter",
-    "RunsTable",
-    "SubmitRunContext",
-    "TagConcurrencyLimitsCounter",
-    "cron_string_iterator",
-    "daemon_step",
-    "deserialize_value",
-    "instance_concurrency_settings",
-    "is_valid_cron_string",
-    "new_pool_counter",
-    "pools_of",
-    "restricted_to_pool",
-    "run_database",
-    "serialize_value",
-    "with_read_only_pools",
-]
 
 IN_PROGRESS_STATUSES: list[DagsterRunStatus] = list(
     # The statuses that the daemon counts as in progress: IN_PROGRESS_RUN_STATUSES before 1.13. From 1.13 on that
@@ -134,10 +101,7 @@ def new_pool_counter(
 ) -> GlobalOpConcurrencyLimitsCounter:
     """The daemon's own counter of free slots in pools, created as the daemon creates it.
 
-    Args:
-        instance: The instance.
-        runs: Runs that together need every pool that the counter should know.
-        in_progress: The runs in progress.
+    The runs together need every pool that the counter should know.
 
     Raises:
         IncompatibleDagsterError: The installed Dagster's counter takes other arguments.
@@ -176,54 +140,48 @@ def with_read_only_pools(
     """The instance for a pool counter that must not write.
 
     The counter initializes each pool that was never used to its default number of slots. With this instance such a
-    pool only seems to have them.
-
-    Args:
-        instance: The instance.
-        more_slots: How many slots more than it has each pool is to seem to have.
+    pool only seems to have them. Each pool also seems to have more slots than it has, where that is asked for.
     """
-    return cast("DagsterInstance", _ReadOnlyPools(instance, more_slots or {}))
+    default = instance.global_op_concurrency_default_limit
+    pools = _ReadOnlyPools(instance.event_log_storage, default, more_slots or {})
+    return cast("DagsterInstance", _Instead(instance, event_log_storage=pools))
 
 
-class _ReadOnlyPools:
-    def __init__(self, instance: DagsterInstance, more_slots: Mapping[str, int]) -> None:
-        self._instance = instance
-        default = instance.global_op_concurrency_default_limit
-        self.event_log_storage = _ReadOnlyPoolsEventLog(instance.event_log_storage, default, more_slots)
+class _Instead:
+    """An object with some attributes in place of its own."""
+
+    def __init__(self, of: Any, **attributes: Any) -> None:
+        self._of = of
+        self.__dict__.update(attributes)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._instance, name)
+        return getattr(self._of, name)
 
 
-class _ReadOnlyPoolsEventLog:
+class _ReadOnlyPools(_Instead):
+    """An event log storage that writes no pools."""
+
     def __init__(self, storage: Any, default: int | None, more_slots: Mapping[str, int]) -> None:
-        self._storage = storage
+        super().__init__(storage)
         self._default = default
         self._more_slots = more_slots
         self._initialized: set[str] = set()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._storage, name)
 
     def initialize_concurrency_limit_to_default(self, pool: str) -> bool:
         self._initialized.add(pool)
         return True
 
     def get_concurrency_keys(self) -> set[str]:
-        stored: set[str] = self._storage.get_concurrency_keys()
+        stored: set[str] = self._of.get_concurrency_keys()
         return stored - self._initialized if self._default is None else stored | self._initialized
 
     def get_concurrency_infos(self, pools: Sequence[str]) -> dict[str, Any]:
         return {pool: self.get_concurrency_info(pool) for pool in pools}
 
     def get_concurrency_info(self, pool: str) -> Any:
-        stored = self._storage.get_concurrency_info(pool)
+        stored = self._of.get_concurrency_info(pool)
         slots = (self._default or 0) if pool in self._initialized else stored.slot_count
-        return SimpleNamespace(
-            slot_count=slots + self._more_slots.get(pool, 0),
-            claimed_slots=stored.claimed_slots,
-            pending_steps=stored.pending_steps,
-        )
+        return _Instead(stored, slot_count=slots + self._more_slots.get(pool, 0))
 
 
 def restricted_to_pool(run: DagsterRun, pool: str) -> DagsterRun:

@@ -37,13 +37,8 @@ __all__ = ["CLT_TAG_KEY", "CLTQueuedRunCoordinator", "CodeLocationTaggingQueuedR
 class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
     """Dagster's queued run coordinator, with limits on the runs in progress of each code location.
 
-    It accepts every option of Dagster's `QueuedRunCoordinator`, and `code_location_limits`. Each run is tagged
-    with its code location when it is submitted.
-
-    Args:
-        code_location_limits: The limits; see `config.options`.
-        inst_data: Where Dagster found the configuration.
-        options: The options of `QueuedRunCoordinator`.
+    It accepts every option of Dagster's `QueuedRunCoordinator`, and `code_location_limits`; see `config.options`.
+    Each run is tagged with its code location when it is submitted.
 
     Raises:
         ConfigurationError: A value of `code_location_limits` can't be applied.

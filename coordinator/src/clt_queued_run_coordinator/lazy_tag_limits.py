@@ -1,7 +1,7 @@
 """Tag limits that are read only when somebody looks at them."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, SupportsIndex, overload
+from typing import Any
 
 import yaml
 
@@ -31,11 +31,7 @@ class LazyTagLimits(list[dict[str, Any]]):
         self._looked_at()
         return super().__len__()
 
-    @overload
-    def __getitem__(self, index: SupportsIndex) -> dict[str, Any]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
-    def __getitem__(self, index: SupportsIndex | slice) -> dict[str, Any] | list[dict[str, Any]]:
+    def __getitem__(self, index: Any) -> Any:
         self._looked_at()
         return super().__getitem__(index)
 

@@ -52,9 +52,6 @@ def refuse_unsupported_storage(run_storage: object) -> None:
 
     It is recognized by the names of its classes, so that no storage library has to be imported.
 
-    Args:
-        run_storage: The instance's run storage.
-
     Raises:
         ConfigurationError: It is MySQL's, or no SQL storage at all.
     """

@@ -171,7 +171,8 @@ def kind_of(hint: Any) -> Kind:
     if get_origin(hint) is tuple:
         return _list_of(kind_of(parts[0]))
     if get_origin(hint) is Mapping:
-        return _map_of(*get_args(parts[0])[1:], kind_of(parts[1]))
+        _, name, label = get_args(parts[0])
+        return _map_of(name, label, kind_of(parts[1]))
     return mapping(hint)
 
 

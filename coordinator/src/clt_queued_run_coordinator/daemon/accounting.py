@@ -227,6 +227,6 @@ def _look_up(instance: DagsterInstance, storage_ids: Sequence[int]) -> Iterator[
         for chunk in in_chunks(storage_ids):
             query = db.select(
                 *(columns.id, columns.run_id, columns.status),
-                *(in_utc(columns.create_timestamp), columns.start_time, columns.end_time),
+                *(in_utc(connection, columns.create_timestamp), columns.start_time, columns.end_time),
             )
             yield from connection.execute(query.where(columns.id.in_(chunk))).all()

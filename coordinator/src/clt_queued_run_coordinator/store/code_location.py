@@ -46,11 +46,8 @@ def own_tags(run: DagsterRun) -> dict[str, str]:
 def missing_tags(run: DagsterRun) -> dict[str, str]:
     """Those of a run's own tags that its body lacks or has with another value. Dagster's label may be left out."""
     own = own_tags(run)
-    return {
-        key: value
-        for key, value in own.items()
-        if run.tags.get(key, value if key == REPOSITORY_LABEL_TAG else None) != value
-    }
+    has = {REPOSITORY_LABEL_TAG: own.get(REPOSITORY_LABEL_TAG), **run.tags}
+    return {key: value for key, value in own.items() if has.get(key) != value}
 
 
 def needs_tags(run: DagsterRun, log: logging.Logger) -> bool:
@@ -58,10 +55,6 @@ def needs_tags(run: DagsterRun, log: logging.Logger) -> bool:
 
     A different value can only come from a user, a run config or a parent run. It is overwritten with a warning.
     Otherwise users could move their runs out of a limit.
-
-    Args:
-        run: The run.
-        log: Receives a warning for each value that is about to be overwritten.
 
     Raises:
         RunWithoutCodeLocationError: The run has no code location origin.
@@ -128,12 +121,7 @@ def _agreed(*keys: str) -> db.ScalarSelect[str]:
 
 
 def by_bodies(connection: db.Connection, storage_ids: Iterable[int]) -> Iterator[tuple[int, str | None]]:
-    """The code location of each run according to its body, with the storage's id; None if the body names none.
-
-    Args:
-        connection: To the instance's run database.
-        storage_ids: The runs.
-    """
+    """The code location of each run according to its body, with the storage's id; None if the body names none."""
     for chunk in in_chunks(storage_ids):
         query = db.select(RunsTable.c.id, RunsTable.c.run_body).where(RunsTable.c.id.in_(chunk))
         for storage_id, body in connection.execute(query).all():
@@ -143,9 +131,7 @@ def by_bodies(connection: db.Connection, storage_ids: Iterable[int]) -> Iterator
 def origins(connection: db.Connection, storage_ids: Iterable[int]) -> dict[int, str | None]:
     """The code location of each run, by the storage's id; None if it has no origin.
 
-    Args:
-        connection: From `transaction.reading`.
-        storage_ids: The runs.
+    The connection is from `transaction.reading`.
     """
     found: dict[int, str | None] = {}
     for chunk in in_chunks(storage_ids):
@@ -156,45 +142,35 @@ def origins(connection: db.Connection, storage_ids: Iterable[int]) -> dict[int, 
 
 
 class QueuedRow(NamedTuple):
-    """What a queued run's place in the queue depends on.
-
-    Attributes:
-        job: The name of its job.
-        code_location: The code location of its origin; None if it has none.
-        tags: Its tags.
-        is_tagged: Whether both tags that name its code location are right, in the rows and in the body.
-    """
+    """What a queued run's place in the queue depends on; it has no code location if it has no origin."""
 
     job: str
     code_location: str | None
     tags: Mapping[str, str]
     is_tagged: bool
+    """Whether both tags that name its code location are right, in the rows and in the body."""
 
 
 def look_up(connection: db.Connection, storage_ids: Sequence[int], keys: Iterable[str]) -> dict[int, QueuedRow]:
     """Look up queued runs, by the storage's id; those that have left the queue are left out.
 
-    Of a tag with several rows that differ, the body's value counts, as it does for Dagster's daemon and UI.
-
-    Args:
-        connection: To the instance's run database.
-        storage_ids: The runs.
-        keys: The keys of the tags to look up.
+    The keys are those of the tags to look up. Of a tag with several rows that differ, the body's value counts, as
+    it does for Dagster's daemon and UI.
     """
     found: dict[int, QueuedRow] = {}
     for chunk in in_chunks(storage_ids):
         query = db.select(RunsTable.c.id, RunsTable.c.pipeline_name, body_has_label())
         runs = connection.execute(query.where(RunsTable.c.id.in_(chunk), IS_QUEUED)).all()
         rows = tags_of(connection, [storage_id for storage_id, *_ in runs], {*keys, *NAMING_TAGS})
-        clear = {
-            storage_id: queued
-            for storage_id, job, is_in_body in runs
-            if not is_in_body and (queued := from_rows(job, rows.get(storage_id, [])))
-        }
-        doubtful = [(storage_id, job) for storage_id, job, _ in runs if storage_id not in clear]
-        bodies = load_runs(connection, [storage_id for storage_id, _ in doubtful])
-        found |= clear
-        for storage_id, job in doubtful:
+        doubtful: dict[int, str] = {}
+        for storage_id, job, is_in_body in runs:
+            clear = None if is_in_body else from_rows(job, rows.get(storage_id, []))
+            if clear:
+                found[storage_id] = clear
+            else:
+                doubtful[storage_id] = job
+        bodies = load_runs(connection, doubtful)
+        for storage_id, job in doubtful.items():
             found[storage_id] = _from_body(job, rows.get(storage_id, []), bodies.get(storage_id))
     return found
 

@@ -17,32 +17,12 @@ _COLUMNS = KeyValueStoreTable.c
 
 
 def read(connection: db.Connection, key: str) -> Any:
-    """The document under a key as plain data; None if there is none or it can't be read.
-
-    Args:
-        connection: To the instance's run database.
-        key: The key.
-    """
-    return parse(read_text(connection, key))
-
-
-def read_text(connection: db.Connection, key: str) -> str | None:
-    """The text under a key as it is stored; None if there is none.
-
-    Args:
-        connection: To the instance's run database.
-        key: The key.
-    """
-    return connection.execute(db.select(_COLUMNS.value).where(_COLUMNS.key == key)).scalar()
+    """The document under a key as plain data; None if there is none or it can't be read."""
+    return parse(connection.execute(db.select(_COLUMNS.value).where(_COLUMNS.key == key)).scalar())
 
 
 def read_texts(connection: db.Connection, prefix: str) -> dict[str, str]:
-    """The texts under all keys with a prefix, in the order in which the keys were added.
-
-    Args:
-        connection: To the instance's run database.
-        prefix: The prefix, which the keys in the answer lack.
-    """
+    """The texts under all keys with a prefix, by key without it, in the order in which the keys were added."""
     query = db.select(_COLUMNS.key, _COLUMNS.value).where(begins_with(prefix)).order_by(_COLUMNS.id)
     return {key.removeprefix(prefix): text for key, text in connection.execute(query).all()}
 
@@ -53,11 +33,7 @@ def begins_with(prefix: str) -> db.ColumnElement[bool]:
 
 
 def parse(text: str | None) -> Any:
-    """A stored text as plain data; None if it isn't JSON, is nested too deeply, or holds what nobody can display.
-
-    Args:
-        text: The text as stored.
-    """
+    """A stored text as plain data; None if it isn't JSON, is too deep, or holds what nobody can display."""
     try:
         data = json.loads(text or "null", parse_constant=_refuse)
         if "\\u" in (text or ""):  # an escaped lone surrogate, which no terminal and no database takes
@@ -72,27 +48,16 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def write(where: DagsterInstance | db.Connection, key: str, data: Any) -> None:
-    """Store a document under a key, whether there is one or not.
-
-    Args:
-        where: The instance, or a connection to its run database.
-        key: The key.
-        data: Plain data.
-    """
+    """Store plain data under a key, whether there is a document or not."""
     if isinstance(where, db.Connection):
         put(where, {key: json.dumps(data)})
         return
     with run_database(where).connect() as connection:
-        put(connection, {key: json.dumps(data)})
+        write(connection, key, data)
 
 
 def put(connection: db.Connection, texts: Mapping[str, str]) -> None:
-    """Store texts by key, whether there are others or not.
-
-    Args:
-        connection: To the instance's run database.
-        texts: The text to store under each key.
-    """
+    """Store texts by key, whether there are others or not."""
     is_postgresql = connection.dialect.name == "postgresql"
     insert = (postgresql.insert if is_postgresql else sqlite.insert)(KeyValueStoreTable)
     upsert = insert.on_conflict_do_update(index_elements=[_COLUMNS.key], set_={"value": insert.excluded.value})
@@ -101,10 +66,5 @@ def put(connection: db.Connection, texts: Mapping[str, str]) -> None:
 
 
 def delete(connection: db.Connection, keys: Iterable[str]) -> None:
-    """Delete what is stored under keys.
-
-    Args:
-        connection: To the instance's run database.
-        keys: The keys.
-    """
+    """Delete what is stored under keys."""
     connection.execute(KeyValueStoreTable.delete().where(_COLUMNS.key.in_(list(keys))))

@@ -6,7 +6,7 @@ the oldest entries.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -23,17 +23,10 @@ KEPT = 500
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """One live change.
+    """One live change: of a `limit`, of `paused`, or of a `breaker`. Times are ISO 8601 in UTC.
 
-    Attributes:
-        at: When it was made, as ISO 8601 in UTC.
-        by: Who made it.
-        code_location: The code location; `*` for all of them at once.
-        change: What it changed: `limit`, `paused` or `breaker`.
-        before: The live value before: a limit, or whether it was paused or its breaker was open; None for none.
-        after: The live value after; None if the change removed it.
-        until: When it expires, as ISO 8601 in UTC; None if it doesn't.
-        reason: The reason that was given, if any.
+    `before` and `after` are the live values: a limit, or whether it was paused or its breaker was open; None for
+    none. The code location is `*` for all of them at once.
     """
 
     at: str
@@ -47,26 +40,11 @@ class HistoryEntry:
 
     def as_data(self) -> dict[str, Any]:
         """The entry as plain data, for JSON."""
-        return {
-            "at": self.at,
-            "by": self.by,
-            "code_location": self.code_location,
-            "change": self.change,
-            "from": self.before,
-            "to": self.after,
-            "until": self.until,
-            "reason": self.reason,
-        }
+        return {{"before": "from", "after": "to"}.get(name, name): value for name, value in asdict(self).items()}
 
 
 def record(connection: db.Connection, number: str, entry: HistoryEntry) -> None:
-    """Add an entry, and delete the oldest ones.
-
-    Args:
-        connection: In the transaction of the change.
-        number: A unique id for the entry.
-        entry: The entry.
-    """
+    """Add an entry under a unique id in the transaction of the change, and delete the oldest ones."""
     table = KeyValueStoreTable
     document.write(connection, PREFIX + number, entry.as_data())
     oldest = (
@@ -81,11 +59,7 @@ def record(connection: db.Connection, number: str, entry: HistoryEntry) -> None:
 
 
 def read(connection: db.Connection) -> list[HistoryEntry]:
-    """The readable entries, newest first.
-
-    Args:
-        connection: To the instance's run database.
-    """
+    """The readable entries, newest first."""
     entries = map(_entry, reversed(document.read_texts(connection, PREFIX).values()))
     return [entry for entry in entries if entry]
 

@@ -58,7 +58,7 @@ class How(TypedDict, total=False):
 def read(connection: db.Connection) -> LiveChanges:
     """Read the live changes in force, and the time by the database's clock, in one statement."""
     key, value = KeyValueStoreTable.c.key, KeyValueStoreTable.c.value
-    moment = db.select(db.literal("").label("key"), database_clock.now().label("value"))
+    moment = db.select(db.literal("").label("key"), database_clock.now(connection).label("value"))
     stored = db.select(key, value).where(key.like(f"{PREFIX}/%"))
     rows = {str(key): str(value) for key, value in connection.execute(db.union_all(moment, stored)).all()}
     return parse(rows.items(), database_clock.moment(rows.pop("")))
@@ -180,7 +180,7 @@ def write(
         # From here on writers proceed one by one, so that the history has their order.
         document.put(connection, {LOCK_KEY: number})
         stored = document.read_texts(connection, f"{PREFIX}/")
-        at = database_clock.moment(connection.execute(db.select(database_clock.now())).scalar_one())
+        at = database_clock.moment(connection.execute(db.select(database_clock.now(connection))).scalar_one())
         reason = how.get("reason")
         change = Change(
             value=int(value or 0),

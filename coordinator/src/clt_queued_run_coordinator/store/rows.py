@@ -40,7 +40,7 @@ def run_ids(connection: db.Connection, storage_ids: Iterable[int]) -> dict[int, 
     ids: dict[int, str] = {}
     for chunk in in_chunks(storage_ids):
         query = db.select(RunsTable.c.id, RunsTable.c.run_id).where(RunsTable.c.id.in_(chunk))
-        ids.update((storage_id, run_id) for storage_id, run_id in connection.execute(query).all())
+        ids |= dict(connection.execute(query).tuples().all())
     return ids
 
 
@@ -65,25 +65,14 @@ def run_of(body: str | None) -> DagsterRun | None:
 
 
 def has_key(tags: db.FromClause, keys: Collection[str]) -> db.ColumnElement[bool]:
-    """Whether a row of `run_tags` belongs to the run of the enclosing query and has one of some keys.
-
-    Args:
-        tags: `run_tags` or an alias of it.
-        keys: The keys.
-    """
+    """Whether a row of `run_tags` or an alias is of the run of the enclosing query and has one of some keys."""
     return db.and_(tags.c.run_id == RunsTable.c.run_id, tags.c.key.concat("").in_(keys))
 
 
 def tags_of(
     connection: db.Connection, storage_ids: Sequence[int], keys: Collection[str]
 ) -> dict[int, list[tuple[str, str]]]:
-    """Those tags of runs that have one of some keys, in the order of their rows, by the storage's id.
-
-    Args:
-        connection: To the instance's run database.
-        storage_ids: The runs.
-        keys: The keys.
-    """
+    """Those tags of runs that have one of some keys, in the order of their rows, by the storage's id."""
     tags: dict[int, list[tuple[str, str]]] = {}
     for chunk in in_chunks(storage_ids):
         one_run = db.select(RunTagsTable).where(has_key(RunTagsTable, keys)).order_by(RunTagsTable.c.id)

@@ -31,11 +31,8 @@ def write_tags(where: DagsterInstance | db.Connection, run_ids: Iterable[str]) -
     has written; no unique key would prevent a duplicate row. `DagsterInstance.add_run_tags` takes two connections
     and no lock, and never adds a missing row. A label of Dagster that a user has replaced is put right as well.
 
-    Runs in progress are left alone, because whoever handles their events may be overwriting the body.
-
-    Args:
-        where: The instance, or an open PostgreSQL connection to its run database.
-        run_ids: The ids of the runs.
+    Runs in progress are left alone, because whoever handles their events may be overwriting the body. An open
+    PostgreSQL connection can stand for the instance.
     """
     for some in in_chunks(run_ids):
         with transaction(where) as connection:
@@ -46,15 +43,7 @@ def write_priority(instance: DagsterInstance, run_ids: Iterable[str], priority: 
     """Set Dagster's priority tag on queued runs. Runs that have left the queue are skipped.
 
     It locks the runs as `write_tags` does. So no tag of another writer is lost, and a run that the daemon dequeues
-    at this moment either gets its priority first or isn't touched.
-
-    Args:
-        instance: The instance.
-        run_ids: The ids of the runs.
-        priority: The priority; higher ones go first.
-
-    Returns:
-        The number of runs that were changed.
+    at this moment either gets its priority first or isn't touched. Returns the number of runs that were changed.
     """
     written = 0
     for some in in_chunks(run_ids):
@@ -76,13 +65,9 @@ def _write(
     tags_of: Callable[[DagsterRun], Mapping[str, str]],
     statuses: Collection[str],
 ) -> list[str]:
-    """Write tags to those of the runs that are in the given statuses and can be read; returns their ids.
+    """Write tags in a transaction to those of the runs that are in the given statuses and can be read.
 
-    Args:
-        connection: In a transaction.
-        run_ids: The ids of the runs.
-        tags_of: The tags to write to a run.
-        statuses: The statuses in which a run may be written.
+    Returns their ids.
     """
     in_status = RunsTable.c.status.in_(statuses)
     query = (

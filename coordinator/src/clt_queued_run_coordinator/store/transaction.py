@@ -12,8 +12,7 @@ from clt_queued_run_coordinator._dagster import DagsterInstance, run_database
 def transaction(where: DagsterInstance | db.Connection) -> Iterator[db.Connection]:
     """A connection in a transaction whose first `SELECT ... FOR UPDATE` keeps other writers out until the end.
 
-    Args:
-        where: The instance, or an open PostgreSQL connection to its run database, which saves opening another.
+    An open PostgreSQL connection in place of the instance saves opening another.
     """
     if isinstance(where, db.Connection):
         # Dagster's PostgreSQL connections autocommit each statement.
@@ -38,11 +37,7 @@ takes for expensive, which takes longer than the query."""
 
 @contextmanager
 def reading(instance: DagsterInstance) -> Iterator[db.Connection]:
-    """A connection for queries that look up the tags of many runs.
-
-    Args:
-        instance: The instance.
-    """
+    """A connection for queries that look up the tags of many runs."""
     with run_database(instance).connect() as connection:
         if connection.dialect.name != "postgresql":
             yield connection

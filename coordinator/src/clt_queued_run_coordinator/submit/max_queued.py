@@ -29,11 +29,7 @@ class QueueFullError(Exception):
 
 
 class QueueLimiter:
-    """Enforces `max_queued` on one instance.
-
-    Args:
-        log: Receives a warning for each refusal.
-    """
+    """Enforces `max_queued` on one instance, and warns of each refusal."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
@@ -51,12 +47,7 @@ class QueueLimiter:
     ) -> Iterator[None]:
         """Reserve room in the queue for a run, which the body of the `with` statement then queues.
 
-        Args:
-            instance: The instance.
-            run_id: The run's id.
-            code_location: The code location it comes from.
-            max_queued: The most runs of it that may be queued.
-            untagged: The ids of runs to tag in any case; see `write_tags`.
+        The untagged runs are tagged in any case; see `write_tags`.
 
         Raises:
             QueueFullError: The queue is full. The refusal is counted and logged.
@@ -88,10 +79,7 @@ class QueueCounter:
     def has_fewer(self, connection: db.Connection, code_location: str, number: int) -> bool:
         """Whether fewer than `number` runs of a code location are queued.
 
-        Args:
-            connection: To the instance's run database, in a transaction that looks up tags.
-            code_location: The code location's name.
-            number: The number to stay below.
+        The connection is in a transaction that looks up tags.
         """
         some = db.select(RunsTable.c.id).where(IS_QUEUED).limit(number).subquery()
         if (connection.execute(db.select(db.func.count()).select_from(some)).scalar() or 0) < number:

@@ -10,22 +10,13 @@ PREFIX = "clt_queued_run_coordinator.refused/"
 
 
 def count_refused(instance: DagsterInstance, code_location: str) -> None:
-    """Count one refused submit, while the submits of the code location are locked.
-
-    Args:
-        instance: The instance.
-        code_location: The code location's name.
-    """
+    """Count one refused submit, while the submits of the code location are locked."""
     key = f"{PREFIX}{code_location}"
     with run_database(instance).connect() as connection:
         document.write(connection, key, (plain_data.count(document.read(connection, key)) or 0) + 1)
 
 
 def read_refused(connection: db.Connection) -> dict[str, int]:
-    """The number of submits ever refused, for each code location that has any.
-
-    Args:
-        connection: To the instance's run database.
-    """
+    """The number of submits ever refused, for each code location that has any."""
     stored = document.read_texts(connection, PREFIX)
     return {name: refused for name, text in stored.items() if (refused := plain_data.count(document.parse(text)))}

@@ -49,16 +49,10 @@ class SubmitLock:
     def held(
         self, instance: DagsterInstance, code_location: str, untagged: Collection[str]
     ) -> Iterator[db.Connection]:
-        """Keep other submits from queueing runs of a code location.
+        """Keep other submits from queueing runs of a code location, with a connection to count them.
 
-        Args:
-            instance: The instance.
-            code_location: The code location's name.
-            untagged: The ids of runs to tag first; see `write_tags`. On PostgreSQL the tags go through the same
-                connection, because connecting costs more than everything else.
-
-        Yields:
-            A connection to the run database, to count with.
+        The untagged runs are tagged first; see `write_tags`. On PostgreSQL the tags go through the same
+        connection, because connecting costs more than everything else.
 
         Raises:
             SubmitLockError: Other submits held the lock for too long.
