@@ -36,7 +36,7 @@ from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.policy.totals import Outcome, Totals
 from clt_queued_run_coordinator.store import live
 from clt_queued_run_coordinator.store.database_clock import in_utc, utc
-from clt_queued_run_coordinator.store.rows import in_chunks
+from clt_queued_run_coordinator.store.rows import of_runs
 
 BY = "circuit breaker"
 """The author of the live changes that open breakers."""
@@ -224,9 +224,8 @@ def _look_up(instance: DagsterInstance, storage_ids: Sequence[int]) -> Iterator[
         return
     columns = RunsTable.c
     with run_database(instance).connect() as connection:
-        for chunk in in_chunks(storage_ids):
-            query = db.select(
-                *(columns.id, columns.run_id, columns.status),
-                *(in_utc(connection, columns.create_timestamp), columns.start_time, columns.end_time),
-            )
-            yield from connection.execute(query.where(columns.id.in_(chunk))).all()
+        query = db.select(
+            *(columns.id, columns.run_id, columns.status),
+            *(in_utc(connection, columns.create_timestamp), columns.start_time, columns.end_time),
+        )
+        yield from of_runs(connection, query, storage_ids)

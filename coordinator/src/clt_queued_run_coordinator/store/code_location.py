@@ -19,7 +19,15 @@ from sqlalchemy.ext.compiler import compiles
 
 from clt_queued_run_coordinator._dagster import REPOSITORY_LABEL_TAG, DagsterRun, RunsTable, RunTagsTable
 from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY, code_location_of
-from clt_queued_run_coordinator.store.rows import IS_QUEUED, has_key, in_chunks, load_runs, run_of, tags_of
+from clt_queued_run_coordinator.store.rows import (
+    IS_QUEUED,
+    has_key,
+    in_chunks,
+    load_runs,
+    of_runs,
+    run_of,
+    tags_of,
+)
 
 NAMING_TAGS = (REPOSITORY_LABEL_TAG, CLT_TAG_KEY)
 """The keys of the tags that name a run's code location."""
@@ -122,10 +130,9 @@ def _agreed(*keys: str) -> db.ScalarSelect[str]:
 
 def by_bodies(connection: db.Connection, storage_ids: Iterable[int]) -> Iterator[tuple[int, str | None]]:
     """The code location of each run according to its body, with the storage's id; None if the body names none."""
-    for chunk in in_chunks(storage_ids):
-        query = db.select(RunsTable.c.id, RunsTable.c.run_body).where(RunsTable.c.id.in_(chunk))
-        for storage_id, body in connection.execute(query).all():
-            yield storage_id, code_location_of(run_of(body))
+    query = db.select(RunsTable.c.id, RunsTable.c.run_body)
+    for storage_id, body in of_runs(connection, query, storage_ids):
+        yield storage_id, code_location_of(run_of(body))
 
 
 def origins(connection: db.Connection, storage_ids: Iterable[int]) -> dict[int, str | None]:
@@ -133,12 +140,8 @@ def origins(connection: db.Connection, storage_ids: Iterable[int]) -> dict[int, 
 
     The connection is from `transaction.reading`.
     """
-    found: dict[int, str | None] = {}
-    for chunk in in_chunks(storage_ids):
-        query = db.select(RunsTable.c.id, by_rows()).where(RunsTable.c.id.in_(chunk))
-        found |= dict(connection.execute(query).tuples().all())
-    found |= dict(by_bodies(connection, [storage_id for storage_id, name in found.items() if name is None]))
-    return found
+    found = dict(of_runs(connection, db.select(RunsTable.c.id, by_rows()), storage_ids))
+    return found | dict(by_bodies(connection, [storage_id for storage_id, name in found.items() if name is None]))
 
 
 class QueuedRow(NamedTuple):
@@ -158,9 +161,9 @@ def look_up(connection: db.Connection, storage_ids: Sequence[int], keys: Iterabl
     it does for Dagster's daemon and UI.
     """
     found: dict[int, QueuedRow] = {}
+    query = db.select(RunsTable.c.id, RunsTable.c.pipeline_name, body_has_label()).where(IS_QUEUED)
     for chunk in in_chunks(storage_ids):
-        query = db.select(RunsTable.c.id, RunsTable.c.pipeline_name, body_has_label())
-        runs = connection.execute(query.where(RunsTable.c.id.in_(chunk), IS_QUEUED)).all()
+        runs = list(of_runs(connection, query, chunk))
         rows = tags_of(connection, [storage_id for storage_id, *_ in runs], {*keys, *NAMING_TAGS})
         doubtful: dict[int, str] = {}
         for storage_id, job, is_in_body in runs:

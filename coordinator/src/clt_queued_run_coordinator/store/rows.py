@@ -8,7 +8,7 @@ the key keeps SQLite from using its index on the keys, which would read the whol
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as db
 
@@ -35,25 +35,23 @@ def in_chunks(ids: Iterable[Id]) -> Iterator[list[Id]]:
         yield chunk
 
 
+def of_runs(connection: db.Connection, query: "db.Select[Any]", storage_ids: Iterable[int]) -> Iterator[Any]:
+    """The rows that a query of runs finds for some of them, by the storage's ids."""
+    for chunk in in_chunks(storage_ids):
+        yield from connection.execute(query.where(RunsTable.c.id.in_(chunk))).all()
+
+
 def run_ids(connection: db.Connection, storage_ids: Iterable[int]) -> dict[int, str]:
     """The run ids of runs, by the storage's id."""
-    ids: dict[int, str] = {}
-    for chunk in in_chunks(storage_ids):
-        query = db.select(RunsTable.c.id, RunsTable.c.run_id).where(RunsTable.c.id.in_(chunk))
-        ids |= dict(connection.execute(query).tuples().all())
-    return ids
+    return dict(of_runs(connection, db.select(RunsTable.c.id, RunsTable.c.run_id), storage_ids))
 
 
 def load_runs(connection: db.Connection, storage_ids: Iterable[int]) -> dict[int, DagsterRun]:
     """Load those of the runs that are still queued and can be read, by the storage's id."""
-    runs = {}
-    for chunk in in_chunks(storage_ids):
-        query = db.select(RunsTable.c.id, RunsTable.c.run_body).where(RunsTable.c.id.in_(chunk), IS_QUEUED)
-        for storage_id, body in connection.execute(query).all():
-            if run := run_of(body):
-                # The status column is authoritative; the body may hold an older status.
-                runs[storage_id] = run.with_status(DagsterRunStatus.QUEUED)
-    return runs
+    query = db.select(RunsTable.c.id, RunsTable.c.run_body).where(IS_QUEUED)
+    bodies = ((storage_id, run_of(body)) for storage_id, body in of_runs(connection, query, storage_ids))
+    # The status column is authoritative; the body may hold an older status.
+    return {storage_id: run.with_status(DagsterRunStatus.QUEUED) for storage_id, run in bodies if run}
 
 
 def run_of(body: str | None) -> DagsterRun | None:
@@ -73,21 +71,14 @@ def tags_of(
     connection: db.Connection, storage_ids: Sequence[int], keys: Collection[str]
 ) -> dict[int, list[tuple[str, str]]]:
     """Those tags of runs that have one of some keys, in the order of their rows, by the storage's id."""
-    tags: dict[int, list[tuple[str, str]]] = {}
-    for chunk in in_chunks(storage_ids):
+    row: db.FromClause = RunTagsTable
+    joined = RunsTable.join(row, has_key(row, keys))
+    if connection.dialect.name == "postgresql":
         one_run = db.select(RunTagsTable).where(has_key(RunTagsTable, keys)).order_by(RunTagsTable.c.id)
-        if connection.dialect.name == "postgresql":
-            row: db.FromClause = one_run.correlate(RunsTable).lateral()
-            joined: db.FromClause = RunsTable.join(row, db.true())
-        else:
-            row = RunTagsTable
-            joined = RunsTable.join(row, has_key(row, keys))
-        query = (
-            db.select(RunsTable.c.id, row.c.key, row.c.value)
-            .select_from(joined)
-            .where(RunsTable.c.id.in_(chunk))
-            .order_by(row.c.id)
-        )
-        for storage_id, key, value in connection.execute(query).all():
-            tags.setdefault(storage_id, []).append((key, value or ""))
+        row = one_run.correlate(RunsTable).lateral()
+        joined = RunsTable.join(row, db.true())
+    query = db.select(RunsTable.c.id, row.c.key, row.c.value).select_from(joined).order_by(row.c.id)
+    tags: dict[int, list[tuple[str, str]]] = {}
+    for storage_id, key, value in of_runs(connection, query, storage_ids):
+        tags.setdefault(storage_id, []).append((key, value or ""))
     return tags
