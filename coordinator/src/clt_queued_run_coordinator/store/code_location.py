@@ -74,10 +74,7 @@ def needs_tags(run: DagsterRun, log: logging.Logger) -> bool:
     for key in missing.keys() & run.tags.keys():
         log.warning(
             "Run %s carried the tag %s: %r but belongs to code location %r; the tag was overwritten.",
-            run.run_id,
-            key,
-            run.tags[key],
-            code_location,
+            *(run.run_id, key, run.tags[key], code_location),
         )
     return bool(missing)
 

@@ -35,8 +35,7 @@ def write_tags(where: DagsterInstance | db.Connection, run_ids: Iterable[str]) -
     PostgreSQL connection can stand for the instance.
     """
     for some in in_chunks(run_ids):
-        with transaction(where) as connection:
-            _write(connection, some, own_tags, _NOT_STARTED)
+        _write(where, some, own_tags, _NOT_STARTED)
 
 
 def write_priority(instance: DagsterInstance, run_ids: Iterable[str], priority: int) -> int:
@@ -45,30 +44,20 @@ def write_priority(instance: DagsterInstance, run_ids: Iterable[str], priority: 
     It locks the runs as `write_tags` does. So no tag of another writer is lost, and a run that the daemon dequeues
     at this moment either gets its priority first or isn't touched. Returns the number of runs that were changed.
     """
-    written = 0
-    for some in in_chunks(run_ids):
-        with transaction(instance) as connection:
-            ids = _write(connection, some, lambda _: {PRIORITY_TAG: str(priority)}, _QUEUED)
-            if ids:
-                # Dagster does the same when it adds tags. It tells the daemon that the order has changed.
-                now = datetime.now(timezone.utc)
-                connection.execute(
-                    RunsTable.update().where(RunsTable.c.run_id.in_(ids)).values(update_timestamp=now)
-                )
-        written += len(ids)
-    return written
+    tags = {PRIORITY_TAG: str(priority)}
+    written = (_write(instance, some, lambda _: tags, _QUEUED, is_order=True) for some in in_chunks(run_ids))
+    return sum(written)
 
 
 def _write(
-    connection: db.Connection,
+    where: DagsterInstance | db.Connection,
     run_ids: Collection[str],
     tags_of: Callable[[DagsterRun], Mapping[str, str]],
     statuses: Collection[str],
-) -> list[str]:
-    """Write tags in a transaction to those of the runs that are in the given statuses and can be read.
-
-    Returns their ids.
-    """
+    *,
+    is_order: bool = False,
+) -> int:
+    """Write tags to those of the runs that are in the given statuses and can be read; returns their number."""
     in_status = RunsTable.c.status.in_(statuses)
     query = (
         db.select(RunsTable.c.run_id, RunsTable.c.run_body, RunsTable.c.status)
@@ -80,29 +69,29 @@ def _write(
     rows: list[dict[str, str]] = []
     rewritten: list[str] = []
     keys: set[str] = set()
-    for run_id, body, status in connection.execute(query).all():
-        run = run_of(body)
-        tags = tags_of(run) if run else None
-        if not run or not tags:
-            continue
-        # Dagster derives the label of a body that has none.
-        in_body = {key: tags[key] for key in tags if key != REPOSITORY_LABEL_TAG or key in run.tags}
-        bodies[run_id] = serialize_value(run.with_tags({**run.tags, **in_body}))
-        # The rows of a run that isn't queued yet come from its body. Anybody may have changed a queued run.
-        if status == DagsterRunStatus.QUEUED.value or not tags.keys().isdisjoint(run.tags):
-            rewritten.append(run_id)
-            keys |= tags.keys()
-            in_body = dict(tags)
-        rows += [{"run_id": run_id, "key": key, "value": value} for key, value in in_body.items()]
-    if not bodies:
-        return []
-    connection.execute(
-        RunsTable.update()
-        .where(RunsTable.c.run_id.in_(list(bodies)), in_status)
-        .values(run_body=db.case(bodies, value=RunsTable.c.run_id))
-    )
-    if rewritten:
-        of_them = RunTagsTable.c.run_id.in_(rewritten), RunTagsTable.c.key.concat("").in_(keys)
-        connection.execute(RunTagsTable.delete().where(*of_them))
-    connection.execute(RunTagsTable.insert(), rows)
-    return list(bodies)
+    with transaction(where) as connection:
+        for run_id, body, status in connection.execute(query).all():
+            run = run_of(body)
+            tags = tags_of(run) if run else None
+            if not run or not tags:
+                continue
+            # Dagster derives the label of a body that has none.
+            in_body = {key: tags[key] for key in tags if key != REPOSITORY_LABEL_TAG or key in run.tags}
+            bodies[run_id] = serialize_value(run.with_tags({**run.tags, **in_body}))
+            # The rows of a run that isn't queued yet come from its body. Anybody may have changed a queued run.
+            if status == DagsterRunStatus.QUEUED.value or not tags.keys().isdisjoint(run.tags):
+                rewritten.append(run_id)
+                keys |= tags.keys()
+                in_body = dict(tags)
+            rows += [{"run_id": run_id, "key": key, "value": value} for key, value in in_body.items()]
+        if bodies:
+            written = RunsTable.update().where(RunsTable.c.run_id.in_(list(bodies)), in_status)
+            if is_order:  # as Dagster does when it adds tags; it tells the daemon that the order has changed
+                written = written.values(update_timestamp=datetime.now(timezone.utc))
+            connection.execute(written.values(run_body=db.case(bodies, value=RunsTable.c.run_id)))
+        if rewritten:
+            of_them = RunTagsTable.c.run_id.in_(rewritten), RunTagsTable.c.key.concat("").in_(keys)
+            connection.execute(RunTagsTable.delete().where(*of_them))
+        if rows:
+            connection.execute(RunTagsTable.insert(), rows)
+    return len(bodies)
