@@ -114,12 +114,9 @@ def option(description: str, default: Any = MISSING, *, key: str = "", is_short:
 
 
 def mapping(model: type, *, made: Callable[..., Any] | None = None, without: str = "") -> Kind:
-    """A mapping with known keys.
+    """A mapping with known keys: the attributes of a dataclass, all but one if it can't have that.
 
-    Args:
-        model: A dataclass whose attributes are options.
-        made: Makes the value from the attributes that are given; the dataclass, if left out.
-        without: An option that it can't have.
+    The value is made from the attributes that are given, as the dataclass if nothing else is said.
     """
     make = made or model
     hints = get_type_hints(model, include_extras=True)
@@ -158,9 +155,8 @@ def mapping(model: type, *, made: Callable[..., Any] | None = None, without: str
 def kind_of(hint: Any) -> Kind:
     """The kind of the values that a type stands for.
 
-    Args:
-        hint: A type annotated with a kind, a dataclass of options, a tuple for a list, or a mapping from names
-            with a label for Dagster's schema; or one of these or None.
+    The type is annotated with a kind, or it is a dataclass of options, a tuple for a list, or a mapping from names
+    with a label for Dagster's schema; or one of these or None.
     """
     parts = get_args(hint)
     if get_origin(hint) is Annotated:

@@ -68,13 +68,8 @@ def refuse_minimums_above_total(limits: CodeLocationLimits, total: int, total_ke
     A group reserves its own minimum or the sum of its code locations' minimums, whichever is larger. A live limit
     or a pause below a minimum is no contradiction. It caps the minimum while it is in force.
 
-    Args:
-        limits: The option.
-        total: The `max_concurrent_runs` in force.
-        total_key: The key that sets it, for the message.
-
     Raises:
-        ConfigurationError: The minimums add up to more than the total.
+        ConfigurationError: The minimums add up to more than the total. The message names the key that sets it.
     """
     slots = {
         f"groups.{name}": max(group.min, sum(limits.entry(location).min for location in group.locations))

@@ -48,7 +48,6 @@ class How(TypedDict, total=False):
     """What a change is made with."""
 
     reason: str | None
-    """The reason."""
     by: str | None
     """Who makes it; by default this process's user."""
     known: Iterable[str]
@@ -65,11 +64,9 @@ def read(connection: db.Connection) -> LiveChanges:
 
 
 def parse(stored: Iterable[tuple[str, str]], read_at: datetime | None = None) -> LiveChanges:
-    """Parse the stored changes; each one that can't be read is reported in `unreadable`.
+    """Parse pairs of key and value under PREFIX; each one that can't be read is reported in `unreadable`.
 
-    Args:
-        stored: Pairs of key and value under PREFIX.
-        read_at: The current time in UTC, by default this machine's. Changes that have expired by then are dropped.
+    Changes that have expired by `read_at`, in UTC, are dropped. By default it is this machine's time.
     """
     read_at = read_at or now()
     changes: dict[Kind, dict[str, Change]] = {kind: {} for kind in Kind}
@@ -165,11 +162,11 @@ def write(
 
     Args:
         instance: The instance.
-        changed: What is changed: LIMIT, PAUSED or BREAKER.
+        changed: LIMIT, PAUSED or BREAKER.
         code_location: The code location; `EVERY_CODE_LOCATION` for all.
         value: The limit, or whether it is paused or its breaker is open. None removes a change.
         until: When it expires.
-        how: The reason, who makes it, and the code locations that it holds for as well.
+        how: See `How`.
 
     Raises:
         EndHasPassedError: The end has already passed.
