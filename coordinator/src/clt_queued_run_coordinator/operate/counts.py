@@ -32,7 +32,9 @@ def read(connection: db.Connection, statuses: Iterable[DagsterRunStatus]) -> dic
     """
     columns = RunsTable.c
     runs = (
-        db.select(columns.id, in_utc(columns.create_timestamp).label("created"), by_rows().label("name"))
+        db.select(
+            columns.id, in_utc(connection, columns.create_timestamp).label("created"), by_rows().label("name")
+        )
         .where(columns.status.in_([status.value for status in statuses]))
         .subquery()
     )

@@ -38,7 +38,7 @@ from clt_queued_run_coordinator.policy.job_and_backfill_limits import lane_key
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, QueuedRun, is_manual
 from clt_queued_run_coordinator.store.database_clock import in_utc, utc
-from clt_queued_run_coordinator.store.rows import in_chunks, run_ids
+from clt_queued_run_coordinator.store.rows import of_runs, run_ids
 
 UNREACHED = "Run dequeue failed to reach the user code server"
 """The daemon logs a message that begins like this to a run whose code server did not answer."""
@@ -128,11 +128,10 @@ def explain(
 
 def _in_utc(instance: DagsterInstance, in_progress: Sequence[RunRecord]) -> list[RunRecord]:
     """The runs in progress; those that haven't started yet with the times of their last changes in UTC."""
-    changed: dict[int, Any] = {}
+    not_started = [record.storage_id for record in in_progress if record.start_time is None]
     with run_database(instance).connect() as connection:
-        for ids in in_chunks(record.storage_id for record in in_progress if record.start_time is None):
-            query = db.select(RunsTable.c.id, in_utc(RunsTable.c.update_timestamp))
-            changed |= dict(connection.execute(query.where(RunsTable.c.id.in_(ids))).tuples().all())
+        query = db.select(RunsTable.c.id, in_utc(connection, RunsTable.c.update_timestamp))
+        changed = dict(of_runs(connection, query, not_started))
     return [
         record._replace(update_timestamp=utc(changed.get(record.storage_id, record.update_timestamp)))
         for record in in_progress

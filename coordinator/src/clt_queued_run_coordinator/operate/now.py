@@ -78,12 +78,12 @@ def read(instance: DagsterInstance, settings: Settings, queue: QueuedRuns | None
             queue.refresh(connection, changes.read_at)
             queued = queue.counts()
         daemon = daemon_seen.read(instance, connection)
-        refused = read_refused(connection) if settings.code_location_limits.has_queue_limits else {}
+        refused = read_refused(connection) if "max_queued" in settings.code_location_limits.used else {}
     in_progress = instance.get_run_records(RunsFilter(statuses=IN_PROGRESS_STATUSES))
     credit = daemon.stored.credit
     state = QueueState(settings, changes, queued, in_progress, credit)
     if settings.is_fair:  # the daemon stores the credit now and then
-        half_life, held = settings.code_location_limits.half_life, state.claims.held
+        half_life, held = settings.code_location_limits.sharing.half_life, state.claims.held
         credit = credit.advanced(changes.read_at.timestamp(), held, state.shares, (), half_life)
         state = replace(state, credit=credit)
     return Now(state, daemon, oldest, refused)

@@ -45,17 +45,18 @@ class StoredRun:
 def find_runs(instance: DagsterInstance, run_id: str) -> list[StoredRun]:
     """The run with this id or, if there is none, up to three runs whose ids begin with it."""
     columns = RunsTable.c
-    runs = db.select(
-        *(columns.id, columns.run_id, columns.status, columns.run_body),
-        *(in_utc(columns.create_timestamp), columns.start_time, columns.end_time),
-    )
-    the_one = runs.where(columns.run_id == run_id)
     # The range lets the database use its index with any collation; the prefix then drops the few others in it.
     between = db.and_(columns.run_id >= run_id, columns.run_id <= run_id + "z" * 36)
     beginning = columns.run_id.startswith(run_id, autoescape=True)
-    several = runs.where(between, beginning).order_by(columns.run_id).limit(3)
     with run_database(instance).connect() as connection:
-        rows = connection.execute(the_one).all() or (connection.execute(several).all() if run_id else [])
+        runs = db.select(
+            *(columns.id, columns.run_id, columns.status, columns.run_body),
+            *(in_utc(connection, columns.create_timestamp), columns.start_time, columns.end_time),
+        )
+        rows = connection.execute(runs.where(columns.run_id == run_id)).all()
+        if not rows and run_id:
+            several = runs.where(between, beginning).order_by(columns.run_id).limit(3)
+            rows = connection.execute(several).all()
     return [
         StoredRun(
             *(storage_id, found, DagsterRunStatus(status), run_of(body)),
