@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 from unittest import mock
 
 import pytest
+from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
 from clt_queued_run_coordinator.submit import submit_lock
 from clt_queued_run_coordinator.submit.max_queued import QueueFullError
 from clt_queued_run_coordinator.submit.refused import PREFIX, read_refused
@@ -19,10 +22,11 @@ from tests.in_process.statements import Statements
 from tests.in_process.storages import on_one_storage
 from tests.in_process.submitter import submitted
 from tests.postgresql import PostgreSQL
-from tests.run_queue import A, B, RunQueue, stored_run_queue
+from tests.run_queue import A, B, RunQueue, held_connections, stored_run_queue
 
 MakeRunQueue = Callable[..., RunQueue]
 LIMIT = 5
+TWO_EACH = {"default": {"max_queued": 2}}
 TWO = {"locations": {A: {"max_queued": 2}}}
 
 
@@ -205,7 +209,7 @@ def test_the_whole_wait_is_bounded(run_queue: MakeRunQueue) -> None:
     queue = run_queue(code_location_limits=TWO)
     run, workspace = queue.create(A), cast("Any", None)
     with (
-        mock.patch.object(submit_lock, "time", mock.Mock(monotonic=mock.Mock(side_effect=[0.0, 59.5]))),
+        mock.patch.object(submit_lock, "time", mock.Mock(monotonic=mock.Mock(side_effect=[0.0, 59.0, 59.5]))),
         mock.patch.object(submit_lock, "_on_postgresql", wraps=submit_lock._on_postgresql) as waits,
     ):
         queue.coordinator.submit_run(SubmitRunContext(run, workspace))
@@ -274,3 +278,53 @@ def test_a_forged_label_counts_for_nobody_else(run_queue: MakeRunQueue, label: s
     with pytest.raises(QueueFullError):
         queue.submit(A, {REPOSITORY_LABEL_TAG: label})
     assert queue.submit(B)
+
+
+def test_a_forged_run_that_came_past_the_coordinator_is_not_remembered_for_another(
+    run_queue: MakeRunQueue,
+) -> None:
+    """Both of its tags name another code location, whose queue it doesn't fill."""
+    queue = run_queue(code_location_limits=TWO_EACH)
+    forged = {REPOSITORY_LABEL_TAG: f"repository@{B}", CLT_TAG_KEY: B}
+    for _ in range(2):
+        queue.create(A, status=DagsterRunStatus.QUEUED, tags=forged)
+    assert queue.submit(B)
+    with pytest.raises(QueueFullError):
+        queue.submit(A)
+
+
+def test_a_run_with_the_id_of_a_deleted_one_is_counted_for_its_own_code_location(run_queue: MakeRunQueue) -> None:
+    """SQLite gives an id again, and what a process remembers of the deleted run doesn't count."""
+    queue = run_queue(code_location_limits=TWO_EACH)
+    queue.queue(A, 2)
+    with pytest.raises(QueueFullError):
+        queue.submit(A)
+    for run in queue.instance.get_runs():
+        queue.instance.delete_run(run.run_id)
+    queue.queue(B, 2)
+    with pytest.raises(QueueFullError):
+        queue.submit(B)
+
+
+def test_submits_leave_connections_to_each_other(new_database: Callable[[], str]) -> None:
+    """A webserver has a number of connections, and each submit needs a second one while it holds the first."""
+    most = submit_lock.SUBMITS_AT_ONCE
+    all_hold_one = threading.Barrier(most)
+    own = QueuedRunCoordinator.submit_run
+
+    def submit(self: Any, context: Any) -> Any:
+        all_hold_one.wait()
+        return own(self, context)
+
+    storage = {"postgres": {"postgres_url": new_database()}}
+    with (
+        stored_run_queue({"code_location_limits": TWO_EACH}, {}, storage) as queue,
+        held_connections(queue.instance),
+        mock.patch.object(QueuedRunCoordinator, "submit_run", submit),
+        ThreadPoolExecutor(2 * most) as threads,
+    ):
+        runs = [queue.create(f"code-location-{number}") for number in range(2 * most)]
+        queue.instance.optimize_for_webserver(statement_timeout=60_000, pool_recycle=-1, max_overflow=most)
+        workspace: Any = None
+        list(threads.map(lambda run: queue.instance.submit_run(run.run_id, workspace), runs))
+        assert [queue.queued(f"code-location-{number}") for number in range(2 * most)] == 2 * most * [1]

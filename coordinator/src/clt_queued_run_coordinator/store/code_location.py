@@ -107,10 +107,11 @@ def by_rows() -> db.ColumnElement[str | None]:
 
     Runs in progress may have come past the coordinator, so their two rows may agree and be wrong.
     """
-    return db.func.coalesce(
-        db.case((IS_QUEUED, _agreed(REPOSITORY_LABEL_TAG, CLT_TAG_KEY))),
-        db.case((body_has_label(), None), else_=_agreed(REPOSITORY_LABEL_TAG)),
-    )
+    return db.func.coalesce(db.case((IS_QUEUED, _agreed(REPOSITORY_LABEL_TAG, CLT_TAG_KEY))), _by_label())
+
+
+def _by_label() -> db.ColumnElement[str | None]:
+    return db.case((body_has_label(), None), else_=_agreed(REPOSITORY_LABEL_TAG))
 
 
 def _agreed(*keys: str) -> db.ScalarSelect[str]:
@@ -135,9 +136,10 @@ def by_bodies(connection: db.Connection, storage_ids: Iterable[int]) -> Iterator
 def origins(connection: db.Connection, storage_ids: Iterable[int]) -> dict[int, str | None]:
     """The code location of each run, by the storage's id; None if it has no origin.
 
-    The connection is from `transaction.reading`.
+    Runs may have come past the coordinator, so two rows that agree don't count here: the answer may be kept. The
+    connection is from `transaction.reading`.
     """
-    found = dict(of_runs(connection, db.select(RunsTable.c.id, by_rows()), storage_ids))
+    found = dict(of_runs(connection, db.select(RunsTable.c.id, _by_label()), storage_ids))
     return found | dict(by_bodies(connection, [storage_id for storage_id, name in found.items() if name is None]))
 
 

@@ -21,6 +21,10 @@ from clt_queued_run_coordinator.store.transaction import LOOKS_UP, transaction
 LOCK_TIMEOUT_SECONDS = 60
 """How long a submit waits for the ones before it, in all. After that it fails."""
 
+SUBMITS_AT_ONCE = 8
+"""The most code locations for which one process submits at once. Each submit holds a connection while its run is
+queued over another one. Dagster's webserver has 21 in all: if submits held all of them, none could go on."""
+
 _POLL_SECONDS = 0.01
 """The interval between two attempts to take SQLite's lock file."""
 
@@ -44,6 +48,7 @@ class SubmitLock:
 
     def __init__(self) -> None:
         self._in_this_process: dict[str, threading.Lock] = {}
+        self._at_once = threading.Semaphore(SUBMITS_AT_ONCE)
 
     @contextmanager
     def held(
@@ -64,6 +69,9 @@ class SubmitLock:
             raise SubmitLockError(code_location)
         among_processes = ExitStack()
         try:
+            if not self._at_once.acquire(timeout=max(0.001, deadline - time.monotonic())):
+                raise SubmitLockError(code_location)
+            among_processes.callback(self._at_once.release)
             connection = among_processes.enter_context(run_database(instance).connect())
             is_postgresql = connection.dialect.name == "postgresql"
             write_tags(connection if is_postgresql else instance, untagged)
