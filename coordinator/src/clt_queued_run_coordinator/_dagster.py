@@ -134,13 +134,11 @@ def pools_of(run: DagsterRun) -> set[str]:
     return {*needs.root_key_counts, *(needs.all_pools or ())} if needs else set()
 
 
-def with_read_only_pools(
-    instance: DagsterInstance, more_slots: Mapping[str, int] | None = None
-) -> DagsterInstance:
+def with_read_only_pools(instance: DagsterInstance, more_slots: Mapping[str, int] | None) -> DagsterInstance:
     """The instance for a pool counter that must not write.
 
     The counter initializes each pool that was never used to its default number of slots. With this instance such a
-    pool only seems to have them. Each pool also seems to have more slots than it has, where that is asked for.
+    pool only seems to have them. Each pool also seems to have as many more slots as `more_slots` says.
     """
     default = instance.global_op_concurrency_default_limit
     pools = _ReadOnlyPools(instance.event_log_storage, default, more_slots or {})
@@ -159,8 +157,6 @@ class _Instead:
 
 
 class _ReadOnlyPools(_Instead):
-    """An event log storage that writes no pools."""
-
     def __init__(self, storage: Any, default: int | None, more_slots: Mapping[str, int]) -> None:
         super().__init__(storage)
         self._default = default

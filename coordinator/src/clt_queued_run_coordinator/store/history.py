@@ -67,13 +67,15 @@ def read(connection: db.Connection) -> list[HistoryEntry]:
 def _entry(text: str) -> HistoryEntry | None:
     try:
         data: Any = json.loads(text)
+        if not all(value is None or isinstance(value, int) for value in (data["from"], data["to"])):
+            return None
         return HistoryEntry(
             at=_moment(data["at"]),
             by=one_line(str(data["by"])),
             code_location=str(data["code_location"]),
             change=one_line(str(data["change"])),
-            before=_value(data["from"]),
-            after=_value(data["to"]),
+            before=data["from"],
+            after=data["to"],
             until=None if data["until"] is None else _moment(data["until"]),
             reason=None if data["reason"] is None else one_line(str(data["reason"])),
         )
@@ -83,9 +85,3 @@ def _entry(text: str) -> HistoryEntry | None:
 
 def _moment(text: str) -> str:
     return datetime.fromisoformat(text).isoformat(timespec="seconds")
-
-
-def _value(value: Any) -> int | bool | None:
-    if value is not None and not isinstance(value, int):
-        raise ValueError(f"{value!r} is not a value of a change")
-    return value

@@ -45,8 +45,7 @@ def write_priority(instance: DagsterInstance, run_ids: Iterable[str], priority: 
     at this moment either gets its priority first or isn't touched. Returns the number of runs that were changed.
     """
     tags = {PRIORITY_TAG: str(priority)}
-    written = (_write(instance, some, lambda _: tags, _QUEUED, is_order=True) for some in in_chunks(run_ids))
-    return sum(written)
+    return sum(_write(instance, some, lambda _: tags, _QUEUED, is_order=True) for some in in_chunks(run_ids))
 
 
 def _write(

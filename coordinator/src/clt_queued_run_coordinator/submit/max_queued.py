@@ -77,10 +77,7 @@ class QueueCounter:
         self._origins: Mapping[int, str | None] = {}
 
     def has_fewer(self, connection: db.Connection, code_location: str, number: int) -> bool:
-        """Whether fewer than `number` runs of a code location are queued.
-
-        The connection is in a transaction that looks up tags.
-        """
+        """Whether fewer than `number` runs of a code location are queued, in a transaction that looks up tags."""
         some = db.select(RunsTable.c.id).where(IS_QUEUED).limit(number).subquery()
         if (connection.execute(db.select(db.func.count()).select_from(some)).scalar() or 0) < number:
             return True
