@@ -10,7 +10,7 @@ from clt_queued_run_coordinator.cli.tools import tool
 from clt_queued_run_coordinator.operate import check as instance_check
 from clt_queued_run_coordinator.operate.finding import Finding
 from clt_queued_run_coordinator.operate.workspace import Workspace, find, read
-from clt_queued_run_coordinator.text.formats import run_count
+from clt_queued_run_coordinator.text.formats import count
 
 
 @click.command()
@@ -61,7 +61,7 @@ def check(fix: bool, values: tuple[Path, ...], chart: Path | None, workspace: Pa
     )
     for finding in findings:
         echo(str(finding))
-    echo(f"{len(findings)} finding{'' if len(findings) == 1 else 's'}", err=True)
+    echo(count(len(findings), "finding"), err=True)
     if findings:
         raise SystemExit(1)
 
@@ -77,7 +77,7 @@ def _check_instance(fix: bool, workspace: Workspace | None) -> list[Finding]:
     with open_instance() as (instance, coordinator):
         if fix:
             tagged, removed = instance_check.mend(instance)
-            echo(f"Tagged {run_count(tagged)}.", err=True)
+            echo(f"Tagged {count(tagged, 'run')}.", err=True)
             if removed:
                 echo(f"Removed what did nothing: the resume of {', '.join(removed)}.", err=True)
         return instance_check.find(instance, coordinator, workspace)

@@ -22,7 +22,7 @@ from clt_queued_run_coordinator.policy.in_force import LimitInForce, Source
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, JobAndBackfill
 from clt_queued_run_coordinator.policy.tag_limits import is_per_unique_value
-from clt_queued_run_coordinator.text.formats import duration, run_count, slots
+from clt_queued_run_coordinator.text.formats import count, duration
 
 NAMED = 5
 """At most this many of the runs that use something up are named."""
@@ -111,9 +111,8 @@ def of_the_daemon(facts: RunFacts, daemon: DaemonSeen, interval: timedelta) -> I
         took = duration((at - since).total_seconds())
         what = f"the daemon runs, but none of its ticks has read the queue for {took}"
         if launching:
-            what = (
-                f"the daemon's tick of {took} ago is still under way: it is launching {run_count(len(launching))}"
-            )
+            runs = count(len(launching), "run")
+            what = f"the daemon's tick of {took} ago is still under way: it is launching {runs}"
         cure = "wait: the next tick follows at once. If it hangs, see the daemon's log and the run launcher"
         yield _with_holders("tick", what, f"{cure}; don't start a second dagster-daemon", map(_holder, launching))
 
@@ -121,10 +120,7 @@ def of_the_daemon(facts: RunFacts, daemon: DaemonSeen, interval: timedelta) -> I
 def from_counts(facts: RunFacts, hold: Hold, enough: tuple[int, int] | None) -> Blocker:
     """What holds the run's whole code location.
 
-    Args:
-        facts: The facts about the run.
-        hold: What the counts tell.
-        enough: The smallest limit of its code location that lets it start, and how many start before it.
+    `enough` is the smallest limit of it that lets the run start, and how many of its runs start before.
     """
     name = facts.code_location
     if hold.change:
@@ -165,7 +161,7 @@ def within_the_code_location(facts: RunFacts, starting: Sequence[DagsterRun] = (
             for run in starting
         )
         if most is not None and len(running) + before >= most:
-            rest = f", {run_count(before)} of it go first" if before else ""
+            rest = f", {count(before, 'run')} of it go first" if before else ""
             yield _used_up(option, f"{option} of {of}", most, running, f"raise {option}", rest=rest, of=of)
 
 
@@ -208,24 +204,15 @@ def from_runs_ahead(facts: RunFacts, coming: ComingTick, *, later: bool) -> Iter
 
 def not_looked_at(facts: RunFacts) -> Blocker:
     """So many runs ahead are held that the coming tick doesn't get to it."""
-    what = (
-        f"{run_count(facts.before)} of {facts.code_location} go first and are held; a tick looks past some of them"
-    )
-    return Blocker(
-        "looked_at",
-        f"{what}, and the next one goes on from there",
-        f"wait a few ticks, or {_prioritize(facts)}",
-    )
+    ahead = f"{count(facts.before, 'run')} of {facts.code_location} go first and are held"
+    what = f"{ahead}; a tick looks past some of them, and the next one goes on from there"
+    return Blocker("looked_at", what, f"wait a few ticks, or {_prioritize(facts)}")
 
 
 def full_pool(facts: RunFacts, pool: str, stored: Any, *, by_others: bool = False) -> Blocker:
     """A pool that has no free slot for the run, if need be because of the runs that start before it alone.
 
-    Args:
-        facts: The facts about the run.
-        pool: The pool's name.
-        stored: Its slots and who holds them, as Dagster's storage tells.
-        by_others: Whether it is because of the runs that start before it alone.
+    What is `stored` of its slots and who holds them is as Dagster's event log storage tells it.
     """
     is_new = not stored.slot_count and stored.using_default_limit
     number = (stored.limit or 0) if is_new else stored.slot_count
@@ -250,7 +237,7 @@ def full_pool(facts: RunFacts, pool: str, stored: Any, *, by_others: bool = Fals
             " Deployment > Concurrency in the UI"
         )
     rest = " once the runs that go first have started" if by_others else ""
-    return _with_holders("pool", f"the pool {pool} is full{rest}: {slots(number)}", cure, holders)
+    return _with_holders("pool", f"the pool {pool} is full{rest}: {count(number, 'slot')}", cure, holders)
 
 
 def code_server_down(
@@ -341,16 +328,16 @@ def _order_within(facts: RunFacts, room: int, *, later: bool) -> Blocker:
     state, name = facts.state, facts.code_location
     in_force, cure = state.in_force(name), f"wait for its turn, or {_prioritize(facts)}"
     if facts.before >= room:
-        ahead = f"{run_count(facts.before)} go first"
+        ahead = f"{count(facts.before, 'run')} go first"
         if later:
             return Blocker("order", f"when there is room for a run of {name}, {ahead}", cure)
         limit = "" if in_force.limit is None else f" (limit {in_force.limit} from {_source(in_force)})"
-        return Blocker("order", f"{slots(room)} free for {name}, {ahead}{limit}", cure)
+        return Blocker("order", f"{count(room, 'slot')} free for {name}, {ahead}{limit}", cure)
     group = state.settings.code_location_limits.group_of.get(name, "")
     free = (
         f"when there is room for a run of group {group},"
         if later
-        else f"{slots(room)} free for group {group}, and"
+        else f"{count(room, 'slot')} free for group {group}, and"
     )
     return Blocker("order", f"{free} other runs of it go first", cure)
 
@@ -358,8 +345,8 @@ def _order_within(facts: RunFacts, room: int, *, later: bool) -> Blocker:
 def _turn_of_others(facts: RunFacts, coming: ComingTick, *, later: bool) -> Blocker:
     name, state = facts.code_location, coming.state
     others = Counter({other: runs for other, runs in coming.by_code_location.items() if other != name})
-    ahead = _by_whom(others) or f"{run_count(facts.before)} of {name} go first"
-    free = "when a slot is free," if later else f"{slots(state.free_slots or 0)} free in all, and"
+    ahead = _by_whom(others) or f"{count(facts.before, 'run')} of {name} go first"
+    free = "when a slot is free," if later else f"{count(state.free_slots or 0, 'slot')} free in all, and"
     if not state.is_fair:
         what = f"{free} older runs or ones with a larger priority go first ({ahead})"
         return Blocker("order", what, f"wait for its turn, or {_prioritize(facts)}")

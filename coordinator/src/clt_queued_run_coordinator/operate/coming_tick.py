@@ -16,7 +16,6 @@ from clt_queued_run_coordinator._dagster import (
     run_database,
     with_read_only_pools,
 )
-from clt_queued_run_coordinator.config.options import PerJob
 from clt_queued_run_coordinator.daemon.dagster_checks import DagsterChecks
 from clt_queued_run_coordinator.daemon.manual_launches import ManualLaunches
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
@@ -34,12 +33,9 @@ from clt_queued_run_coordinator.policy.tag_limits import (
 
 @dataclass(frozen=True)
 class ComingTick:
-    """What a tick would do.
+    """What a tick would do: the queue that it would find, the runs that it would start, in order, and the checks.
 
-    Attributes:
-        state: The queue that it would find.
-        selected: The runs that it would start, in order.
-        checks: Dagster's own checks of tag limits and pools, with those runs counted.
+    The checks are Dagster's own of tag limits and pools, with those runs counted.
     """
 
     state: QueueState
@@ -76,14 +72,7 @@ def coming_tick(
     state: QueueState,
     more_slots: Mapping[str, int] | None = None,
 ) -> ComingTick:
-    """Work out which runs a tick would start.
-
-    Args:
-        instance: The instance.
-        queue: The order of the queue.
-        state: The queue, with whatever is to be otherwise than it is.
-        more_slots: How many slots more than it has each pool is to have.
-    """
+    """Work out which runs a tick would start, if state and pools were as given; see `checks_of`."""
     with run_database(instance).connect() as connection:
         state = ManualLaunches().pass_breakers(connection, queue, state)
     checks = checks_of(instance, state, more_slots)
@@ -92,28 +81,27 @@ def coming_tick(
 
 
 def with_room_for_one(state: QueueState, code_location: str, run: DagsterRun) -> QueueState:
-    """The queue if all that holds a run regardless of the other queued runs had just room for one, pools aside.
-
-    Args:
-        state: The queue as it is.
-        code_location: The run's code location.
-        run: The run.
-    """
-    settings = state.settings
-    total = settings.max_concurrent_runs
-    if total != -1:
-        settings = replace(settings, max_concurrent_runs=max(total, len(state.in_progress) + 1))
-    tag_limits = [_with_room(entry, state, code_location, run) for entry in settings.tag_concurrency_limits]
-    state = replace(state, settings=replace(settings, tag_concurrency_limits=tag_limits))
+    """The queue if all that holds a run regardless of the other queued runs had just room for one, pools aside."""
+    settings, total = state.settings, state.settings.max_concurrent_runs
+    settings = replace(
+        settings,
+        max_concurrent_runs=total if total == -1 else max(total, len(state.in_progress) + 1),
+        tag_concurrency_limits=[
+            _tag_limit_with_room(entry, state, code_location, run) for entry in settings.tag_concurrency_limits
+        ],
+    )
+    state = replace(state, settings=settings)
     if code_location == NO_CODE_LOCATION:
         return state
-    limit = limit_without_pause(state, code_location).limit
-    if limit is not None:
-        limit = max(limit, state.in_progress_of[code_location] + 1)
+    limit = _with_room(limit_without_pause(state, code_location).limit, state.in_progress_of[code_location])
     return with_limit(_with_room_in_its_code_location(state, code_location, run), code_location, limit)
 
 
-def _with_room(
+def _with_room(limit: int | None, in_progress: int) -> int | None:
+    return None if limit is None else max(limit, in_progress + 1)
+
+
+def _tag_limit_with_room(
     entry: Mapping[str, Any], state: QueueState, code_location: str, run: DagsterRun
 ) -> Mapping[str, Any]:
     """One of Dagster's tag limits, with room for a run that it applies to."""
@@ -123,7 +111,27 @@ def _with_room(
         in_progress = sum(counts_as(entry, run, other) for _, other in state.runs_in_progress())
     else:
         return entry
-    return {**entry, "limit": max(entry["limit"], in_progress + 1)}
+    return {**entry, "limit": _with_room(entry["limit"], in_progress)}
+
+
+def _with_room_in_its_code_location(state: QueueState, name: str, run: DagsterRun) -> QueueState:
+    """The same for the limits of the run's group, job and backfill."""
+    limits = state.settings.code_location_limits
+    entry, of_run = limits.entry(name), JobAndBackfill.of(run)
+    own = [JobAndBackfill.of(other) for code_location, other in state.runs_in_progress() if code_location == name]
+    most = _with_room(entry.max_per_job.of(run.job_name), sum(other.job == of_run.job for other in own))
+    if most is not None:
+        jobs = {**entry.max_per_job.jobs, run.job_name: most}
+        entry = replace(entry, max_per_job=replace(entry.max_per_job, jobs=jobs))
+    if of_run.backfill is not None:
+        in_progress = sum(other.backfill == of_run.backfill for other in own)
+        entry = replace(entry, max_per_backfill=_with_room(entry.max_per_backfill, in_progress))
+    groups = dict(limits.groups)
+    if group := limits.group(name):
+        limit = _with_room(group.limit, state.in_progress_of_group(group))
+        groups[limits.group_of[name]] = replace(group, limit=limit)
+    limits = replace(limits, entries={**limits.entries, name: entry}, groups=groups)
+    return replace(state, settings=replace(state.settings, code_location_limits=limits))
 
 
 def counts_as(limit: Mapping[str, Any], run: DagsterRun, other: DagsterRun) -> bool:
@@ -135,13 +143,7 @@ def counts_as(limit: Mapping[str, Any], run: DagsterRun, other: DagsterRun) -> b
 
 
 def with_limit(state: QueueState, code_location: str, limit: int | None) -> QueueState:
-    """The queue if a code location had a limit of its own and were neither paused nor held by its breaker.
-
-    Args:
-        state: The queue as it is.
-        code_location: The code location.
-        limit: The limit; None to leave it as it is.
-    """
+    """The queue if a code location had this limit, or its own, and were neither paused nor held by its breaker."""
     live, name = state.live, code_location
     resumed = Change(0, "", live.read_at)
     live = replace(
@@ -162,27 +164,3 @@ def without_tag_limits_on(state: QueueState, code_location: str) -> QueueState:
         entry for entry in state.settings.tag_concurrency_limits if not limits_code_location(entry, code_location)
     ]
     return replace(state, settings=replace(state.settings, tag_concurrency_limits=rest))
-
-
-def _with_room_in_its_code_location(state: QueueState, name: str, run: DagsterRun) -> QueueState:
-    """The same for the limits of the run's group, job and backfill."""
-    limits = state.settings.code_location_limits
-    entry, of_run = limits.entry(name), JobAndBackfill.of(run)
-    own = [JobAndBackfill.of(other) for code_location, other in state.runs_in_progress() if code_location == name]
-    most = entry.max_per_job.of(run.job_name)
-    if most is not None:
-        most = max(most, sum(other.job == of_run.job for other in own) + 1)
-        entry = replace(
-            entry, max_per_job=PerJob(entry.max_per_job.default, {**entry.max_per_job.jobs, run.job_name: most})
-        )
-    if entry.max_per_backfill is not None and of_run.backfill is not None:
-        most = max(entry.max_per_backfill, sum(other.backfill == of_run.backfill for other in own) + 1)
-        entry = replace(entry, max_per_backfill=most)
-    groups = {
-        group: replace(group_of, limit=max(group_of.limit, state.in_progress_of_group(group_of) + 1))
-        if group_of.limit is not None and name in group_of.locations
-        else group_of
-        for group, group_of in limits.groups.items()
-    }
-    limits = replace(limits, entries={**limits.entries, name: entry}, groups=groups)
-    return replace(state, settings=replace(state.settings, code_location_limits=limits))

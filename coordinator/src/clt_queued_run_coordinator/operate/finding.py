@@ -10,7 +10,6 @@ class Finding:
     Attributes:
         what: The mistake and its consequence.
         where: The file and line, or the part of the instance.
-        cure: What to write or do instead.
     """
 
     what: str

@@ -32,12 +32,7 @@ class Hold:
 
 
 def holds(state: QueueState, code_location: str) -> Iterator[Hold]:
-    """All that holds every run of a code location now, what an operator did first.
-
-    Args:
-        state: The queue.
-        code_location: Its name, or `NO_CODE_LOCATION`.
-    """
+    """All that holds every run of a code location, or of `NO_CODE_LOCATION`, now; what an operator did first."""
     if code_location != NO_CODE_LOCATION:
         yield from _of_the_code_location(state, code_location)
     if state.free_slots == 0:

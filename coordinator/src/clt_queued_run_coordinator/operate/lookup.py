@@ -77,54 +77,41 @@ def runs_of_backfill(instance: DagsterInstance, backfill: str) -> list[str]:
         .order_by(RunsTable.c.id)
     )
     with run_database(instance).connect() as connection:
-        run_ids = list(connection.execute(queued).scalars())
-        if not run_ids:
-            known = [
-                db.select(RunTagsTable.c.id).where(is_of_it).limit(1),
-                db.select(BulkActionsTable.c.id).where(BulkActionsTable.c.key == backfill).limit(1),
-            ]
-            if any(connection.execute(query).scalar() is not None for query in known):
-                raise NoSuchRunsError(f"The backfill {backfill!r} has no queued runs.")
-            raise NoSuchRunsError(f"There is no backfill {backfill!r}; copy the id from the UI.")
-    return run_ids
+        if run_ids := list(connection.execute(queued).scalars()):
+            return run_ids
+        known = [
+            db.select(RunTagsTable.c.id).where(is_of_it).limit(1),
+            db.select(BulkActionsTable.c.id).where(BulkActionsTable.c.key == backfill).limit(1),
+        ]
+        if any(connection.execute(query).scalar() is not None for query in known):
+            raise NoSuchRunsError(f"The backfill {backfill!r} has no queued runs.")
+    raise NoSuchRunsError(f"There is no backfill {backfill!r}; copy the id from the UI.")
 
 
 def runs_of_job(instance: DagsterInstance, job: str, code_location: str | None = None) -> list[str]:
-    """The run ids of the queued runs of a job.
-
-    Args:
-        instance: The instance.
-        job: The job's name.
-        code_location: The job's code location; None for jobs of this name in any code location.
+    """The run ids of the queued runs of a job in one code location, or in any.
 
     Raises:
         NoSuchRunsError: The job has no queued runs, or no run of it was ever made.
     """
-    with run_database(instance).connect() as connection:
-        run_ids = _queued_of_job(connection, job, code_location)
-        if run_ids:
-            return run_ids
-        queued = set(
-            connection.execute(db.select(RunsTable.c.pipeline_name).where(IS_QUEUED).distinct()).scalars()
-        )
-        known = connection.execute(db.select(RunsTable.c.id).where(RunsTable.c.pipeline_name == job).limit(1))
-        if known.scalar() is not None:
-            of = f" of the code location {code_location!r}" if code_location else ""
-            raise NoSuchRunsError(f"The job {job!r}{of} has no queued runs.")
-    similar = most_similar(job, filter(None, queued))
-    raise NoSuchRunsError(
-        f"No run was ever made of a job {job!r}" + (f"; did you mean {similar!r}?" if similar else ".")
-    )
-
-
-def _queued_of_job(connection: db.Connection, job: str, code_location: str | None) -> list[str]:
     # Concatenating "" keeps SQLite from using its index on jobs, which would read the whole history.
     of_job = db.and_(IS_QUEUED, RunsTable.c.pipeline_name.concat("") == job)
-    if code_location is None:
-        return list(
-            connection.execute(db.select(RunsTable.c.run_id).where(of_job).order_by(RunsTable.c.id)).scalars()
+    with run_database(instance).connect() as connection:
+        query = db.select(RunsTable.c.id, RunsTable.c.run_id).where(of_job).order_by(RunsTable.c.id)
+        run_ids = dict(connection.execute(query).tuples().all())
+        if code_location is not None:
+            found = origins(connection, run_ids)
+            run_ids = {
+                storage_id: run_ids[storage_id] for storage_id in run_ids if found.get(storage_id) == code_location
+            }
+        if run_ids:
+            return list(run_ids.values())
+        if connection.execute(db.select(RunsTable.c.id).where(RunsTable.c.pipeline_name == job).limit(1)).all():
+            of = f" of the code location {code_location!r}" if code_location else ""
+            raise NoSuchRunsError(f"The job {job!r}{of} has no queued runs.")
+        queued = (
+            connection.execute(db.select(RunsTable.c.pipeline_name).where(IS_QUEUED).distinct()).scalars().all()
         )
-    query = db.select(RunsTable.c.id, RunsTable.c.run_id).where(of_job).order_by(RunsTable.c.id)
-    rows = connection.execute(query).all()
-    found = origins(connection, [storage_id for storage_id, _ in rows])
-    return [run_id for storage_id, run_id in rows if found.get(storage_id) == code_location]
+    similar = most_similar(job, filter(None, queued))
+    meant = f"; did you mean {similar!r}?" if similar else "."
+    raise NoSuchRunsError(f"No run was ever made of a job {job!r}{meant}")

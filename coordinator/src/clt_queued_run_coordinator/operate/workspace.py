@@ -1,7 +1,8 @@
 """The code locations in a workspace file. Reads only the file: loading the workspace would start code servers."""
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,6 @@ class Workspace:
     """The content of a workspace file.
 
     Attributes:
-        file: The file.
-        code_locations: The names in it.
         is_complete: Whether every entry has a `location_name`; Dagster makes up the name of one that has none.
         is_chosen: Whether the user chose the file, so that it surely belongs to the instance.
     """
@@ -36,11 +35,9 @@ class Workspace:
     is_chosen: bool = True
 
     def is_authoritative(self, code_locations: Collection[str]) -> bool:
-        """Whether a code location that is not in the file doesn't exist.
+        """Whether a code location outside the file doesn't exist, given those that have a limit or had runs.
 
-        Args:
-            code_locations: Those that have a limit or had runs. If the file has none of them and nobody chose it,
-                it most likely belongs to another instance.
+        If the file has none of them and nobody chose it, it most likely belongs to another instance.
         """
         return self.is_complete and (self.is_chosen or not self.code_locations.isdisjoint(code_locations))
 
@@ -59,30 +56,17 @@ def read(file: Path) -> Workspace:
     entries = content.get("load_from") if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise WorkspaceError(f"{file} is not a workspace file: it has no list `load_from`; name another file.")
-    names = list(_names(entries))
-    given = frozenset(name for name in names if name is not None)
-    return Workspace(file, given, is_complete=None not in names)
+    targets = [target for entry in entries for target in (entry.values() if isinstance(entry, dict) else [None])]
+    names = [target.get("location_name") if isinstance(target, dict) else None for target in targets]
+    given = frozenset(name for name in names if isinstance(name, str))
+    return Workspace(file, given, is_complete=all(isinstance(name, str) for name in names))
 
 
 def find() -> Workspace | None:
     """The workspace file in the current folder, in DAGSTER_HOME or where Dagster's chart mounts it, if any."""
     home = os.environ.get("DAGSTER_HOME")
-    files = [Path(FILE), *([Path(home) / FILE] if home else []), CHARTS_FILE]
-    found = (_read_if_any(file) for file in files)
-    return next((replace(workspace, is_chosen=False) for workspace in found if workspace), None)
-
-
-def _read_if_any(file: Path) -> Workspace | None:
-    try:
-        return read(file) if file.is_file() else None
-    except (OSError, ValueError, WorkspaceError):
-        return None
-
-
-def _names(entries: list[Any]) -> Iterator[str | None]:
-    """The `location_name` of each entry, or None."""
-    for entry in entries:
-        targets = list(entry.values()) if isinstance(entry, dict) else [None]
-        for target in targets:
-            name = target.get("location_name") if isinstance(target, dict) else None
-            yield name if isinstance(name, str) else None
+    for file in [Path(FILE), *([Path(home) / FILE] if home else []), CHARTS_FILE]:
+        with suppress(OSError, ValueError, WorkspaceError):
+            if file.is_file():
+                return replace(read(file), is_chosen=False)
+    return None

@@ -33,11 +33,6 @@ def ordinal(number: int) -> str:
     return f"{number}{ending}"
 
 
-def run_count(number: int) -> str:
-    """A number of runs, such as `1 run` or `2 runs`."""
-    return f"{number} run{'' if number == 1 else 's'}"
-
-
-def slots(number: int) -> str:
-    """A number of slots, such as `1 slot` or `2 slots`."""
-    return f"{number} slot{'' if number == 1 else 's'}"
+def count(number: int, of: str) -> str:
+    """A number of things, such as `1 run` or `2 runs`."""
+    return f"{number} {of}{'' if number == 1 else 's'}"
