@@ -149,19 +149,16 @@ def within_the_code_location(facts: RunFacts, starting: Sequence[DagsterRun] = (
     if facts.code_location == NO_CODE_LOCATION:
         return
     own = facts.in_progress_of(facts.code_location)
+    first = [JobAndBackfill.of(run) for run in starting if code_location_of(run) == facts.code_location]
     job, backfill, _ = JobAndBackfill.of(facts.run)
-    for option, part, most, of in (
-        ("max_per_job", 0, facts.entry.max_per_job.of(facts.run.job_name), f"job {job}"),
-        ("max_per_backfill", 1, facts.entry.max_per_backfill if backfill else None, f"backfill {backfill}"),
+    for option, part, value, most in (
+        ("max_per_job", "job", job, facts.entry.max_per_job.of(facts.run.job_name)),
+        ("max_per_backfill", "backfill", backfill, facts.entry.max_per_backfill if backfill else None),
     ):
-        value = (job, backfill)[part]
-        running = [record for record in own if JobAndBackfill.of(record.dagster_run)[part] == value]
-        before = sum(
-            JobAndBackfill.of(run)[part] == value and code_location_of(run) == facts.code_location
-            for run in starting
-        )
+        running = [record for record in own if getattr(JobAndBackfill.of(record.dagster_run), part) == value]
+        before = sum(getattr(run, part) == value for run in first)
         if most is not None and len(running) + before >= most:
-            rest = f", {count(before, 'run')} of it go first" if before else ""
+            of, rest = f"{part} {value}", f", {count(before, 'run')} of it go first" if before else ""
             yield _used_up(option, f"{option} of {of}", most, running, f"raise {option}", rest=rest, of=of)
 
 
@@ -326,20 +323,15 @@ def _turn_within(facts: RunFacts, coming: ComingTick) -> Blocker | None:
 
 def _order_within(facts: RunFacts, room: int, *, later: bool) -> Blocker:
     state, name = facts.state, facts.code_location
-    in_force, cure = state.in_force(name), f"wait for its turn, or {_prioritize(facts)}"
     if facts.before >= room:
-        ahead = f"{count(facts.before, 'run')} go first"
-        if later:
-            return Blocker("order", f"when there is room for a run of {name}, {ahead}", cure)
+        whose, in_force = name, state.in_force(name)
         limit = "" if in_force.limit is None else f" (limit {in_force.limit} from {_source(in_force)})"
-        return Blocker("order", f"{count(room, 'slot')} free for {name}, {ahead}{limit}", cure)
-    group = state.settings.code_location_limits.group_of.get(name, "")
-    free = (
-        f"when there is room for a run of group {group},"
-        if later
-        else f"{count(room, 'slot')} free for group {group}, and"
-    )
-    return Blocker("order", f"{free} other runs of it go first", cure)
+        ahead = f"{count(facts.before, 'run')} go first{'' if later else limit}"
+    else:
+        whose = f"group {state.settings.code_location_limits.group_of.get(name, '')}"
+        ahead = f"{'' if later else 'and '}other runs of it go first"
+    free = f"when there is room for a run of {whose}" if later else f"{count(room, 'slot')} free for {whose}"
+    return Blocker("order", f"{free}, {ahead}", f"wait for its turn, or {_prioritize(facts)}")
 
 
 def _turn_of_others(facts: RunFacts, coming: ComingTick, *, later: bool) -> Blocker:

@@ -33,9 +33,9 @@ def _is_mistake(name: str, known: str) -> bool:
     one, other = _plain(name), _plain(known)
     if one == other:
         return name != known
-    if _numbers(one) != _numbers(other):
+    if re.findall(r"\d+", one) != re.findall(r"\d+", other):
         return False
-    words, known_words = _words(name), _words(known)
+    words, known_words = (re.findall(r"[^\W_]+", either.lower()) for either in (name, known))
     if len(words) != len(known_words):
         return _is_misspelt(one, other)
     differing = [pair for pair in zip(words, known_words, strict=True) if pair[0] != pair[1]]
@@ -50,11 +50,3 @@ def _is_misspelt(word: str, other: str) -> bool:
     wrong = sum(max(end - begin, other_end - other_begin) for _, begin, end, other_begin, other_end in changes)
     only_the_last = len(word) == len(other) and word[:-1] == other[:-1]
     return wrong <= 2 and not only_the_last  # noqa: PLR2004 - as the docstring says
-
-
-def _words(name: str) -> list[str]:
-    return re.findall(r"[^\W_]+", name.lower())
-
-
-def _numbers(plain: str) -> list[str]:
-    return re.findall(r"\d+", plain)
