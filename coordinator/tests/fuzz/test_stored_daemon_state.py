@@ -101,7 +101,7 @@ def test_the_loop_goes_on(queue: RunQueue, stored: str) -> None:
     TRIED["stored state of the daemon"] += 1
     live.resume(queue.instance, B)
     queue.instance.daemon_cursor_storage.set_cursor_values({daemon_state.KEY: stored})
-    queue.coordinator._daemon_seam._ticks._memory.stored = None
+    queue.coordinator._daemon_seam._ticks._stored = None
     run_ids = queue.queue(B, 2)
     for _ in range(3):
         queue.tick()

@@ -418,7 +418,7 @@ def test_what_can_not_be_understood_counts_as_nothing(run_queue: MakeRunQueue, s
     queue.tick()
     text = f'{{"tracked": {{}}, "breakers": {stored}}}'
     queue.instance.daemon_cursor_storage.set_cursor_values({KEY: text})
-    queue.coordinator._daemon_seam._ticks._memory.stored = None
+    queue.coordinator._daemon_seam._ticks._stored = None
     open_breaker(queue)
 
 
@@ -492,6 +492,22 @@ def test_a_pause_holds_manual_launches_too(run_queue: MakeRunQueue) -> None:
     live.pause(queue.instance, A)
     queue.queue(A)
     assert queue.tick() == {}
+
+
+@on_one_storage
+def test_automatic_runs_are_held_also_beside_many_manual_launches_that_wait(
+    run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest runs, which are looked at when too many of the first are held, are manual launches as well."""
+    monkeypatch.setattr(candidates, "CANDIDATES_PER_TICK", 2)
+    monkeypatch.setattr(candidates, "CANDIDATES_PER_LOCATION", 2)
+    held = {"key": "held", "limit": 0}
+    queue = run_queue(tag_concurrency_limits=[held], code_location_limits={"default": BY_HAND})
+    open_breaker(queue)
+    queue.queue(A, 2, tags=AUTOMATIC[0])
+    queue.queue(A, 3, tags={"held": "yes"})
+    for _ in range(3):
+        assert queue.tick() == {}
 
 
 @on_one_storage

@@ -137,7 +137,7 @@ def test_an_open_breaker_holds_until_its_end(queue: RunQueue, clock: Clock) -> N
     """Its part of the package says who, until when and why."""
     live.write(queue.instance, Kind.BREAKER, A, True, until=HOUR, reason="5 failed runs", by="circuit breaker")
     assert queue.tick() == {}
-    breaker = changes(queue).breaker(A)
+    breaker = changes(queue).breakers.get(A)
     assert breaker
     assert (breaker.by, breaker.reason) == ("circuit breaker", "5 failed runs")
     clock.ahead = HOUR

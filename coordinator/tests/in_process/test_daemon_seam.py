@@ -8,7 +8,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from clt_queued_run_coordinator.daemon.selection import Selection
+from clt_queued_run_coordinator.daemon import tick
 from clt_queued_run_coordinator.operate import now
 from clt_queued_run_coordinator.store import live
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
@@ -256,7 +256,7 @@ def test_a_function_of_the_daemon_may_have_another_name(
 FAILURES: dict[str, tuple[object, str]] = {
     "at the begin": (live, "read"),
     "in the runs in progress": (SqlRunStorage, "get_run_records"),
-    "in the queue": (Selection, "choose"),
+    "in the queue": (tick, "select"),
 }
 """Where the database can fail in a tick."""
 

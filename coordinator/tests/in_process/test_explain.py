@@ -591,8 +591,8 @@ def test_a_pool_that_was_never_used_without_a_default(run_queue: MakeRunQueue) -
 
 def store_last_tick(queue: RunQueue, ago: float) -> None:
     """Let the daemon have read the queue some seconds ago."""
-    tick = daemon_state.LastTick(time.time() - ago, 0.1)
-    daemon_state.write(queue.instance, daemon_state.DaemonState(last_tick=tick))
+    with queue.storage.connect() as connection:
+        daemon_state.write(connection, daemon_state.DaemonState(at=time.time() - ago, reading_seconds=0.1))
 
 
 def fail(queue: RunQueue, ago: float = 0.0) -> None:
@@ -692,8 +692,8 @@ def test_credit_is_brought_forward_to_now(run_queue: MakeRunQueue) -> None:
     queue.tick()
     with queue.storage.connect() as connection:
         stored = daemon_state.read(connection)
-    earlier = replace(stored.credit, at=stored.credit.at - 300)
-    daemon_state.write(queue.instance, replace(stored, credit=earlier))
+        earlier = replace(stored.credit, at=stored.credit.at - 300)
+        daemon_state.write(connection, replace(stored, credit=earlier))
     (run_id,) = queue.queue(B)
     explanation = explained(queue, run_id)
     assert explanation.credit_slot_seconds is not None

@@ -6,6 +6,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from clt_queued_run_coordinator.daemon import readers
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.daemon.state import KEY, DaemonState, LastTick
 from dagster import DagsterRunStatus
@@ -79,6 +80,23 @@ def test_ticks_in_quick_succession_are_stored_now_and_then(
     assert seen
     queue.tick()
     assert _read(queue) == seen
+
+
+@on_one_storage
+def test_a_daemon_that_starts_runs_at_each_tick_says_that_it_reads_the_queue(
+    run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of these ticks stores the daemon's state, so none of them waits for the interval to be over."""
+    monkeypatch.setattr(readers, "TOLD_EVERY_SECONDS", 0)
+    queue = run_queue(max_concurrent_runs=9)
+    said = []
+    for _ in range(2):
+        queue.queue(A)
+        assert queue.tick() == {A: 1}
+        with queue.storage.connect() as connection:
+            (reader,) = readers.read(connection)
+        said.append(reader.at)
+    assert said[0] < said[1]
 
 
 @on_one_storage

@@ -52,8 +52,8 @@ def test_what_a_tick_is_launching_is_known_in_every_time_zone(
     url = new_database()
     postgresql.execute(f"ALTER DATABASE {url.rpartition('/')[2]} SET timezone TO '{zone}'")
     with postgresql_run_queue(url, {}, {}) as queue:
-        tick = daemon_state.LastTick(time.time() - 100, 0.1)
-        daemon_state.write(queue.instance, daemon_state.DaemonState(last_tick=tick))
+        with queue.storage.connect() as connection:
+            daemon_state.write(connection, daemon_state.DaemonState(at=time.time() - 100, reading_seconds=0.1))
         queue.instance.add_daemon_heartbeat(DaemonHeartbeat(time.time(), QUEUE_DAEMON, "test", []))
         earlier, launching = queue.put(A, DagsterRunStatus.STARTING, 2)
         with queue.storage.connect() as connection:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from clt_queued_run_coordinator.config import plain_data
 from clt_queued_run_coordinator.config.options import Breaker
 from clt_queued_run_coordinator.policy.breaker import BreakerState, EndedRun, OpenBreaker, update
 from clt_queued_run_coordinator.policy.changes import Change, LiveChanges
@@ -151,7 +152,9 @@ def test_it_opens_at_the_first_run_that_is_too_many_however_the_ticks_fall(
     borders = [0, *sorted(min(tick, len(all_runs)) for tick in ticks), len(all_runs)]
     for first, last in itertools.pairwise(borders):
         followed = update(before, all_runs[first:last], lambda _name: breaker, NONE)
-        before = {name: BreakerState.from_data(of_it.as_data()) for name, of_it in followed.states.items()}
+        before = {
+            name: plain_data.read(BreakerState, plain_data.write(of_it)) for name, of_it in followed.states.items()
+        }
         if followed.opens:
             opened.append(followed.opens["a"].rpartition("last ")[2])
             break
@@ -191,5 +194,5 @@ json = st.recursive(
 @given(data=json)
 def test_whatever_is_stored_can_be_read(data: Any) -> None:
     """What can't be understood counts as nothing."""
-    counted = BreakerState.from_data(data)
+    counted = plain_data.read(BreakerState, data) or BreakerState()
     update({"a": replace(counted, open=None)}, ended([F, S]), lambda _name: Breaker(2), NONE)

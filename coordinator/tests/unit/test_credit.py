@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+from clt_queued_run_coordinator.config import plain_data
 from clt_queued_run_coordinator.config.options import Group
 from clt_queued_run_coordinator.policy.admission import admit
 from clt_queued_run_coordinator.policy.claims import Claim, Claims, group_key
@@ -106,12 +107,12 @@ def test_shares_fit_and_leave_nothing_that_could_be_used(claims: Claims, slots: 
     """Nobody has more than it can use; all slots are shared if there is use for them."""
     filled = shares(claims, slots)
     tops = [name for name in claims.code_locations if name not in claims.group_of]
-    tops += [group_key(name) for name in claims.groups]
+    tops += claims.groups
     most = {name: float(claim.most) for name, claim in claims.code_locations.items()}
     for name, group in claims.configured.items():
         members = sum(filled[member] for member in group.locations)
         most[group_key(name)] = min(
-            math.inf if group.limit is None else max(group.limit, claims.groups[name].in_progress),
+            math.inf if group.limit is None else max(group.limit, claims.groups[group_key(name)].in_progress),
             sum(most[member] for member in group.locations),
         )
         assert members == pytest.approx(filled[group_key(name)], abs=1e-6)
@@ -166,7 +167,7 @@ def test_credit_is_bounded_whatever_is_stored(stored: Any, half_life: float) -> 
     """And nothing that is stored ends a tick."""
     document = {"at": stored, "slot_seconds": {"a": stored}, "faded": {"a": stored, "b": 1.0}, "blocked": stored}
     for data in (stored, document, {**document, "at": NOW, "blocked": [stored, "b"]}):
-        credit = Credit.from_data(data)
+        credit = plain_data.read(Credit, data) or Credit()
         for second in (1, 10**9):
             credit = credit.advanced(NOW + second, {"a": 10**6}, {"a": 2.5, "b": 1e6}, (), half_life)
             assert all(abs(value) <= MOST for value in (*credit.slot_seconds.values(), *credit.faded.values()))
@@ -177,7 +178,7 @@ def test_credit_is_bounded_whatever_is_stored(stored: Any, half_life: float) -> 
 def test_what_is_stored_is_what_was_there() -> None:
     """Across a restart."""
     credit = Credit(NOW, {"a": 1.5, group_key("x"): -3.25}, {"a": 0.125}, frozenset({"b"}))
-    assert Credit.from_data(credit.as_data()) == credit
+    assert plain_data.read(Credit, plain_data.write(credit)) == credit
 
 
 def test_what_was_offered_and_came_back_is_not_held() -> None:
@@ -230,7 +231,7 @@ class Simulation:
             if now >= until:
                 break
             if self.restarts and number % self.restarts == 0:
-                stored = Credit.from_data(ledger.credit.as_data())
+                stored = plain_data.read(Credit, plain_data.write(ledger.credit))
                 ledger = Ledger()
                 ledger.credit = stored
             credit = ledger.settle(NOW + now, {}, self.half_life)

@@ -44,7 +44,7 @@ def test_lanes_are_merged_in_order_without_those_that_are_full(
     started = dict.fromkeys(room, 0)
     order = []
     for run in queued.in_order("a", after, lambda of_run: of_run not in room or started[of_run] < room[of_run]):
-        of_run = queued.job_and_backfill(run.storage_id)
+        of_run = queued.lane_of[run.storage_id].of
         assert of_run == runs[run.storage_id][1]
         started[of_run] = started.get(of_run, 0) + 1
         order.append(run)

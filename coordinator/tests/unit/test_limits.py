@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from clt_queued_run_coordinator.config.options import CodeLocationEntry, CodeLocationLimits
+from clt_queued_run_coordinator.config.settings import Settings
 from clt_queued_run_coordinator.config.windows import Window
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
 from clt_queued_run_coordinator.policy.changes import EVERY_CODE_LOCATION, Change, LiveChanges
@@ -52,7 +53,7 @@ def test_the_limit_in_force(
     code_location: str, live: LiveChanges, tag_limits: list[dict[str, Any]], expected: tuple[int, Source]
 ) -> None:
     """A pause before a live limit before an entry before the default; a smaller tag limit holds beside each."""
-    in_force = resolve(code_location, CONFIGURED, live, tag_limits)
+    in_force = resolve(code_location, Settings(-1, CONFIGURED, tag_limits), live)
     assert (in_force.limit, in_force.source) == expected
 
 
@@ -79,25 +80,25 @@ def test_an_open_window_replaces_the_configured_limit(
     live: LiveChanges, tag_limits: list[dict[str, Any]], expected: tuple[int, Source]
 ) -> None:
     """A live limit, a breaker and a pause come before it, in this order; a smaller tag limit holds beside."""
-    in_force = resolve(A, WITH_WINDOW, live, tag_limits)
+    in_force = resolve(A, Settings(-1, WITH_WINDOW, tag_limits), live)
     assert (in_force.limit, in_force.source) == expected
 
 
 def test_the_windows_of_the_default_hold_for_whoever_has_no_entry() -> None:
     """With their end."""
-    in_force = resolve("code-location-new", WITH_WINDOW, LiveChanges(read_at=AT_EIGHT))
+    in_force = resolve("code-location-new", Settings(-1, WITH_WINDOW), LiveChanges(read_at=AT_EIGHT))
     assert (in_force.limit, in_force.until) == (4, AT_EIGHT + timedelta(hours=1))
 
 
 def test_without_any_limit_there_is_none() -> None:
     """Nothing configured, nothing changed."""
-    in_force = resolve(A, CodeLocationLimits(), LiveChanges())
+    in_force = resolve(A, Settings(-1, CodeLocationLimits()), LiveChanges())
     assert (in_force.limit, in_force.source) == (None, Source.NONE)
 
 
 def test_a_live_limit_tells_who_and_when() -> None:
     """For the view."""
-    assert resolve(A, CONFIGURED, LiveChanges({A: change(7)})).change == change(7)
+    assert resolve(A, Settings(-1, CONFIGURED), LiveChanges({A: change(7)})).change == change(7)
 
 
 def test_each_known_code_location_gets_a_tag_limit_and_the_others_one_per_value() -> None:
@@ -150,5 +151,5 @@ def test_configured_tag_limits_stay_and_no_two_have_the_same_key_and_value(key: 
 def test_a_limit_on_dagsters_own_tag_is_a_limit_of_the_code_location(value: Any) -> None:
     """So `explain` and `status` show it."""
     entry = {"key": "dagster/code_location", "value": value, "limit": 3}
-    in_force = resolve(A, CONFIGURED, LiveChanges(), [entry])
+    in_force = resolve(A, Settings(-1, CONFIGURED, [entry]), LiveChanges())
     assert (in_force.limit, in_force.source) == (3, Source.TAG_LIMIT)

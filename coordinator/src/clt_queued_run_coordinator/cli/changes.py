@@ -1,6 +1,7 @@
 """How the commands change a limit or a pause while the daemon runs, and say what is in force from then on."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import click
 
@@ -11,7 +12,7 @@ from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.operate import names
 from clt_queued_run_coordinator.operate.check import shadowed_by_tag_limits
 from clt_queued_run_coordinator.policy.changes import EVERY_CODE_LOCATION, Change
-from clt_queued_run_coordinator.policy.in_force import LimitInForce, limits_of
+from clt_queued_run_coordinator.policy.in_force import LimitInForce
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.text.formats import timestamp
 
@@ -70,5 +71,5 @@ def _end(state: QueueState, name: str, written: Change) -> str:
         return f"{still}: {in_force.source.value} by {change.by} at {timestamp(change.at)}" if change else still
     if in_force.until is None:
         return "on"
-    then = limits_of([name], state.settings, state.live.at(in_force.until))[name]
+    then = replace(state, live=state.live.at(in_force.until)).in_force(name)
     return f"until {timestamp(in_force.until)}, then {_limit(then)}"

@@ -24,9 +24,7 @@ from clt_queued_run_coordinator._dagster import (
     RunsTable,
     run_database,
 )
-from clt_queued_run_coordinator.config import plain_data
-from clt_queued_run_coordinator.config.options import Breaker
-from clt_queued_run_coordinator.config.settings import Settings
+from clt_queued_run_coordinator.config.options import Breaker, CodeLocationLimits
 from clt_queued_run_coordinator.config.tag import code_location_of
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.daemon.state import DaemonState
@@ -44,9 +42,6 @@ BY = "circuit breaker"
 CODE_LOCATIONS_KEPT = 1000
 """The most code locations with totals. Beyond that, the one without an event for the longest time is dropped."""
 
-_LONGEST_ID = 19
-"""An id in the storage has fewer digits than the largest integer of a database."""
-
 _OUTCOMES = {
     DagsterRunStatus.SUCCESS.value: Outcome.SUCCESS,
     DagsterRunStatus.FAILURE.value: Outcome.FAILURE,
@@ -55,98 +50,78 @@ _OUTCOMES = {
 
 
 class Tracked(NamedTuple):
-    """A run that is in progress, or was offered to the daemon.
+    """A run that is in progress, or was offered to the daemon: when, in seconds since 1970.
 
-    Attributes:
-        code_location: Its code location.
-        offered: When it was offered, in seconds since 1970; None once its start has been counted.
+    That is 0 once its start has been counted.
     """
 
     code_location: str
-    offered: float | None = None
+    offered: float = 0.0
 
 
 class Accounting:
-    """The totals and the circuit breakers of one instance.
+    """The totals and the circuit breakers of one instance."""
 
-    Args:
-        settings: The settings that the coordinator was configured with.
-        log: Receives a line for each breaker that opens or closes.
-    """
-
-    def __init__(self, settings: Settings, log: logging.Logger) -> None:
-        self._limits = settings.code_location_limits
+    def __init__(self, limits: CodeLocationLimits, log: logging.Logger) -> None:
+        self._limits = limits
         self._log = log
         self._tracked: dict[int, Tracked] | None = None
         self._breakers: dict[str, BreakerState] = {}
         self._ended: list[EndedRun] = []
         self._not_stored: dict[str, str] = {}
-        self.totals: dict[str, Totals] = {}
-        """The totals of each code location; the one with the most recent event comes last."""
+        self._totals: dict[str, Totals] = {}
 
     def restore(self, stored: DaemonState) -> None:
         """Go on from what the daemon has stored."""
-        self.totals = dict(stored.totals)
+        self._totals = dict(stored.totals)
         if "breaker" not in self._limits.used:
             return
-        self._breakers = {name: BreakerState.from_data(data) for name, data in stored.breakers.items()}
+        self._breakers = dict(stored.breakers)
         if stored.tracked:
             self._tracked = {
-                int(storage_id): Tracked(name, plain_data.number(offered) or None)
+                storage_id: Tracked(name, offered)
                 for name, runs in stored.tracked.items()
-                for storage_id, offered in plain_data.mapping(runs).items()
-                if storage_id.isdecimal() and len(storage_id) < _LONGEST_ID
+                for storage_id, offered in runs.items()
             }
 
-    def as_data(self) -> dict[str, Any]:
+    def stored(self) -> dict[str, Any]:
         """The parts of `DaemonState` that `restore` takes."""
-        tracked: dict[str, dict[str, float]] = {}
+        tracked: dict[str, dict[int, float]] = {}
         if "breaker" in self._limits.used:
             for storage_id, run in (self._tracked or {}).items():
-                tracked.setdefault(run.code_location, {})[str(storage_id)] = round(run.offered or 0, 3)
-        breakers = {name: data for name, state in self._breakers.items() if (data := state.as_data())}
-        return {"totals": self.totals, "tracked": tracked, "breakers": breakers}
+                tracked.setdefault(run.code_location, {})[storage_id] = run.offered
+        breakers = {name: breaker for name, breaker in self._breakers.items() if breaker != BreakerState()}
+        return {"totals": self._totals, "tracked": tracked, "breakers": breakers}
 
     def offer(self, offered: Mapping[str, Iterable[int]]) -> None:
-        """Track runs that the daemon is about to start.
-
-        Args:
-            offered: The storage's ids of the runs, by code location.
-        """
+        """Track runs that the daemon is about to start: the storage's ids by code location."""
         now = time.time()
-        for name, runs in offered.items():
-            if self._tracked is not None:
+        if self._tracked is not None:
+            for name, runs in offered.items():
                 self._tracked.update((storage_id, Tracked(name, now)) for storage_id in runs)
 
     def count(self, instance: DagsterInstance, records: Sequence[RunRecord], queued: QueuedRuns) -> None:
-        """Count what has started and ended since the last tick.
-
-        Args:
-            instance: The instance.
-            records: The runs in progress.
-            queued: The queue, which knows the runs that have left it.
-        """
+        """Count what has started and ended since the last tick, by the runs in progress and those that left."""
         now = time.time()
-        before = self._tracked
-        left = {**{storage_id: Tracked(name) for storage_id, name in queued.departed.items()}, **(before or {})}
+        before = self._tracked or {}
+        left = {**{storage_id: Tracked(name) for storage_id, name in queued.departed.items()}, **before}
         tracked: dict[int, Tracked] = {}
         started: dict[int, Tracked] = {}
         for record in records:
-            known = left.get(record.storage_id)
-            name = code_location_of(record.dagster_run) or NO_CODE_LOCATION
-            if before is not None and (record.storage_id not in before or (known and known.offered)):
-                started[record.storage_id] = Tracked(name, known.offered if known else None)
-            tracked[record.storage_id] = Tracked(name)
+            storage_id, name = record.storage_id, code_location_of(record.dagster_run) or NO_CODE_LOCATION
+            known = left.get(storage_id, Tracked(name))
+            if self._tracked is not None and (storage_id not in before or known.offered):
+                started[storage_id] = Tracked(name, known.offered)
+            tracked[storage_id] = Tracked(name)
         gone = {number: run for number, run in left.items() if number not in tracked and number not in queued}
         waits: list[tuple[str, float]] = []
         ended: list[EndedRun] = []
-        for row in _look_up(instance, [*started, *gone]):
-            storage_id, run_id, status, created, started_at, ended_at = row
+        for storage_id, run_id, status, created, started_at, ended_at in _look_up(instance, [*started, *gone]):
             known, outcome = started.get(storage_id) or gone[storage_id], _OUTCOMES.get(status)
             has_started = storage_id in started
             if storage_id in gone and outcome:
                 ended.append(EndedRun(run_id, known.code_location, outcome, ended_at or now))
-                was_queued = storage_id not in (before or {})
+                was_queued = storage_id not in before
                 has_started = bool(known.offered) or (was_queued and outcome is not Outcome.CANCELED)
             elif storage_id in gone and status != DagsterRunStatus.QUEUED.value:
                 tracked[storage_id] = known
@@ -156,7 +131,7 @@ class Accounting:
         for name, waited in waits:
             self._totals_of(name).start(waited)
         for end in sorted(ended, key=lambda run: run.ended):
-            self._totals_of(end.code_location).end(end.outcome)
+            self._totals_of(end.code_location).ends[end.outcome] += 1
             self._ended.append(end)
         self._tracked = tracked
         queued.departed.clear()
@@ -164,13 +139,7 @@ class Accounting:
     def open_breakers(self, instance: DagsterInstance, changes: LiveChanges) -> dict[str, Change]:
         """Open the circuit breaker of each code location of which too many runs have failed.
 
-        Args:
-            instance: The instance.
-            changes: The live changes in force.
-
-        Returns:
-            The changes that open breakers. One that can't be stored holds for this tick, and the next tick tries
-            again.
+        A change that can't be stored holds for this tick, and the next tick tries again.
         """
         ended, self._ended = self._ended, []
         if "breaker" not in self._limits.used:
@@ -212,9 +181,10 @@ class Accounting:
         return self._limits.entry(code_location).breaker
 
     def _totals_of(self, code_location: str) -> Totals:
-        totals = self.totals[code_location] = self.totals.pop(code_location, Totals())
-        if len(self.totals) > CODE_LOCATIONS_KEPT:
-            del self.totals[next(iter(self.totals))]
+        # The one with the most recent event comes last.
+        totals = self._totals[code_location] = self._totals.pop(code_location, Totals())
+        if len(self._totals) > CODE_LOCATIONS_KEPT:
+            del self._totals[next(iter(self._totals))]
         return totals
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import DagsterInstance
+from clt_queued_run_coordinator.config import plain_data
 from clt_queued_run_coordinator.store import document
 
 KEY = "clt_queued_run_coordinator.pauses_seen"
@@ -21,10 +22,5 @@ def write(instance: DagsterInstance, pauses: Iterable[str]) -> None:
 
 
 def read(connection: db.Connection) -> set[str]:
-    """The ids of the pauses that the daemon has begun a tick with. Only recent ones are stored.
-
-    Args:
-        connection: To the instance's run database.
-    """
-    pauses = document.read(connection, KEY)
-    return {pause for pause in pauses if isinstance(pause, str)} if isinstance(pauses, list) else set()
+    """The ids of the pauses that the daemon has begun a tick with. Only recent ones are stored."""
+    return set(plain_data.read(list[str], document.read(connection, KEY)) or ())

@@ -34,15 +34,7 @@ BODIES_PER_STATEMENT = 100
 
 
 class Candidates:
-    """The candidates of one tick.
-
-    Args:
-        connection: To the instance's run database.
-        queued: The queue.
-        code_locations: The number of code locations with room.
-        job_limits: The limits on jobs and backfills, with the runs in progress counted.
-        checks: Dagster's own checks.
-    """
+    """The candidates of one tick in so many code locations with room. Starts are counted in `job_limits`."""
 
     def __init__(
         self,
@@ -60,29 +52,26 @@ class Candidates:
         self._held: set[int] = set()
         self._misplaced: dict[int, str] = {}
         self._checks = checks
-        self.job_limits = job_limits
-        """The limits on jobs and backfills, with the runs that start counted."""
+        self._job_limits = job_limits
 
     def likely(self, code_location: str, job_limits: JobAndBackfillLimits) -> Iterator[QueuedRun]:
         """The runs of a code location in the order in which they start if those not read yet aren't held.
 
-        Args:
-            code_location: Its name.
-            job_limits: A copy of `self.job_limits`, in which the likely starts are counted.
+        The likely starts are counted in `job_limits`, a copy of the limits.
         """
 
         def may_start(of: JobAndBackfill) -> bool:
             return job_limits.has_room(code_location, of) and not self._is_held(of)
 
+        def of_kind(backfills: bool | None) -> Iterator[QueuedRun]:
+            return self._queued.in_order(code_location, None, _of_kind(may_start, backfills))
+
         turns = job_limits.turns_of(code_location)
-        if turns is None:
-            return self._queued.in_order(code_location, None, may_start)
-        both = [self._queued.in_order(code_location, None, _of_kind(may_start, kind)) for kind in (True, False)]
-        return turns.in_turn(*both)
+        return turns.in_turn(of_kind(True), of_kind(False)) if turns else of_kind(None)
 
     def of(self, code_location: str) -> Iterator[QueuedRun]:
         """The runs of a code location to look at, in Dagster's order or in the order of its backfills' turns."""
-        turns = self.job_limits.turns_of(code_location)
+        turns = self._job_limits.turns_of(code_location)
         if turns is None:
             return self._looked_at(code_location, None, self._half)
         half = max(1, self._half // 2)
@@ -94,7 +83,7 @@ class Candidates:
         def may_start(of: JobAndBackfill) -> bool:
             if of.needs is None and held >= most:
                 return False
-            return self.job_limits.has_room(code_location, of) and not self._is_held(of)
+            return self._job_limits.has_room(code_location, of) and not self._is_held(of)
 
         for run in self._queued.in_order(code_location, None, _of_kind(may_start, backfills)):
             yield run
@@ -125,15 +114,15 @@ class Candidates:
 
     def could_start(self, code_location: str, run: QueuedRun) -> bool:
         """Whether nothing but slots and the limits of its code location and group holds a run."""
-        of = self._queued.job_and_backfill(run.storage_id)
-        if run.storage_id in self._held or not self.job_limits.has_room(code_location, of):
+        of = self._queued.lane_of[run.storage_id].of
+        if run.storage_id in self._held or not self._job_limits.has_room(code_location, of):
             return False
         if of.needs is not None and run.storage_id not in self._bodies:
             return not self._is_held(of)
         if run.storage_id not in self._bodies:
             self.load(chain([run], islice(self._unread_behind(code_location, run), BODIES_PER_STATEMENT - 1)))
         body = self._bodies[run.storage_id]
-        could = body is not None and self._belongs(code_location, run, body) and self._has_room(code_location, run)
+        could = body is not None and self._may_start(code_location, run, body)
         if not could:
             self._held.add(run.storage_id)
         return could
@@ -144,26 +133,29 @@ class Candidates:
         if not self.could_start(code_location, run):
             return False
         body = self.body(run)
-        self.job_limits.start(code_location, run, JobAndBackfill.of(body))
+        self._job_limits.start(code_location, run, JobAndBackfill.of(body))
         self._checks.start(body)
         self._needs.pop(run.storage_id, None)
         return True
 
     def _unread_behind(self, code_location: str, run: QueuedRun) -> Iterator[QueuedRun]:
-        of = self._queued.job_and_backfill(run.storage_id)
-        has_turns = self.job_limits.turns_of(code_location) is not None
+        of = self._queued.lane_of[run.storage_id].of
+        has_turns = self._job_limits.turns_of(code_location) is not None
 
         def may_start(other: JobAndBackfill) -> bool:
-            return other.needs is None and self.job_limits.has_room(code_location, other)
+            return other.needs is None and self._job_limits.has_room(code_location, other)
 
         kind = of.backfill is not None if has_turns else None
         behind = self._queued.in_order(code_location, run, _of_kind(may_start, kind))
         return islice(behind, 2 * self._half - 1)
 
-    def _has_room(self, code_location: str, run: QueuedRun) -> bool:
-        """Whether the limits on jobs and backfills, tag limits and pools have room for a run, by its body."""
-        body = self.body(run)
-        if not self.job_limits.has_room(code_location, JobAndBackfill.of(body)):
+    def _may_start(self, code_location: str, run: QueuedRun, body: DagsterRun) -> bool:
+        """Whether limits on jobs and backfills, tag limits and pools have room for a run, by its body."""
+        origin = code_location_of(body)
+        if origin is not None and origin != code_location:
+            self._misplaced[run.storage_id] = origin
+            return False
+        if not self._job_limits.has_room(code_location, JobAndBackfill.of(body)):
             return False  # its rows say otherwise, so its lane can't tell
         needs = self._needs[run.storage_id] = self._checks.needs_of(body)
         return not self._checks.hold(needs)
@@ -174,18 +166,11 @@ class Candidates:
         assert body is not None  # noqa: S101 - only such runs are asked for
         return body
 
-    def _belongs(self, code_location: str, run: QueuedRun, body: DagsterRun) -> bool:
-        """Whether a run's body names the code location that its rows name."""
-        origin = code_location_of(body)
-        if origin is None or origin == code_location:
-            return True
-        self._misplaced[run.storage_id] = origin
-        return False
-
-    def tell(self, queued: QueuedRuns) -> None:
+    def tell(self) -> None:
         """Tell the queue what the bodies said, once no more runs are looked at."""
-        queued.learn(self._needs)
-        queued.relocate(self._misplaced)
+        for storage_id, needs in self._needs.items():
+            self._queued.learn(storage_id, needs=needs)
+        self._queued.relocate(self._misplaced)
 
 
 def _of_kind(may_start: MayStart, backfills: bool | None) -> MayStart:

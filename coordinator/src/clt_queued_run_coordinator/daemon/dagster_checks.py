@@ -5,7 +5,7 @@ waits for a pool would use up the limit of its code location for the rest of the
 counters check each run first, and such a run isn't shown to the daemon at all.
 """
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,45 +13,33 @@ from typing import Any
 from clt_queued_run_coordinator._dagster import (
     DagsterInstance,
     DagsterRun,
-    RunRecord,
     TagConcurrencyLimitsCounter,
     new_pool_counter,
     pools_of,
     restricted_to_pool,
 )
+from clt_queued_run_coordinator.policy.queue_state import QueueState
+from clt_queued_run_coordinator.policy.tag_limits import other_tag_limits
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a run needs of tag limits and pools. Runs that need the same are held by the same.
-
-    Attributes:
-        key: What tells needs apart.
-        run: A run that has these needs and nothing else.
-    """
+    """What a run needs of tag limits and pools, as a run that has nothing else. The key tells needs apart."""
 
     key: Hashable
     run: DagsterRun = field(compare=False, repr=False)
 
 
 class DagsterChecks:
-    """Dagster's checks of one tick.
+    """Dagster's checks of one tick, without its tag limits on single code locations."""
 
-    Args:
-        instance: The instance.
-        tag_limits: Dagster's own tag limits, without the ones on single code locations.
-        in_progress: The runs in progress.
-    """
-
-    def __init__(
-        self, instance: DagsterInstance, tag_limits: Sequence[Mapping[str, Any]], in_progress: Sequence[RunRecord]
-    ) -> None:
+    def __init__(self, instance: DagsterInstance, state: QueueState) -> None:
         self._instance = instance
-        self._in_progress = in_progress
-        self._tag_limits = tag_limits
-        self._limited_tags = {limit["key"] for limit in tag_limits}
+        self._in_progress = state.in_progress
+        self._tag_limits = other_tag_limits(state.settings.tag_concurrency_limits)
+        self._limited_tags = {limit["key"] for limit in self._tag_limits}
         self._tags = TagConcurrencyLimitsCounter(
-            [dict(limit) for limit in tag_limits], [record.dagster_run for record in in_progress]
+            self._tag_limits, [record.dagster_run for record in state.in_progress]
         )
         self._pools: Any = None
         self._needing: dict[str, DagsterRun] = {}
@@ -105,9 +93,7 @@ class DagsterChecks:
         # Of two entries for the same value the last one wins, as in Dagster's own counter.
         entries = {(entry["key"], str(entry.get("value"))): entry for entry in self._tag_limits}
         return [
-            entry
-            for entry in entries.values()
-            if TagConcurrencyLimitsCounter([dict(entry)], counting).is_blocked(run)
+            entry for entry in entries.values() if TagConcurrencyLimitsCounter([entry], counting).is_blocked(run)
         ]
 
     def full_pools(self, run: DagsterRun) -> list[str]:

@@ -6,11 +6,11 @@ changed since the last reading, checks on the runs that were offered, and counts
 unexpected, it reads the ids of all queued runs. Now and then, and whenever something is in doubt, it reads the
 whole queue by one statement, as does whoever asks only once.
 
-Where jobs or backfills are limited, the runs of each one wait in a lane of their own; see `lanes`.
+The runs of a code location wait in lanes; see `lanes`.
 """
 
 import json
-from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -51,17 +51,14 @@ _ANY = JobAndBackfill()
 
 
 class QueuedRuns:
-    """The queue of an instance; empty until it is first refreshed.
-
-    Args:
-        lane_key: Tells the lanes of a code location apart; None if it has only one.
-    """
+    """The queue of an instance; empty until it is first refreshed."""
 
     def __init__(self, lane_key: LaneKey | None = None) -> None:
         self._lane_key = lane_key
-        self._lanes: dict[str, dict[int, Lanes]] = {}
-        self._lane_of: dict[int, Lane] = {}
-        self._only: Mapping[str, Sequence[QueuedRun]] = {}
+        self._lanes: dict[str, Lanes] = {}
+        self.lane_of: dict[int, Lane] = {}
+        """The lane of each queued run, by the storage's id."""
+        self._only_manual: Collection[str] = ()
         self._changed: dict[int, tuple[datetime, bool]] = {}
         self._read_at: datetime | None = None
         self._read_whole_at: datetime | None = None
@@ -73,15 +70,13 @@ class QueuedRuns:
     def refresh(self, connection: db.Connection, now: datetime, offered: Iterable[int] = ()) -> None:
         """Read which runs are queued, and look up those that are new or have changed.
 
-        Args:
-            connection: To the instance's run database.
-            now: A moment before this reading, in UTC by the database's clock.
-            offered: The runs that were offered to the daemon, and have most likely left the queue.
+        `now` is a moment before this reading, in UTC by the database's clock. The runs that were offered to the
+        daemon have most likely left the queue.
         """
         if len(self.departed) > DEPARTED_KEPT:
             self.departed.clear()
         read_at, whole_at = self._read_at, self._read_whole_at
-        self._only, self._read_at = {}, None  # if this reading fails, the next one reads everything
+        self._only_manual, self._read_at = (), None  # if this reading fails, the next one reads everything
         if read_at is None or whole_at is None or now < read_at or now - whole_at >= WHOLE_READING_INTERVAL:
             recent = connection.execute(_changed_since(now - CLOCK_TOLERANCE)).all()
             self._changed = {storage_id: (at, False) for storage_id, at in recent}
@@ -93,10 +88,10 @@ class QueuedRuns:
 
     def _read_changes(self, connection: db.Connection, since: datetime, offered: Iterable[int]) -> None:
         changed: dict[int, datetime] = dict(connection.execute(_changed_since(since)).tuples().all())
-        for chunk in in_chunks(storage_id for storage_id in offered if storage_id in self._lane_of):
+        for chunk in in_chunks(storage_id for storage_id in offered if storage_id in self.lane_of):
             self._leave(set(chunk) - set(connection.execute(_queued_of(chunk)).scalars()))
         before, self._changed = self._changed, {}
-        unknown = {storage_id for storage_id in changed if storage_id not in self._lane_of}
+        unknown = {storage_id for storage_id in changed if storage_id not in self.lane_of}
         for storage_id, at in changed.items():
             # Dagster changes a run first and its tags afterwards, so each change is looked up at two ticks.
             last_at, is_settled = before.get(storage_id, (None, False))
@@ -105,10 +100,10 @@ class QueuedRuns:
             self._changed[storage_id] = at, last_at == at
         new = {storage_id for storage_id in changed if before.get(storage_id, (None,))[0] != changed[storage_id]}
         self._look_up(connection, sorted(unknown), new)
-        if connection.execute(_COUNT).scalar() != len(self._lane_of):
+        if connection.execute(_COUNT).scalar() != len(self.lane_of):
             queued = set(connection.execute(_IDS).scalars())
-            self._leave(self._lane_of.keys() - queued)
-            self._look_up(connection, sorted(queued - self._lane_of.keys()))
+            self._leave(self.lane_of.keys() - queued)
+            self._look_up(connection, sorted(queued - self.lane_of.keys()))
 
     def _read_whole(self, connection: db.Connection) -> None:
         found: dict[int, QueuedRow] = {}
@@ -122,7 +117,7 @@ class QueuedRuns:
             else:
                 doubtful += storage_ids
         found |= look_up(connection, sorted(doubtful), self._keys)
-        before, self._lanes, self._lane_of, self.untagged = self._lane_of, {}, {}, set()
+        before, self._lanes, self.lane_of, self.untagged = self.lane_of, {}, {}, set()
         for storage_id, row in sorted(found.items()):
             self._place(storage_id, row, before.get(storage_id))
         gone = before.keys() - found.keys()
@@ -132,17 +127,18 @@ class QueuedRuns:
         """Look up runs. Those that were just changed are read again, too."""
         found = look_up(connection, storage_ids, self._keys)
         for storage_id in storage_ids:
-            known = None if storage_id in new else self._lane_of.get(storage_id)
+            known = None if storage_id in new else self.lane_of.get(storage_id)
             self._remove(storage_id)
             if storage_id in found:
                 self._place(storage_id, found[storage_id], known)
 
     def _place(self, storage_id: int, row: QueuedRow, known: Lane | None) -> None:
-        """Put a run in its place. What it needs is taken over from the lane in which it was."""
+        """Put a run in its place. What its body said is taken over from the lane in which it was."""
         name = row.code_location or NO_CODE_LOCATION
         of = JobAndBackfill(row.job, row.tags.get(BACKFILL_ID_TAG))
         lane = self._lane_key(name, of) if name and self._lane_key else _ANY
-        lane = lane._replace(needs=known.of.needs if known else None)
+        if known:
+            lane = lane._replace(needs=known.of.needs, is_manual=known.of.is_manual)
         self._add(storage_id, name, priority_of(row.tags.get(PRIORITY_TAG)), lane)
         if name and not row.is_tagged:
             self.untagged.add(storage_id)
@@ -154,119 +150,75 @@ class QueuedRuns:
 
     def _leave(self, storage_ids: Iterable[int]) -> None:
         for storage_id in storage_ids:
-            self.departed[storage_id] = self._lane_of[storage_id].code_location
+            self.departed[storage_id] = self.lane_of[storage_id].code_location
             self._remove(storage_id)
 
     def __len__(self) -> int:
-        return len(self._lane_of)
+        return len(self.lane_of)
 
     def __contains__(self, storage_id: object) -> bool:
-        return storage_id in self._lane_of
+        return storage_id in self.lane_of
 
     def counts(self) -> dict[str, int]:
         """The number of queued runs of each code location that has any; `NO_CODE_LOCATION` can be among them."""
-        return {
-            name: sum(map(len, by_priority.values())) for name, by_priority in self._lanes.items() if by_priority
-        }
+        return {name: runs for name in self._lanes if (runs := sum(len(lane.ids) for lane in self.lanes(name)))}
 
-    def show_only(self, only: Mapping[str, Sequence[QueuedRun]]) -> None:
-        """Hide the other runs of some code locations from `in_order` until the next refresh.
-
-        Args:
-            only: The runs that stay, in Dagster's order, by code location.
-        """
-        self._only = only
-
-    def code_location(self, storage_id: int) -> str:
-        """The code location of a queued run."""
-        return self._lane_of[storage_id].code_location
-
-    def job_and_backfill(self, storage_id: int) -> JobAndBackfill:
-        """The job and backfill of a queued run, as far as they decide its lane."""
-        return self._lane_of[storage_id].of
+    def show_only_manual(self, code_locations: Collection[str]) -> None:
+        """Hide all but the manually launched runs of some code locations until the next refresh."""
+        self._only_manual = code_locations
 
     def in_order(
-        self, code_location: str, after: QueuedRun | None = None, may_start: MayStart | None = None
+        self, code_location: str, after: QueuedRun | None = None, may_start: MayStart = lambda _of: True
     ) -> Iterator[QueuedRun]:
         """The queued runs of a code location in Dagster's order: by priority, then the oldest first.
 
-        Args:
-            code_location: Its name.
-            after: Only runs that come after this one.
-            may_start: Which lanes may start. It is asked again for each run; a lane that may not start is dropped.
+        `may_start` is asked again for each run; a lane that may not start is dropped.
         """
-        if code_location in self._only:
-            for run in self._only[code_location]:
-                is_behind = after is None or run.place > after.place
-                if is_behind and (may_start is None or may_start(self._lane_of[run.storage_id].of)):
-                    yield run
-            return
-        lanes = self._lanes.get(code_location, {})
-        for priority in sorted(lanes, reverse=True):
-            if after and priority > after.priority:
-                continue
-            behind = after.storage_id if after and priority == after.priority else 0
-            for storage_id in lanes[priority].in_order(behind, may_start):
-                yield QueuedRun(priority, storage_id)
+        lanes = self._lanes.get(code_location, Lanes())
+        if code_location in self._only_manual:
+            return lanes.in_order(after, lambda of: bool(of.is_manual) and may_start(of))
+        return lanes.in_order(after, may_start)
 
     def lanes(self, code_location: str) -> Iterator[Lane]:
         """The lanes of a code location."""
-        for lanes in self._lanes.get(code_location, {}).values():
-            yield from lanes
+        only_manual = code_location in self._only_manual
+        return (lane for lane in self._lanes.get(code_location, ()) if lane.of.is_manual or not only_manual)
 
-    def learn(self, needs: Mapping[int, Hashable]) -> None:
-        """Move runs to the lanes of those that need the same, once their bodies have been read.
-
-        Args:
-            needs: What each of the runs needs of tag limits and pools.
-        """
-        for storage_id, needed in needs.items():
-            lane = self._lane_of[storage_id]
-            untagged = storage_id in self.untagged
-            self._remove(storage_id)
-            self._add(storage_id, lane.code_location, lane.priority, lane.of._replace(needs=needed))
-            if untagged:
-                self.untagged.add(storage_id)
+    def learn(self, storage_id: int, **said: Any) -> None:
+        """Move a run to the lane of those whose bodies said the same: parts of `JobAndBackfill`."""
+        lane, is_untagged = self.lane_of[storage_id], storage_id in self.untagged
+        self._remove(storage_id)
+        self._add(storage_id, lane.code_location, lane.priority, lane.of._replace(**said))
+        if is_untagged:
+            self.untagged.add(storage_id)
 
     def relocate(self, code_locations: Mapping[int, str]) -> None:
         """Move runs to the code location that their bodies name, because their rows name another one."""
         for storage_id, code_location in code_locations.items():
-            priority = self._lane_of[storage_id].priority
+            priority = self.lane_of[storage_id].priority
             self._remove(storage_id)
             self._add(storage_id, code_location, priority)
             self.untagged.add(storage_id)
 
     def _add(self, storage_id: int, code_location: str, priority: int, of: JobAndBackfill = _ANY) -> None:
-        by_priority = self._lanes.setdefault(code_location, {})
-        lanes = by_priority.get(priority)
+        lanes = self._lanes.get(code_location)
         if lanes is None:
-            lanes = by_priority[priority] = Lanes()
-        self._lane_of[storage_id] = lanes.add(storage_id, code_location, priority, of)
+            lanes = self._lanes[code_location] = Lanes()
+        self.lane_of[storage_id] = lanes.add(storage_id, code_location, priority, of)
 
     def _remove(self, storage_id: int) -> None:
-        lane = self._lane_of.pop(storage_id, None)
+        lane = self.lane_of.pop(storage_id, None)
         self.untagged.discard(storage_id)
-        if lane is None:
-            return
-        name = lane.code_location
-        lanes = self._lanes[name][lane.priority]
-        lanes.remove(storage_id, lane)
-        if not lanes:
-            del self._lanes[name][lane.priority]
-            if not self._lanes[name]:
-                del self._lanes[name]
+        if lane:
+            self._lanes[lane.code_location].remove(storage_id, lane)
 
 
 def untagged_queued_runs(connection: db.Connection) -> dict[str, str]:
-    """The code location of each queued run in `QueuedRuns.untagged`, by run id.
-
-    Args:
-        connection: To the instance's run database.
-    """
+    """The code location of each queued run in `QueuedRuns.untagged`, by run id."""
     queued = QueuedRuns()
     queued.refresh(connection, datetime.now(timezone.utc))
     ids = run_ids(connection, sorted(queued.untagged))
-    return {run_id: queued.code_location(storage_id) for storage_id, run_id in ids.items()}
+    return {run_id: queued.lane_of[storage_id].code_location for storage_id, run_id in ids.items()}
 
 
 _COUNT = db.select(db.func.count()).select_from(RunsTable).where(IS_QUEUED)

@@ -14,7 +14,6 @@ from importlib.metadata import version
 
 import sqlalchemy as db
 
-from clt_queued_run_coordinator._dagster import DagsterInstance, run_database
 from clt_queued_run_coordinator.config import plain_data
 from clt_queued_run_coordinator.store import document
 
@@ -59,39 +58,29 @@ class Presence:
         self._since: float | None = None
         self._told_at = 0.0
 
-    def tell(self, instance: DagsterInstance) -> None:
+    def tell(self, connection: db.Connection) -> None:
         """Store that this daemon reads the queue, unless it was stored a moment ago."""
         now = round(time.time(), 3)
         if 0 <= now - self._told_at < TOLD_EVERY_SECONDS:
             return
-        with run_database(instance).connect() as connection:
-            if self._since is None:
-                self._since = now
-                stored = document.read_texts(connection, PREFIX)
-                kept = {key for key, found in _parsed(stored) if now - found.at < _FORGOTTEN_SECONDS}
-                document.delete(connection, [PREFIX + key for key in stored if key not in kept])
-            process = f"{socket.gethostname()} process {os.getpid()}"
-            document.write(connection, self._key, asdict(Reader(process, version(PACKAGE), self._since, now)))
+        if self._since is None:
+            self._since = now
+            stored = document.read_texts(connection, PREFIX)
+            kept = {key for key, reader in _parsed(stored).items() if now - reader.at < _FORGOTTEN_SECONDS}
+            document.delete(connection, [PREFIX + key for key in stored if key not in kept])
+        process = f"{socket.gethostname()} process {os.getpid()}"
+        document.write(connection, self._key, asdict(Reader(process, version(PACKAGE), self._since, now)))
         self._told_at = now
 
 
 def read(connection: db.Connection) -> list[Reader]:
-    """The daemons that have read the queue lately, the newest first.
-
-    Args:
-        connection: To the instance's run database.
-    """
-    found = [reader for _, reader in _parsed(document.read_texts(connection, PREFIX))]
-    return sorted(found, key=lambda reader: reader.since, reverse=True)
+    """The daemons that have read the queue lately, the newest first."""
+    found = _parsed(document.read_texts(connection, PREFIX))
+    return sorted(found.values(), key=lambda reader: reader.since, reverse=True)
 
 
 def at_once(readers: Iterable[Reader], now: float) -> list[Reader]:
-    """Those that run beside another one; empty where one runs at most.
-
-    Args:
-        readers: The daemons.
-        now: The time, in seconds since 1970.
-    """
+    """Those that run beside another one, at a time in seconds since 1970; empty where one runs at most."""
     recent = [reader for reader in readers if now - reader.at < RECENT_SECONDS]
     return [
         reader
@@ -104,11 +93,6 @@ def at_once(readers: Iterable[Reader], now: float) -> list[Reader]:
     ]
 
 
-def _parsed(stored: dict[str, str]) -> list[tuple[str, Reader]]:
-    found = []
-    for key, text in stored.items():
-        data = plain_data.mapping(document.parse(text))
-        since, at = plain_data.number(data.get("since")), plain_data.number(data.get("at"))
-        if since is not None and at is not None:
-            found.append((key, Reader(str(data.get("process")), str(data.get("version")), since, at)))
-    return found
+def _parsed(stored: dict[str, str]) -> dict[str, Reader]:
+    found = {key: plain_data.read(Reader, document.parse(text)) for key, text in stored.items()}
+    return {key: reader for key, reader in found.items() if reader}

@@ -37,12 +37,7 @@ _IN_PROGRESS = RunsFilter(statuses=IN_PROGRESS_STATUSES)
 
 
 class DaemonSeam:
-    """Answers the daemon of one instance.
-
-    Args:
-        ticks: Decides which runs may start.
-        log: Receives a warning if the daemon reads the queue in another way.
-    """
+    """Answers the daemon of one instance."""
 
     def __init__(self, ticks: Ticks, log: logging.Logger) -> None:
         self._ticks = ticks

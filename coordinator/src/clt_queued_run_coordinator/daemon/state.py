@@ -6,12 +6,11 @@ read all it needed.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import sqlalchemy as db
 
-from clt_queued_run_coordinator._dagster import DagsterInstance
 from clt_queued_run_coordinator.config import plain_data
+from clt_queued_run_coordinator.policy.breaker import BreakerState
 from clt_queued_run_coordinator.policy.credit import Credit
 from clt_queued_run_coordinator.policy.totals import Totals
 from clt_queued_run_coordinator.store import document
@@ -61,64 +60,38 @@ class DaemonState:
     Attributes:
         narrowed: Whether the daemon was shown only the runs that may start; None before its first tick.
         credit: The credit of each code location and group at that time; empty if sharing isn't fair.
-        last_tick: The last tick; None before the first one.
+        at: See `last_tick`.
+        reading_seconds: See `last_tick`.
         launching: The runs that this tick handed over; None if it started nothing.
         totals: The totals of each code location; the one with the most recent event comes last.
-        breakers: What the circuit breakers remember, as plain data.
-        tracked: The runs whose ends the circuit breakers wait for, as plain data.
+        breakers: What the circuit breakers remember, by code location.
+        tracked: The runs whose ends the circuit breakers wait for, by code location and the storage's id: when
+            each was offered, in seconds since 1970; 0 once its start has been counted.
     """
 
     narrowed: bool | None = None
     credit: Credit = field(default_factory=Credit)
-    last_tick: LastTick | None = None
+    at: float | None = None
+    reading_seconds: float | None = None
     launching: Launching | None = None
     totals: Mapping[str, Totals] = field(default_factory=dict)
-    breakers: Mapping[str, Any] = field(default_factory=dict)
-    tracked: Mapping[str, Any] = field(default_factory=dict)
+    breakers: Mapping[str, BreakerState] = field(default_factory=dict)
+    tracked: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+
+    @property
+    def last_tick(self) -> LastTick | None:
+        """The last tick; None before the first one."""
+        if self.at is None or self.reading_seconds is None:
+            return None
+        return LastTick(self.at, self.reading_seconds)
 
 
 def read(connection: db.Connection) -> DaemonState:
-    """The stored state. Whatever is missing or can't be read is as before the first tick.
-
-    Args:
-        connection: To the instance's run database.
-    """
-    data = plain_data.mapping(document.read(connection, KEY))
-    narrowed = data.get("narrowed")
-    at, seconds = plain_data.number(data.get("at")), plain_data.number(data.get("reading_seconds"))
-    return DaemonState(
-        narrowed=narrowed if isinstance(narrowed, bool) else None,
-        credit=Credit.from_data(data.get("credit")),
-        last_tick=None if at is None or seconds is None else LastTick(at, seconds),
-        launching=_launching(plain_data.mapping(data.get("launching"))),
-        totals={name: Totals.from_data(of) for name, of in plain_data.mapping(data.get("totals")).items()},
-        breakers=plain_data.mapping(data.get("breakers")),
-        tracked=plain_data.mapping(data.get("tracked")),
-    )
+    """The stored state. Whatever is missing or can't be read is as before the first tick."""
+    stored: DaemonState | None = plain_data.read(DaemonState, document.read(connection, KEY))
+    return stored or DaemonState()
 
 
-def _launching(data: Mapping[str, Any]) -> Launching | None:
-    began, runs, first = (
-        plain_data.number(data.get("began")),
-        plain_data.count(data.get("runs")),
-        data.get("first"),
-    )
-    if began is None or not runs or not isinstance(first, list):
-        return None
-    return Launching(began, runs, tuple(str(run_id) for run_id in first[:LAUNCHING_NAMED]))
-
-
-def write(instance: DagsterInstance, state: DaemonState) -> None:
+def write(connection: db.Connection, state: DaemonState) -> None:
     """Store the state."""
-    tick, launching = state.last_tick, state.launching
-    data = {
-        "narrowed": state.narrowed,
-        "credit": state.credit.as_data(),
-        "at": tick and round(tick.at, 3),
-        "reading_seconds": tick and round(tick.reading_seconds, 6),
-        "launching": launching and {"began": launching.began, "runs": launching.runs, "first": launching.first},
-        "totals": {name: totals.as_data() for name, totals in state.totals.items()},
-        "breakers": state.breakers,
-        "tracked": state.tracked,
-    }
-    document.write(instance, KEY, {key: value for key, value in data.items() if value not in (None, {})})
+    document.write(connection, KEY, plain_data.write(state))

@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -32,14 +32,14 @@ from clt_queued_run_coordinator.config.settings import Settings
 from clt_queued_run_coordinator.daemon import acknowledged_pauses
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.daemon.accounting import Accounting
-from clt_queued_run_coordinator.daemon.manual_launches import ManualLaunches, let_through
+from clt_queued_run_coordinator.daemon.dagster_checks import DagsterChecks
+from clt_queued_run_coordinator.daemon.manual_launches import pass_breakers
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.daemon.readers import Presence
-from clt_queued_run_coordinator.daemon.selection import LOOK_SECONDS, SelectedRun, Selection
-from clt_queued_run_coordinator.daemon.state import LAUNCHING_NAMED, DaemonState, LastTick, Launching
+from clt_queued_run_coordinator.daemon.selection import LOOK_SECONDS, SelectedRun, Selection, select
+from clt_queued_run_coordinator.daemon.state import LAUNCHING_NAMED, DaemonState, Launching
 from clt_queued_run_coordinator.policy import backoff
 from clt_queued_run_coordinator.policy.backfill_share import BackfillTurns
-from clt_queued_run_coordinator.policy.backoff import Backoff
 from clt_queued_run_coordinator.policy.credit import Ledger
 from clt_queued_run_coordinator.policy.job_and_backfill_limits import lane_key
 from clt_queued_run_coordinator.policy.queue_state import QueueState
@@ -56,46 +56,8 @@ TAGGED_PER_TICK = 500
 Result = TypeVar("Result")
 
 
-@dataclass
-class Memory:
-    """What one tick needs of the ones before.
-
-    Attributes:
-        queued: The queue.
-        accounting: The totals and the circuit breakers.
-        manual_launches: Who launched the runs of code locations whose breaker is open.
-        ledger: The credit.
-        presence: Tells others that this daemon reads the queue.
-        offered: The storage's ids of the runs that were offered last, by code location.
-        came_back: How many of those that the tick before offered were still queued.
-        backoffs: The code locations whose offered runs did not start.
-        backfills_earned: What the backfills of each code location have earned of their share.
-        backfill_turns: The turns that they took at the last tick.
-        looked_at: When it was last looked at who could start a run, in seconds since 1970.
-        stored: What was stored last; None before the first tick.
-    """
-
-    queued: QueuedRuns
-    accounting: Accounting
-    manual_launches: ManualLaunches = field(default_factory=ManualLaunches)
-    ledger: Ledger = field(default_factory=Ledger)
-    presence: Presence = field(default_factory=Presence)
-    offered: dict[str, list[int]] = field(default_factory=dict)
-    came_back: dict[str, int] = field(default_factory=dict)
-    backoffs: dict[str, Backoff] = field(default_factory=dict)
-    backfills_earned: dict[str, float] = field(default_factory=dict)
-    backfill_turns: Mapping[str, BackfillTurns] = field(default_factory=dict)
-    looked_at: float = 0.0
-    stored: DaemonState | None = None
-
-
 class Ticks:
-    """The coordinator's part of the daemon's ticks on one instance.
-
-    Args:
-        settings: The settings that the coordinator was configured with.
-        log: Receives what operators should know.
-    """
+    """The coordinator's part of the daemon's ticks on one instance."""
 
     def __init__(self, settings: Settings, log: logging.Logger) -> None:
         self._settings = settings
@@ -103,8 +65,24 @@ class Ticks:
         self._logged: dict[str, object] = {}
         self._acknowledged: set[str] = set()
         self._began = 0.0
-        queued = QueuedRuns(lane_key(settings.code_location_limits))
-        self._memory = Memory(queued, Accounting(settings, log))
+        self._queued = QueuedRuns(lane_key(settings.code_location_limits))
+        self._accounting = Accounting(settings.code_location_limits, log)
+        self._ledger = Ledger()
+        self._presence = Presence()
+        self._stored: DaemonState | None = None
+        """What was stored last; None before the first tick."""
+        self._offered: dict[str, list[int]] = {}
+        """The storage's ids of the runs that were offered last, by code location."""
+        self._came_back: dict[str, int] = {}
+        """How many of those that the tick before offered were still queued."""
+        self._backoffs: dict[str, backoff.Backoff] = {}
+        """The code locations whose offered runs did not start."""
+        self._backfills_earned: dict[str, float] = {}
+        """What the backfills of each code location have earned of their share."""
+        self._backfill_turns: Mapping[str, BackfillTurns] = {}
+        """The turns that they took at the last tick."""
+        self._looked_at = 0.0
+        """When it was last looked at who could start a run, in seconds since 1970."""
         self.state = QueueState(settings)
         """The queue at this moment of the tick."""
         self.tag_limits: list[dict[str, Any]] = []
@@ -117,24 +95,23 @@ class Ticks:
         Errors of the database are not caught. The tick fails and starts nothing, as Dagster's own would.
         """
         self._began = time.time()
-        memory = self._memory
         with reading(instance) as connection:
-            if memory.stored is None:
-                memory.stored = daemon_state.read(connection)
-                memory.ledger.credit = memory.stored.credit
-                memory.accounting.restore(memory.stored)
+            if self._stored is None:
+                self._stored = daemon_state.read(connection)
+                self._ledger.credit = self._stored.credit
+                self._accounting.restore(self._stored)
             changes = live.read(connection)
-            memory.queued.refresh(connection, changes.read_at, chain.from_iterable(memory.offered.values()))
+            self._queued.refresh(connection, changes.read_at, chain.from_iterable(self._offered.values()))
         self._settle_offers()
         for line in changes.unreadable:
             self._log_once(line, True, logging.WARNING, line)
         self._try("Acknowledging pauses", lambda: self._acknowledge(instance, changes.pause_ids))
-        if memory.stored.narrowed is False:
+        if self._stored.narrowed is False:
             self.tag_untagged(instance)  # tag limits, which see only tagged runs, are the only guard
         else:
             self._try("Tagging queued runs", lambda: self.tag_untagged(instance, TAGGED_PER_TICK))
         settings = self._settings.as_replaced_by(instance_concurrency_settings(instance))
-        self.state = QueueState(settings, changes, memory.queued.counts(), credit=memory.ledger.credit)
+        self.state = QueueState(settings, changes, self._queued.counts(), credit=self._ledger.credit)
         self.tag_limits = self.state.tag_limits()
 
     def _acknowledge(self, instance: DagsterInstance, pauses: set[str]) -> None:
@@ -144,74 +121,66 @@ class Ticks:
 
     def _settle_offers(self) -> None:
         """Find out which of the runs offered last have started: those that have left the queue."""
-        memory = self._memory
-        memory.backoffs = backoff.after_tick(memory.backoffs, memory.offered, memory.queued)
-        came_back = {name: sum(run in memory.queued for run in runs) for name, runs in memory.offered.items()}
-        memory.came_back = {name: runs for name, runs in came_back.items() if runs}
-        for name, turns in memory.backfill_turns.items():
-            memory.backfills_earned[name] = turns.settled(memory.queued)
-        memory.offered, memory.backfill_turns = {}, {}
+        self._backoffs = backoff.after_tick(self._backoffs, self._offered, self._queued)
+        came_back = {name: sum(run in self._queued for run in runs) for name, runs in self._offered.items()}
+        self._came_back = {name: runs for name, runs in came_back.items() if runs}
+        for name, turns in self._backfill_turns.items():
+            self._backfills_earned[name] = turns.settled(self._queued)
+        self._offered, self._backfill_turns = {}, {}
 
     def see_in_progress(self, instance: DagsterInstance, records: Sequence[RunRecord]) -> None:
         """Take over the runs in progress, and hold the code locations whose circuit breakers open."""
-        memory, accounting = self._memory, self._memory.accounting
+        accounting = self._accounting
         self.state = replace(self.state, in_progress=records)
-        self._try("Counting runs", lambda: accounting.count(instance, records, memory.queued))
+        self._try("Counting runs", lambda: accounting.count(instance, records, self._queued))
         opened = self._try("Opening breakers", lambda: accounting.open_breakers(instance, self.state.live))
         if opened:
             changes = self.state.live
             self.state = replace(self.state, live=replace(changes, breakers={**changes.breakers, **opened}))
             self.tag_limits[:] = self.state.tag_limits()
-        self._try("Finding manual launches", lambda: self._pass_breakers(instance))
+        passed = self._try("Finding manual launches", lambda: pass_breakers(instance, self._queued, self.state))
+        self.state = passed or self.state
         self._try("Settling credit", lambda: self._settle_credit(instance))
-
-    def _pass_breakers(self, instance: DagsterInstance) -> None:
-        """Let manually launched runs past open breakers, where it is configured so. Otherwise these hold all."""
-        if let_through(self.state):
-            with run_database(instance).connect() as connection:
-                self.state = self._memory.manual_launches.pass_breakers(
-                    connection, self._memory.queued, self.state
-                )
 
     def _settle_credit(self, instance: DagsterInstance) -> None:
         """Settle the credit. While no slot is free, look now and then who could start a run: only those earn."""
-        memory, state = self._memory, self.state
+        state = self.state
         if not state.settings.is_fair:
             return
         now = time.time()
-        credit = memory.ledger.settle(now, memory.came_back, state.settings.code_location_limits.sharing.half_life)
+        credit = self._ledger.settle(now, self._came_back, state.settings.code_location_limits.sharing.half_life)
         blocked = None
-        if state.free_slots == 0 and not 0 <= now - memory.looked_at < LOOK_SECONDS:
-            selection = self._selection()
+        if state.free_slots == 0 and not 0 <= now - self._looked_at < LOOK_SECONDS:
             with suppress(IncompatibleDagsterError):  # which is told when the daemon asks for the queue
-                selection.choose(instance, state)
-                blocked = selection.blocked
-            memory.looked_at = now
-        memory.ledger.record(state.claims, state.slots, {}, blocked)
+                blocked = self._select(instance).blocked
+            self._looked_at = now
+        self._ledger.record(state.claims, state.slots, {}, blocked)
         self.state = replace(state, credit=credit)
 
-    def _selection(self) -> Selection:
-        return Selection(
-            self._memory.queued,
-            backing_off={name for name, backing_off in self._memory.backoffs.items() if backing_off.left},
-            backfills_earned=self._memory.backfills_earned,
+    def _select(self, instance: DagsterInstance) -> Selection:
+        return select(
+            instance,
+            self._queued,
+            self.state,
+            DagsterChecks(instance, self.state),
+            backing_off={name for name, backing_off in self._backoffs.items() if backing_off.left},
+            backfills_earned=self._backfills_earned,
         )
 
     def offer(self, instance: DagsterInstance) -> list[DagsterRun]:
         """The queued runs that the daemon is shown, in the order in which it should try them."""
-        memory, state = self._memory, self.state
-        selection = self._selection()
-        selected = selection.choose(instance, state)
-        memory.looked_at = time.time()
-        memory.backfill_turns = selection.backfill_turns
-        runs = self._tagged(instance, selected)
-        starts = Counter(run.code_location for run in selected)
-        for name, queued, _ in selected:
-            memory.offered.setdefault(name, []).append(queued.storage_id)
+        state = self.state
+        selection = self._select(instance)
+        self._looked_at = time.time()
+        self._backfill_turns = selection.backfill_turns
+        runs = self._tagged(instance, selection.runs)
+        starts = Counter(run.code_location for run in selection.runs)
+        for name, queued, _ in selection.runs:
+            self._offered.setdefault(name, []).append(queued.storage_id)
         self.tag_limits[:] = state.tag_limits(starts)
         if state.settings.is_fair:
-            memory.ledger.record(state.claims, state.slots, starts, selection.blocked)
-        memory.accounting.offer(memory.offered)
+            self._ledger.record(state.claims, state.slots, starts, selection.blocked)
+        self._accounting.offer(self._offered)
         self._log_saturation(bool(runs))
         return runs
 
@@ -219,12 +188,10 @@ class Ticks:
         """The selected runs with their tags. A missing tag is written before the daemon starts the run."""
         runs, lacking = [], []
         for name, queued, run in selected:
-            if name != NO_CODE_LOCATION and (
-                queued.storage_id in self._memory.queued.untagged or missing_tags(run)
-            ):
+            if name != NO_CODE_LOCATION and (queued.storage_id in self._queued.untagged or missing_tags(run)):
                 lacking.append(run.run_id)
                 run = run.with_tags({**run.tags, **own_tags(run)})  # noqa: PLW2901 - the run with its tags
-                self._memory.queued.untagged.discard(queued.storage_id)
+                self._queued.untagged.discard(queued.storage_id)
             runs.append(run)
         write_tags(instance, lacking)
         return runs
@@ -232,11 +199,9 @@ class Ticks:
     def tag_untagged(self, instance: DagsterInstance, most: int | None = None) -> None:
         """Tag queued runs that came past this coordinator, or lost their tag.
 
-        Args:
-            instance: The instance.
-            most: How many of them; None for all, which a daemon that reads the whole queue needs.
+        A daemon that reads the whole queue needs all of them tagged.
         """
-        untagged = self._memory.queued.untagged
+        untagged = self._queued.untagged
         some = sorted(untagged)[:most]
         if some:
             line = "Tagging %d of %d queued runs that were queued without their code location."
@@ -257,40 +222,32 @@ class Ticks:
         """Store what is known now: every few seconds, and when it matters.
 
         It matters when runs are handed over or were, when a breaker has counted, opened or closed, and when the
-        daemon begins to read in another way.
-
-        Args:
-            instance: The instance.
-            seconds: How long this package's part of the tick took.
-            runs: The runs that are handed to the daemon.
-            narrowed: Whether the daemon was shown only the runs that may start; None if it didn't come to that.
+        daemon begins to read in another way. This package's part of the tick took so many seconds. Narrowed means
+        that the daemon was shown only the runs that may start; None if it didn't come to that.
         """
         self._try("Storing the daemon's state", lambda: self._record(instance, seconds, runs, narrowed))
 
     def _record(
         self, instance: DagsterInstance, seconds: float, runs: Sequence[DagsterRun], narrowed: bool | None
     ) -> None:
-        memory, now = self._memory, time.time()
-        before = memory.stored or DaemonState()
-        narrowed = before.narrowed if narrowed is None else narrowed
-        since = now - before.last_tick.at if before.last_tick else None
-        is_due = since is None or not 0 <= since < daemon_state.STORE_INTERVAL_SECONDS
-        counted = memory.accounting.as_data()
-        is_news = (before.narrowed, before.breakers) != (narrowed, counted["breakers"])
-        if not (is_due or runs or before.launching or is_news):
-            return
+        before, now = self._stored or DaemonState(), time.time()
         first = tuple(run.run_id for run in runs[:LAUNCHING_NAMED])
-        stored = DaemonState(
-            narrowed=narrowed,
-            credit=memory.ledger.credit,
-            last_tick=LastTick(now, seconds),
+        state = DaemonState(
+            narrowed=before.narrowed if narrowed is None else narrowed,
+            credit=self._ledger.credit,
+            at=now,
+            reading_seconds=seconds,
             launching=Launching(self._began, len(runs), first) if runs else None,
-            **counted,
+            **self._accounting.stored(),
         )
-        daemon_state.write(instance, stored)
-        memory.stored = stored
-        if is_due:
-            memory.presence.tell(instance)
+        since = now - before.last_tick.at if before.last_tick else -1.0
+        is_due = not 0 <= since < daemon_state.STORE_INTERVAL_SECONDS
+        is_news = (before.narrowed, before.breakers) != (state.narrowed, state.breakers)
+        if is_due or runs or before.launching or is_news:
+            with run_database(instance).connect() as connection:
+                daemon_state.write(connection, state)
+                self._presence.tell(connection)
+            self._stored = state
 
     def _log_saturation(self, something_starts: bool) -> None:
         state = self.state

@@ -150,7 +150,7 @@ def within_the_code_location(facts: RunFacts, starting: Sequence[DagsterRun] = (
         return
     own = facts.in_progress_of(facts.code_location)
     first = [JobAndBackfill.of(run) for run in starting if code_location_of(run) == facts.code_location]
-    job, backfill, _ = JobAndBackfill.of(facts.run)
+    job, backfill, *_ = JobAndBackfill.of(facts.run)
     for option, part, value, most in (
         ("max_per_job", "job", job, facts.entry.max_per_job.of(facts.run.job_name)),
         ("max_per_backfill", "backfill", backfill, facts.entry.max_per_backfill if backfill else None),

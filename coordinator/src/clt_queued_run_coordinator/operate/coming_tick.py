@@ -10,25 +10,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from clt_queued_run_coordinator._dagster import (
-    DagsterInstance,
-    DagsterRun,
-    run_database,
-    with_read_only_pools,
-)
+from clt_queued_run_coordinator._dagster import DagsterInstance, DagsterRun, with_read_only_pools
 from clt_queued_run_coordinator.daemon.dagster_checks import DagsterChecks
-from clt_queued_run_coordinator.daemon.manual_launches import ManualLaunches
+from clt_queued_run_coordinator.daemon.manual_launches import pass_breakers
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
-from clt_queued_run_coordinator.daemon.selection import SelectedRun, Selection
+from clt_queued_run_coordinator.daemon.selection import SelectedRun, select
 from clt_queued_run_coordinator.operate.holds import limit_without_pause
 from clt_queued_run_coordinator.policy.changes import Change
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, JobAndBackfill
-from clt_queued_run_coordinator.policy.tag_limits import (
-    is_per_unique_value,
-    limits_code_location,
-    other_tag_limits,
-)
+from clt_queued_run_coordinator.policy.tag_limits import is_per_unique_value, limits_code_location
 
 
 @dataclass(frozen=True)
@@ -62,8 +53,7 @@ def checks_of(
         state: Its queue.
         more_slots: How many slots more than it has each pool is to have.
     """
-    limits = other_tag_limits(state.settings.tag_concurrency_limits)
-    return DagsterChecks(with_read_only_pools(instance, more_slots), limits, state.in_progress)
+    return DagsterChecks(with_read_only_pools(instance, more_slots), state)
 
 
 def coming_tick(
@@ -73,11 +63,9 @@ def coming_tick(
     more_slots: Mapping[str, int] | None = None,
 ) -> ComingTick:
     """Work out which runs a tick would start, if state and pools were as given; see `checks_of`."""
-    with run_database(instance).connect() as connection:
-        state = ManualLaunches().pass_breakers(connection, queue, state)
+    state = pass_breakers(instance, queue, state)
     checks = checks_of(instance, state, more_slots)
-    selected = Selection(queue, make_checks=lambda *_: checks).choose(instance, state)
-    return ComingTick(state, selected, checks)
+    return ComingTick(state, select(instance, queue, state, checks).runs, checks)
 
 
 def with_room_for_one(state: QueueState, code_location: str, run: DagsterRun) -> QueueState:

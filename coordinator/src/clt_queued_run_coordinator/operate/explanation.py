@@ -97,7 +97,7 @@ def explain(
     if stored.storage_id not in queue:
         return None
     name = code_location_of(stored.run) or NO_CODE_LOCATION
-    if queue.code_location(stored.storage_id) != name:  # its rows name another one, but its body decides
+    if queue.lane_of[stored.storage_id].code_location != name:  # its rows name another one, but its body decides
         queue.relocate({stored.storage_id: name})
     state = replace(now.state, queued=queue.counts(), in_progress=_in_utc(instance, now.state.in_progress))
     order = list(queue.in_order(name))

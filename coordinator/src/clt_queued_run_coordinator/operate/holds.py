@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from clt_queued_run_coordinator.policy.changes import Change
-from clt_queued_run_coordinator.policy.in_force import LimitInForce, Source, limits_of
+from clt_queued_run_coordinator.policy.in_force import LimitInForce, Source
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 
@@ -43,7 +43,7 @@ def holds(state: QueueState, code_location: str) -> Iterator[Hold]:
 def _of_the_code_location(state: QueueState, name: str) -> Iterator[Hold]:
     if pause := state.live.pause(name):
         yield Hold("pause", "resume", pause)
-    if breaker := state.live.breaker(name):
+    if breaker := state.live.breakers.get(name):
         yield Hold("breaker", "its circuit breaker", breaker)
     own = limit_without_pause(state, name)
     if own.limit is not None and state.in_progress_of[name] >= own.limit:
@@ -58,4 +58,4 @@ def _of_the_code_location(state: QueueState, name: str) -> Iterator[Hold]:
 def limit_without_pause(state: QueueState, code_location: str) -> LimitInForce:
     """The limit that would apply to a code location if it were not paused and its circuit breaker were closed."""
     live = replace(state.live, pauses={}, pauses_until={}, breakers={})
-    return limits_of([code_location], state.settings, live)[code_location]
+    return replace(state, live=live).in_force(code_location)

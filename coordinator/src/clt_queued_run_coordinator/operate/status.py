@@ -124,7 +124,7 @@ def _of_code_location(now: Now, name: str) -> CodeLocationStatus:
         limit_from=in_force.source.value,
         changed_by=change.by if change else None,
         changed_at=iso(change.at) if change else None,
-        weight=in_force.weight,
+        weight=entry.weight,
         share=now.share(name),
         oldest_queued_seconds=max(0.0, (now.at - oldest).total_seconds()) if oldest else None,
         waits_for=_waits_for(now, name) if state.queued.get(name) else "",
@@ -139,7 +139,8 @@ def _of_code_location(now: Now, name: str) -> CodeLocationStatus:
 
 
 def _of_group(now: Now, name: str) -> GroupStatus:
-    claim, key = now.state.claims.groups[name], group_key(name)
+    key = group_key(name)
+    claim = now.state.claims.groups[key]
     return GroupStatus(
         group=name,
         locations=sorted(now.state.settings.code_location_limits.groups[name].locations),

@@ -54,7 +54,7 @@ def admit(
         credit: The credit of everybody if slots are shared fairly. Otherwise Dagster's order decides.
         could_start: The same question as `starts`, without counting.
         last: The code locations that get only the slots that the others leave.
-        place: The run whose place counts between code locations when the given run is next; by default itself.
+        place: The run whose place counts between code locations when the given run is next.
     """
     waiting: dict[str, QueuedRun] = {}
 

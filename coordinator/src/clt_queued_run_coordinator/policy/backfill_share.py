@@ -22,7 +22,6 @@ class BackfillTurns:
     """The turns of backfills in one code location during one tick.
 
     Attributes:
-        share: The fraction of starts that goes to runs of backfills, above 0 and below 1.
         earned: What the backfills have earned so far, in starts.
         changes: How much each start has changed `earned`, by the storage's id of the run.
     """
@@ -41,12 +40,8 @@ class BackfillTurns:
     def in_turn(self, backfills: Iterator[QueuedRun], others: Iterator[QueuedRun]) -> Iterator[QueuedRun]:
         """The runs of both queues, in the order of their turns.
 
-        Whether a run starts has to be known before the next one is taken. If it does start, `start` is called
-        first.
-
-        Args:
-            backfills: The queued runs of backfills, in Dagster's order.
-            others: The other queued runs, in Dagster's order.
+        Both are in Dagster's order. Whether a run starts has to be known before the next one is taken. If it does
+        start, `start` is called first.
         """
         queues = {True: backfills, False: others}
         heads = {of_backfill: next(queue, None) for of_backfill, queue in queues.items()}
@@ -73,11 +68,6 @@ class BackfillTurns:
             self.changes[run_id] = change
 
     def settled(self, queued: Container[int]) -> float:
-        """What the backfills have earned once it is known which runs really started.
-
-        Args:
-            queued: The runs that are queued at the next tick. Counted runs that are still among them did not
-                start.
-        """
+        """What the backfills have earned, when counted runs that are queued at the next tick did not start."""
         not_started = sum(change for run_id, change in self.changes.items() if run_id in queued)
         return min(1.0, max(-1.0, self.earned - not_started))

@@ -17,11 +17,9 @@ MAX_TICKS = 16
 
 @dataclass(frozen=True)
 class Backoff:
-    """The backoff from one code location.
+    """The ticks for which one code location gets only the slots that the others leave, and how many are left.
 
-    Attributes:
-        ticks: The number of ticks for which it gets only the slots that the others leave.
-        left: How many of those ticks are left; at 0 it is offered like any other.
+    With none left it is offered like any other.
     """
 
     ticks: int = 1
@@ -31,13 +29,7 @@ class Backoff:
 def after_tick(
     before: Mapping[str, Backoff], offered: Mapping[str, Collection[int]], queued: Container[int]
 ) -> dict[str, Backoff]:
-    """The backoffs for the coming tick.
-
-    Args:
-        before: The backoffs of the last tick.
-        offered: The storage's ids of the runs that were offered in the last tick, by code location.
-        queued: The runs that are queued now.
-    """
+    """The backoffs for the coming tick, by the runs that the last one offered and those that are queued now."""
     coming = {}
     for name in {*before, *offered}:
         runs = offered.get(name, ())

@@ -8,9 +8,7 @@ afterwards.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-from clt_queued_run_coordinator.config import plain_data
 from clt_queued_run_coordinator.config.duration import text_of
 from clt_queued_run_coordinator.config.options import Breaker
 from clt_queued_run_coordinator.policy.changes import Change, LiveChanges
@@ -20,14 +18,7 @@ from clt_queued_run_coordinator.policy.totals import Outcome
 
 @dataclass(frozen=True)
 class EndedRun:
-    """A run that ended.
-
-    Attributes:
-        run_id: Its run id.
-        code_location: The code location it comes from; `NO_CODE_LOCATION` if it has no origin.
-        outcome: How it ended.
-        ended: When, in seconds since 1970.
-    """
+    """A run that ended, and when, in seconds since 1970."""
 
     run_id: str
     code_location: str
@@ -37,12 +28,7 @@ class EndedRun:
 
 @dataclass(frozen=True)
 class OpenBreaker:
-    """The opening of a breaker.
-
-    Attributes:
-        at: When it opened, in seconds since 1970 by the database's clock.
-        until: When it closes by itself, by the same clock; None if it doesn't.
-    """
+    """When a breaker opened, and when it closes by itself; in seconds since 1970 by the database's clock."""
 
     at: float
     until: float | None = None
@@ -91,43 +77,10 @@ class BreakerState:
         """Whether the failures are enough to open the breaker."""
         return max(self.in_a_row, len(self.failed_at)) >= breaker.failures
 
-    def as_data(self) -> dict[str, Any]:
-        """The state as plain data, without the parts that have their initial value."""
-        data = {
-            "in_a_row": self.in_a_row,
-            "failed_at": list(self.failed_at),
-            "closed_at": self.closed_at,
-            "last": self.last,
-            "open": self.open and {"at": self.open.at, "until": self.open.until},
-        }
-        return {key: value for key, value in data.items() if value}
-
-    @classmethod
-    def from_data(cls, data: Any) -> "BreakerState":
-        """The state from `as_data`; parts that can't be read have their initial value."""
-        data = plain_data.mapping(data)
-        opened = plain_data.mapping(data.get("open"))
-        times = data.get("failed_at")
-        failed_at = (plain_data.number(at) for at in times) if isinstance(times, list) else ()
-        at = plain_data.number(opened.get("at"))
-        return cls(
-            in_a_row=plain_data.count(data.get("in_a_row")) or 0,
-            failed_at=tuple(sorted(at for at in failed_at if at is not None)),
-            closed_at=plain_data.number(data.get("closed_at")) or 0.0,
-            last=str(data.get("last") or ""),
-            open=None if at is None else OpenBreaker(at, plain_data.number(opened.get("until"))),
-        )
-
 
 @dataclass(frozen=True)
 class BreakerUpdate:
-    """The effect of the runs that ended.
-
-    Attributes:
-        states: What each breaker remembers from now on.
-        opens: The reason, for each code location whose breaker opens.
-        closed: The code locations whose breaker was found to be closed again.
-    """
+    """What each breaker remembers now, why breakers open, and which were found to be closed again."""
 
     states: dict[str, BreakerState]
     opens: dict[str, str]
@@ -140,18 +93,11 @@ def update(
     breaker_of: Callable[[str], Breaker | None],
     live: LiveChanges,
 ) -> BreakerUpdate:
-    """Count runs that ended.
-
-    Args:
-        before: What each breaker remembers.
-        ended: The runs, in the order in which they ended.
-        breaker_of: Returns the configured breaker of a code location.
-        live: The live changes, which say which breakers are open.
-    """
+    """Count runs in the order in which they ended. The live changes say which breakers are open."""
     states = {name: state for name, state in before.items() if breaker_of(name)}
     closed = []
     for name in {*states, *live.breakers}:
-        change = live.breaker(name)
+        change = live.breakers.get(name)
         known = states.get(name, BreakerState())
         if change and breaker_of(name):
             states[name] = BreakerState(open=OpenBreaker.of(change))

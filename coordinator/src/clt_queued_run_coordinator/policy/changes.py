@@ -35,7 +35,6 @@ class Change:
         by: Who made it: a user and host, or the part of this package that did.
         at: When it was made, in UTC by the database's clock.
         until: When it expires, in UTC; None if it doesn't.
-        reason: The reason that was given, if any.
         id: A unique id. For changes written by version 2.0.0 it is made up of `by` and `at`.
     """
 
@@ -54,14 +53,11 @@ def now() -> datetime:
 
 @dataclass(frozen=True)
 class LiveChanges:
-    """The live changes in force, by code location.
+    """The live changes in force, by code location; those that expire are beside those that don't.
 
     Attributes:
-        limits: The limits that don't expire.
-        pauses: The pauses and resumes that don't expire.
+        pauses: Pauses and resumes.
         unreadable: A line for each stored value that can't be read and is not applied.
-        limits_until: The limits that expire.
-        pauses_until: The pauses that expire.
         breakers: The open circuit breakers.
         read_at: When they were read, in UTC by the database's clock.
     """
@@ -90,10 +86,6 @@ class LiveChanges:
             if stays:
                 break
         return max(pauses, key=lambda change: change.until or _NEVER, default=None)
-
-    def breaker(self, code_location: str) -> Change | None:
-        """The open circuit breaker of a code location, if there is one."""
-        return self.breakers.get(code_location)
 
     @property
     def code_locations(self) -> set[str]:

@@ -15,8 +15,6 @@ class Claim:
         startable: Its queued runs that could start now, as far as is known, if there were room and slots.
         in_progress: Its runs in progress. They are never stopped, so their slots are its own in any case.
         limit: The most runs in progress; None for no limit.
-        weight: The size of its share relative to the others'; above 0.
-        min: The slots reserved for it while it has runs queued.
     """
 
     startable: int
@@ -39,30 +37,30 @@ class Claim:
 
 @dataclass(frozen=True)
 class Claims:
-    """The claims of all code locations and groups.
-
-    Attributes:
-        code_locations: The claims by code location: of all that have runs in progress or queued.
-        configured: The configured groups, by name.
-    """
+    """The claims of the code locations that have runs in progress or queued, and of the configured groups."""
 
     code_locations: Mapping[str, Claim] = field(default_factory=dict)
     configured: Mapping[str, Group] = field(default_factory=dict)
 
     @cached_property
     def groups(self) -> dict[str, Claim]:
-        """The claims by group. Startable runs and runs in progress are sums over its code locations."""
+        """The claims of groups by their `group_key`. Runs are sums over their code locations."""
         claims = {}
         for name, group in self.configured.items():
             members = [self.code_locations[member] for member in group.locations if member in self.code_locations]
             startable, in_progress = sum(it.startable for it in members), sum(it.in_progress for it in members)
-            claims[name] = Claim(startable, in_progress, group.limit, group.weight, group.min)
+            claims[group_key(name)] = Claim(startable, in_progress, group.limit, group.weight, group.min)
         return claims
 
     @cached_property
     def group_of(self) -> dict[str, str]:
-        """The group of each code location that is in one."""
-        return {member: name for name, group in self.configured.items() for member in group.locations}
+        """The `group_key` for each code location in a group."""
+        return {member: group_key(name) for name, group in self.configured.items() for member in group.locations}
+
+    @cached_property
+    def everybody(self) -> dict[str, Claim]:
+        """The claims of code locations and groups."""
+        return {**self.code_locations, **self.groups}
 
     def room(self, code_location: str) -> int | None:
         """How many more runs of a code location may start by its limit and its group's; None for no limit."""
@@ -74,19 +72,15 @@ class Claims:
         """The runs in progress of all code locations."""
         return sum(claim.in_progress for claim in self.code_locations.values())
 
-    @cached_property
+    @property
     def held(self) -> dict[str, int]:
-        """The runs in progress of each code location, and of each group by its `group_key`."""
-        return {name: claim.in_progress for name, claim in self.code_locations.items()} | {
-            group_key(name): claim.in_progress for name, claim in self.groups.items()
-        }
+        """The runs in progress of each code location and group."""
+        return {name: claim.in_progress for name, claim in self.everybody.items()}
 
     def after(self, starts: Mapping[str, int], blocked: Container[str] = ()) -> "Claims":
-        """The claims after some starts.
+        """The claims after some starts, of which a negative number takes starts back.
 
-        Args:
-            starts: The number of starts, by code location; a negative number takes starts back.
-            blocked: The code locations of which no further run could start.
+        No further run could start of the code locations that are blocked.
         """
         claims = {}
         for name, claim in self.code_locations.items():

@@ -14,9 +14,9 @@ A free slot goes to the greatest claim on it; see `Standing`.
 import math
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from clt_queued_run_coordinator.policy.claims import Claim, Claims, group_key
+from clt_queued_run_coordinator.policy.claims import Claims
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 
 HORIZON_SECONDS = 60.0
@@ -36,50 +36,37 @@ _LEAST = 1e-9
 
 
 class Standing(NamedTuple):
-    """How a code location or a group stands.
-
-    Attributes:
-        share: Its share of the slots.
-        behind: Its credit, in slots.
-        faded: What has faded of its credit while it waited for the next slot, in slots.
-    """
+    """How a code location or a group stands, all in slots: its share, its credit, and what has faded of that."""
 
     share: float = 0.0
     behind: float = 0.0
     faded: float = 0.0
 
     def claim(self, held: int, dealt: int) -> float:
-        """Its claim on the next slot; the largest gets it.
+        """Its claim on the next slot, by the slots that it holds and was dealt at this tick; the largest gets it.
 
-        Args:
-            held: The slots that it holds.
-            dealt: The slots that it was dealt at this tick. What has faded counts only for the first one.
+        What has faded counts only for the first slot of a tick.
         """
         # Rounded, so that equals are equal whatever way they came there.
         return round(self.share - held - dealt + self.behind + (0.0 if dealt else self.faded), 9)
 
 
 def shares(claims: Claims, slots: float) -> dict[str, float]:
-    """The share of each code location, and of each group by its `group_key`.
-
-    Args:
-        claims: All claims.
-        slots: All slots, including those in use; infinite for no limit.
-    """
-    grouped = {name: claim for name, claim in claims.code_locations.items() if name in claims.group_of}
-    top = {name: _bounds(name, claim) for name, claim in claims.code_locations.items() if name not in grouped}
+    """The shares of all slots, those in use included, of code locations, and of groups by their `group_key`."""
+    top: dict[str, _Bounds] = {}
     within: dict[str, dict[str, _Bounds]] = {name: {} for name in claims.groups}
-    for name, claim in grouped.items():
-        within[claims.group_of[name]][name] = _bounds(name, claim)
+    for name, claim in claims.code_locations.items():
+        beside = within[claims.group_of[name]] if name in claims.group_of else top
+        # The slots of runs without a code location belong to nobody who could owe them.
+        least = claim.in_progress if name == NO_CODE_LOCATION else min(claim.min, claim.most)
+        beside[name] = _Bounds(claim.weight, least, claim.most)
     for name, group in claims.groups.items():
-        most = sum(bounds.most for bounds in within[name].values())
-        if group.limit is not None:
-            most = max(group.in_progress, min(group.limit, most))
+        most = min(group.most, sum(bounds.most for bounds in within[name].values()))
         least = max(group.min, sum(bounds.least for bounds in within[name].values()))
-        top[group_key(name)] = _Bounds(group.weight, min(least, most), most)
+        top[name] = _Bounds(group.weight, min(least, most), most)
     filled = _fill(top, slots)
     for name, members in within.items():
-        filled |= _fill(members, filled[group_key(name)])
+        filled |= _fill(members, filled[name])
     return filled
 
 
@@ -126,14 +113,9 @@ class Credit:
         started: Container[str],
         half_life: float,
     ) -> "Credit":
-        """The credit as of a later moment.
+        """The credit as of a later moment, in seconds since 1970. If the clock went back, no time has passed.
 
-        Args:
-            now: The moment, in seconds since 1970. If the clock went back, no time has passed.
-            held: The slots that each code location and group has held since `at`.
-            shares: Their shares since `at`.
-            started: Who has been given a slot at `at`.
-            half_life: The seconds in which credit is halved.
+        Since `at` each has held so many slots and had such a share, and `started` were given a slot at `at`.
         """
         passed = max(0.0, now - self.at) if self.at else 0.0
         seconds = min(passed, LONGEST_GAP)
@@ -149,33 +131,9 @@ class Credit:
                 credit[name] = after
             if rate > 0 and name not in started:
                 lost = self.faded.get(name, 0.0) + max(0.0, before + rate * seconds - max(0.0, after))
-                faded[name] = min(MOST, lost)
+                faded[name] = min(MOST, max(0.0, lost))
         horizon = max(HORIZON_SECONDS, seconds)
         return Credit(now, credit, faded, self.blocked, horizon)
-
-    def as_data(self) -> dict[str, Any]:
-        """Plain data for `from_data`."""
-        return {
-            "at": round(self.at, 3),
-            "slot_seconds": {name: round(value, 3) for name, value in self.slot_seconds.items()},
-            "faded": {name: round(value, 3) for name, value in self.faded.items()},
-            "blocked": sorted(self.blocked),
-        }
-
-    @classmethod
-    def from_data(cls, data: object) -> "Credit":
-        """The credit from `as_data`. What can't be read is no credit, which only affects the order of turns."""
-        if not isinstance(data, Mapping):
-            return cls()
-        blocked = data.get("blocked")
-        return cls(
-            _numbers({"at": data.get("at")}).get("at", 0.0),
-            _numbers(data.get("slot_seconds")),
-            {name: value for name, value in _numbers(data.get("faded")).items() if value > 0},
-            frozenset(name for name in blocked if isinstance(name, str))
-            if isinstance(blocked, list)
-            else frozenset(),
-        )
 
 
 class Ledger:
@@ -195,16 +153,13 @@ class Ledger:
     def settle(self, now: float, came_back: Mapping[str, int], half_life: float) -> Credit:
         """Settle the time since the last tick; returns the credit by now. After a restart, credit has only faded.
 
-        Args:
-            now: The daemon's clock, in seconds since 1970.
-            came_back: How many runs of each code location were offered at the last tick and did not start. Who has
-                any had no share beyond its runs in progress, because its code server didn't answer.
-            half_life: The seconds in which credit is halved.
+        Of whom offered runs came back, nothing could start, because its code server didn't answer. So it had no
+        share beyond its runs in progress.
         """
         claims = self._claims or Claims()
         claims = claims.after({name: -runs for name, runs in came_back.items()}, came_back)
         started = {name for name, runs in self._starts.items() if runs > came_back.get(name, 0)}
-        started |= {group_key(claims.group_of[name]) for name in started if name in claims.group_of}
+        started |= {claims.group_of[name] for name in started if name in claims.group_of}
         self.credit = self.credit.advanced(now, claims.held, shares(claims, self._slots), started, half_life)
         self._claims, self._starts = None, {}
         return self.credit
@@ -212,13 +167,9 @@ class Ledger:
     def record(
         self, claims: Claims, slots: float, starts: Mapping[str, int], blocked: frozenset[str] | None = None
     ) -> None:
-        """Record what everybody has from now on.
+        """Record what everybody has from now on: all slots, and the claims before this tick's starts.
 
-        Args:
-            claims: All claims before this tick's starts.
-            slots: All slots, including those in use; infinite for no limit.
-            starts: How many runs of each code location are offered.
-            blocked: The code locations of which no further run could start; None if nobody has looked.
+        No further run could start of those that are blocked; None if nobody has looked.
         """
         if blocked is not None:
             self.credit = replace(self.credit, blocked=blocked)
@@ -226,28 +177,12 @@ class Ledger:
         self._slots, self._starts = slots, starts
 
 
-def _numbers(data: object) -> dict[str, float]:
-    """Those of the named values that are numbers, within the bound."""
-    numbers = {}
-    for name, value in data.items() if isinstance(data, Mapping) else ():
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MOST:
-            numbers[str(name)] = float(value)
-    return numbers
-
-
 class _Bounds(NamedTuple):
     """The weight of who shares, and the least and the most that it gets."""
 
     weight: float
-    least: float
-    most: float
-
-
-def _bounds(name: str, claim: Claim) -> _Bounds:
-    most = claim.most
-    # The slots of runs without a code location belong to nobody who could owe them.
-    least = claim.in_progress if name == NO_CODE_LOCATION else min(claim.min, most)
-    return _Bounds(claim.weight, least, most)
+    least: int
+    most: int
 
 
 def _fill(parties: Mapping[str, _Bounds], slots: float) -> dict[str, float]:

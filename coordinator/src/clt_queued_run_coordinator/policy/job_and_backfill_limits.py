@@ -5,24 +5,19 @@ from collections.abc import Iterable, Mapping
 
 from clt_queued_run_coordinator.config.options import CodeLocationEntry, CodeLocationLimits
 from clt_queued_run_coordinator.policy.backfill_share import BackfillTurns
-from clt_queued_run_coordinator.policy.queued_run import (
-    NO_CODE_LOCATION,
-    JobAndBackfill,
-    LaneKey,
-    QueuedRun,
-)
+from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, JobAndBackfill, LaneKey, QueuedRun
 
 _SOME_BACKFILL = ""
 """Stands for a backfill's id if it doesn't matter which backfill it is."""
+
+Counted = tuple[str, str, str]
+"""What runs in progress are counted by: their code location, and the kind and name of a job or backfill in it."""
 
 
 class JobAndBackfillLimits:
     """Counts the runs in progress of each job and backfill, and knows whether another one may start.
 
-    Args:
-        limits: The configured limits.
-        in_progress: The code location, job and backfill of each run in progress.
-        earned: What the backfills of each code location have earned; see `BackfillTurns`.
+    For what the backfills of each code location have earned see `BackfillTurns`.
     """
 
     def __init__(
@@ -35,8 +30,7 @@ class JobAndBackfillLimits:
         self._earned = earned or {}
         self.backfill_turns: dict[str, BackfillTurns] = {}
         """The turns of backfills, for each code location whose turns were asked for."""
-        self._of_job: Counter[tuple[str, str]] = Counter()
-        self._of_backfill: Counter[tuple[str, str]] = Counter()
+        self._in_progress: Counter[Counted] = Counter()
         for code_location, of_run in in_progress if limits.used & {"max_per_job", "max_per_backfill"} else ():
             self.count(code_location, of_run)
 
@@ -44,31 +38,29 @@ class JobAndBackfillLimits:
         """A copy that continues counting from the same state."""
         copy = JobAndBackfillLimits(self._limits, earned=self._earned)
         copy.backfill_turns = {name: turns.copy() for name, turns in self.backfill_turns.items()}
-        copy._of_job, copy._of_backfill = self._of_job.copy(), self._of_backfill.copy()
+        copy._in_progress = self._in_progress.copy()
         return copy
 
     def _entry(self, code_location: str) -> CodeLocationEntry:
         return CodeLocationEntry() if code_location == NO_CODE_LOCATION else self._limits.entry(code_location)
 
+    def _limited(self, code_location: str, of_run: JobAndBackfill) -> list[tuple[Counted, int]]:
+        """The job and the backfill of a run, as far as they are limited, with their limits."""
+        entry = self._entry(code_location)
+        limited: list[tuple[Counted, int]] = []
+        if of_run.job is not None and (most := entry.max_per_job.of(of_run.job)) is not None:
+            limited.append(((code_location, "job", of_run.job), most))
+        if of_run.backfill is not None and entry.max_per_backfill is not None:
+            limited.append(((code_location, "backfill", of_run.backfill), entry.max_per_backfill))
+        return limited
+
     def has_room(self, code_location: str, of_run: JobAndBackfill) -> bool:
         """Whether another run of this job and this backfill may start."""
-        entry = self._entry(code_location)
-        job, backfill = of_run.job, of_run.backfill
-        if job is not None:
-            most = entry.max_per_job.of(job)
-            if most is not None and self._of_job[code_location, job] >= most:
-                return False
-        most = entry.max_per_backfill
-        return backfill is None or most is None or self._of_backfill[code_location, backfill] < most
+        return all(self._in_progress[counted] < most for counted, most in self._limited(code_location, of_run))
 
     def count(self, code_location: str, of_run: JobAndBackfill) -> None:
         """Count a run that is in progress or starts."""
-        entry = self._entry(code_location)
-        job, backfill = of_run.job, of_run.backfill
-        if job is not None and entry.max_per_job.of(job) is not None:
-            self._of_job[code_location, job] += 1
-        if backfill is not None and entry.max_per_backfill is not None:
-            self._of_backfill[code_location, backfill] += 1
+        self._in_progress.update(counted for counted, _ in self._limited(code_location, of_run))
 
     def turns_of(self, code_location: str) -> BackfillTurns | None:
         """The turns of backfills in a code location; None if Dagster's order decides there."""
@@ -93,12 +85,10 @@ class JobAndBackfillLimits:
 
 
 def lane_key(limits: CodeLocationLimits) -> LaneKey | None:
-    """The function that assigns runs to lanes. It keeps only what the configured limits depend on.
+    """The function that assigns runs to lanes; None if no limit within a code location is configured.
 
-    So there are few lanes, however many jobs and backfills there are without a limit.
-
-    Returns:
-        None if no limit within a code location is configured.
+    It keeps only what the configured limits depend on. So there are few lanes, however many jobs and backfills
+    there are without a limit.
     """
     if not limits.used & {"max_per_job", "max_per_backfill", "backfill_share"}:
         return None

@@ -1,16 +1,15 @@
-"""The queued runs of one code location and priority, split into lanes. Pure.
+"""The queued runs of one code location, split into lanes. Pure.
 
-The runs of each limited job or backfill wait in a lane of their own. So when one is at its limit, all of its runs
-are skipped at once, however many there are.
+Runs that have the same priority, and are held by the same, wait in one lane. So if one is held, all are skipped at
+once, however many there are.
 """
 
 import heapq
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 
-from clt_queued_run_coordinator.policy.queued_run import JobAndBackfill, MayStart
+from clt_queued_run_coordinator.policy.queued_run import JobAndBackfill, MayStart, QueuedRun
 
 
 @dataclass(slots=True)
@@ -22,34 +21,36 @@ class Lane:
     of: JobAndBackfill
     ids: list[int] = field(default_factory=list)
 
-    @property
-    def first(self) -> int:
-        """The oldest run."""
-        return self.ids[0]
+    def place(self, index: int = 0) -> tuple[int, int]:
+        """The place of one of the runs; see `QueuedRun.place`."""
+        return -self.priority, self.ids[index]
+
+    def behind(self, run: QueuedRun | None) -> int:
+        """The index of the first run that comes after a given one."""
+        if run is None or self.priority < run.priority:
+            return 0
+        return len(self.ids) if self.priority > run.priority else bisect_right(self.ids, run.storage_id)
 
 
 class Lanes:
-    """The lanes of one code location with one priority. None of them is empty."""
+    """The lanes of one code location. None of them is empty."""
 
     def __init__(self) -> None:
-        self._by_key: dict[JobAndBackfill, Lane] = {}
+        self._by_key: dict[tuple[int, JobAndBackfill], Lane] = {}
         self._by_first: list[Lane] = []
-
-    def __len__(self) -> int:
-        return sum(len(lane.ids) for lane in self._by_first)
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(self._by_first)
 
     def add(self, storage_id: int, code_location: str, priority: int, of: JobAndBackfill) -> Lane:
         """Put a run into its lane."""
-        lane = self._by_key.get(of)
+        lane = self._by_key.get((priority, of))
         if lane is None:
-            lane = self._by_key[of] = Lane(code_location, priority, of, [storage_id])
+            lane = self._by_key[priority, of] = Lane(code_location, priority, of, [storage_id])
             self._put(lane)
         elif storage_id > lane.ids[-1]:
             lane.ids.append(storage_id)
-        elif storage_id < lane.first:
+        elif storage_id < lane.ids[0]:
             self._take(lane)
             lane.ids.insert(0, storage_id)
             self._put(lane)
@@ -59,7 +60,7 @@ class Lanes:
 
     def remove(self, storage_id: int, lane: Lane) -> None:
         """Take a run out of its lane."""
-        if storage_id != lane.first:
+        if storage_id != lane.ids[0]:
             del lane.ids[bisect_left(lane.ids, storage_id)]
             return
         self._take(lane)
@@ -67,43 +68,35 @@ class Lanes:
         if lane.ids:
             self._put(lane)
         else:
-            del self._by_key[lane.of]
+            del self._by_key[lane.priority, lane.of]
 
     def _put(self, lane: Lane) -> None:
-        insort(self._by_first, lane, key=_first)
+        insort(self._by_first, lane, key=Lane.place)
 
     def _take(self, lane: Lane) -> None:
-        del self._by_first[bisect_left(self._by_first, lane.first, key=_first)]
+        del self._by_first[bisect_left(self._by_first, lane.place(), key=Lane.place)]
 
-    def in_order(self, after: int, may_start: MayStart | None) -> Iterator[int]:
-        """The runs that follow a given one, oldest first, from the lanes that may start.
+    def in_order(self, after: QueuedRun | None, may_start: MayStart) -> Iterator[QueuedRun]:
+        """The runs that follow a given one, in Dagster's order, from the lanes that may start.
 
         A lane that may not start is dropped and not looked at again. A lane whose first run lies beyond the last
         one that the caller asks for isn't looked at at all.
         """
-        if len(self._by_first) == 1 and may_start is None:
-            (lane,) = self._by_first
-            yield from islice(lane.ids, bisect_right(lane.ids, after), None)
-            return
         lanes = iter(self._by_first)
         coming = next(lanes, None)
-        merged: list[tuple[int, int, Lane]] = []
+        merged: list[tuple[tuple[int, int], int, Lane]] = []
         while coming or merged:
-            while coming and (not merged or coming.first < merged[0][0]):
-                place = bisect_right(coming.ids, after)
-                if place < len(coming.ids) and (may_start is None or may_start(coming.of)):
-                    heapq.heappush(merged, (coming.ids[place], place, coming))
+            while coming and (not merged or coming.place() < merged[0][0]):
+                index = coming.behind(after)
+                if index < len(coming.ids) and may_start(coming.of):
+                    heapq.heappush(merged, (coming.place(index), index, coming))
                 coming = next(lanes, None)
             if not merged:
                 return
-            storage_id, place, lane = merged[0]
-            if may_start is None or may_start(lane.of):
-                yield storage_id
-                if place + 1 < len(lane.ids):
-                    heapq.heapreplace(merged, (lane.ids[place + 1], place + 1, lane))
+            _, index, lane = merged[0]
+            if may_start(lane.of):
+                yield QueuedRun(lane.priority, lane.ids[index])
+                if index + 1 < len(lane.ids):
+                    heapq.heapreplace(merged, (lane.place(index + 1), index + 1, lane))
                     continue
             heapq.heappop(merged)
-
-
-def _first(lane: Lane) -> int:
-    return lane.first

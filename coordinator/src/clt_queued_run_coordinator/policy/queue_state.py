@@ -16,16 +16,14 @@ from clt_queued_run_coordinator.config.options import Group
 from clt_queued_run_coordinator.config.settings import Settings
 from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY, code_location_of
 from clt_queued_run_coordinator.policy.changes import LiveChanges
-from clt_queued_run_coordinator.policy.claims import Claim, Claims
+from clt_queued_run_coordinator.policy.claims import Claim, Claims, least
 from clt_queued_run_coordinator.policy.credit import Credit, shares
-from clt_queued_run_coordinator.policy.in_force import (
-    LimitInForce,
-    default_limit,
-    effective_limits,
-    limits_of,
-)
+from clt_queued_run_coordinator.policy.in_force import LimitInForce, resolve
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.policy.tag_limits import as_tag_limits, code_locations_named_in
+
+_NOBODY = "\0"
+"""A name that no code location has. So the limit in force for it is the one of each that isn't known yet."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +31,8 @@ class QueueState:
     """The queue at one moment.
 
     Attributes:
-        settings: The settings in force.
-        live: The live changes in force.
         queued: The number of queued runs of each code location that has any; `NO_CODE_LOCATION` can be among them.
         in_progress: The runs in progress, whatever put them there.
-        credit: The credit of each code location and group as of this moment.
     """
 
     settings: Settings
@@ -56,34 +51,23 @@ class QueueState:
             *self.queued,
             *self.in_progress_of,
         }
-        return limits_of(names - {NO_CODE_LOCATION}, self.settings, self.live)
+        return {name: resolve(name, self.settings, self.live) for name in names - {NO_CODE_LOCATION}}
 
     def in_force(self, code_location: str) -> LimitInForce:
         """The limit in force of a code location, whether it is in `limits` or not."""
-        known = self.limits.get(code_location)
-        return known or limits_of([code_location], self.settings, self.live)[code_location]
+        return self.limits.get(code_location) or resolve(code_location, self.settings, self.live)
 
     def limit(self, code_location: str) -> int | None:
         """The most runs in progress of a code location, without its group's limit; None for no limit."""
         return None if code_location == NO_CODE_LOCATION else self.in_force(code_location).limit
 
-    def weight(self, code_location: str) -> float:
-        """The size of a code location's share relative to the others'."""
-        return self.settings.code_location_limits.entry(code_location).weight
-
-    @cached_property
-    def default_limit(self) -> int | None:
-        """The limit of a code location that is neither configured nor known yet."""
-        return default_limit(self.settings, self.live)
-
     @property
     def is_fair(self) -> bool:
         """Whether there are slots to share fairly: those of `max_concurrent_runs`, or those of a group's limit."""
-        return self.settings.is_fair and (self.settings.max_concurrent_runs != -1 or self._has_limited_groups)
-
-    @cached_property
-    def _has_limited_groups(self) -> bool:
-        return any(group.limit is not None for group in self.settings.code_location_limits.groups.values())
+        groups = self.settings.code_location_limits.groups.values()
+        return self.settings.is_fair and (
+            self.settings.max_concurrent_runs != -1 or any(group.limit is not None for group in groups)
+        )
 
     @cached_property
     def in_progress_of(self) -> Counter[str]:
@@ -120,16 +104,12 @@ class QueueState:
                 startable=self.queued.get(name, 0),
                 in_progress=self.in_progress_of[name],
                 limit=self.limit(name),
-                weight=self.weight(name),
+                weight=limits.entry(name).weight,
                 min=limits.entry(name).min,
             )
             for name in {**self.queued, **self.in_progress_of, **limits.group_of}
         }
         return Claims(of_each, limits.groups)
-
-    def room(self, code_location: str) -> int | None:
-        """How many more runs of a code location may start by its limit and its group's; None for no limit."""
-        return self.claims.room(code_location)
 
     @cached_property
     def shares(self) -> dict[str, float]:
@@ -142,11 +122,13 @@ class QueueState:
     def tag_limits(self, starts: Mapping[str, int] | None = None, *, applied: bool = True) -> list[dict[str, Any]]:
         """The limits in force as tag limits, for Dagster's daemon to apply or for its UI to show.
 
-        Args:
-            starts: How many runs of each code location start in this tick, if it is known. Then nothing else may.
-            applied: Whether Dagster's daemon applies them; see `as_tag_limits`.
+        If it is known how many runs of each code location start in this tick, nothing else may.
         """
-        limits = effective_limits(self.limits, self.settings)
+        configured = self.settings.code_location_limits
+        limits: dict[str, int | None] = {}
+        for name, in_force in self.limits.items():
+            group = configured.group(name)
+            limits[name] = least(in_force.limit, group.limit if group else None)
         if starts is not None:
             # Dagster counts the runs in progress that carry a tag, whatever their origin.
             tagged = Counter(record.dagster_run.tags.get(CLT_TAG_KEY) for record in self.in_progress)
@@ -154,8 +136,8 @@ class QueueState:
             limits = {
                 name: max(0, tagged[name] + starts.get(name, 0) - self._above_its_limit(name)) for name in names
             }
-        configured = self.settings.tag_concurrency_limits
-        return as_tag_limits(limits, self.default_limit, configured, applied=applied)
+        default = self.in_force(_NOBODY).limit
+        return as_tag_limits(limits, default, self.settings.tag_concurrency_limits, applied=applied)
 
     def _above_its_limit(self, code_location: str) -> int:
         """How far a code location or its group is above its limit: no run may replace so many that end."""

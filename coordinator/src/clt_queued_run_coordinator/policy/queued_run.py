@@ -17,10 +17,8 @@ NO_CODE_LOCATION = ""
 class QueuedRun(NamedTuple):
     """A queued run, reduced to what decides its place in the queue.
 
-    Attributes:
-        priority: Dagster's priority; the higher one goes first.
-        storage_id: Its number in the storage. Of two runs with the same priority the smaller one, the older run,
-            goes first.
+    The higher priority goes first. Of two runs with the same one, the one with the smaller number in the storage
+    goes first, which is the older one.
     """
 
     priority: int
@@ -39,11 +37,13 @@ class JobAndBackfill(NamedTuple):
         job: The name of its job; `__ASSET_JOB` for runs that materialize assets without a job of their own.
         backfill: The id of its backfill; None if it isn't part of one.
         needs: What it needs of Dagster's tag limits and pools; None as long as its body hasn't been read.
+        is_manual: Whether a person launched it; None as long as it doesn't matter, or its body hasn't been read.
     """
 
     job: str | None = None
     backfill: str | None = None
     needs: Hashable | None = None
+    is_manual: bool | None = None
 
     @classmethod
     def of(cls, run: DagsterRun) -> "JobAndBackfill":
@@ -63,9 +63,6 @@ def is_manual(run: DagsterRun) -> bool:
 
     A re-execution keeps the tags of its parent. What tells it apart is the parent that Dagster itself writes into
     a field of the run; the tag with the parent's id can be written by a sensor too.
-
-    Args:
-        run: The run.
     """
     if BACKFILL_ID_TAG in run.tags or RETRY_NUMBER_TAG in run.tags:
         return False

@@ -27,10 +27,6 @@ def as_tag_limits(
         applied: Whether Dagster's daemon applies them. It applies the limit per unique value to the known code
             locations as well, and the smallest limit decides. So it gets the largest of all limits there, and
             none where a code location has no limit. People are shown the default.
-
-    Returns:
-        A limit for each known code location, one per unique value for all others, and the configured ones on
-        other tags unchanged.
     """
     known = {name: limit for name, limit in sorted(limits.items()) if limit is not None}
     per_value = default

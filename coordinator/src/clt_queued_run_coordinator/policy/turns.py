@@ -15,58 +15,28 @@ import heapq
 from collections.abc import Mapping
 from typing import Any
 
-from clt_queued_run_coordinator.policy.claims import Claim, Claims, group_key
+from clt_queued_run_coordinator.policy.claims import Claims
 from clt_queued_run_coordinator.policy.credit import Standing
 
 Key = tuple[Any, ...]
 """A sort key; the smallest goes first. It ends with the place of the next run and the code location's name."""
 
-
-class _Contender:
-    """A code location or group that competes for slots: its claim, how it stands, and the slots it was dealt."""
-
-    __slots__ = ("claim", "dealt", "standing")
-
-    def __init__(self, claim: Claim, standing: Standing) -> None:
-        self.claim = claim
-        self.standing = standing
-        self.dealt = 0
-
-    @property
-    def has_room(self) -> bool:
-        limit = self.claim.limit
-        return limit is None or self.claim.in_progress + self.dealt < limit
-
-    @property
-    def has_its_minimum(self) -> bool:
-        return self.claim.in_progress + self.dealt >= self.claim.min
-
-    def turn(self) -> float:
-        return -self.standing.claim(self.claim.in_progress, self.dealt)
+_NOTHING = Standing()
 
 
 class Turns:
     """The turns of one tick, while slots are dealt.
 
     What one code location is dealt changes the place of no other but those of its group, and theirs only all
-    together, so a turn costs no more the more code locations there are, but for the depth of a heap.
-
-    Args:
-        claims: Of everybody.
-        standings: How code locations and groups stand if slots are shared; empty if only places decide.
+    together, so a turn costs no more the more code locations there are, but for the depth of a heap. Without
+    standings only places decide.
     """
 
     def __init__(self, claims: Claims, standings: Mapping[str, Standing]) -> None:
-        nothing = Standing()
-        self._fair = bool(standings)
-        self._code_locations = {
-            name: _Contender(claim, standings.get(name, nothing)) for name, claim in claims.code_locations.items()
-        }
-        self._groups = {
-            name: _Contender(claim, standings.get(group_key(name), nothing))
-            for name, claim in claims.groups.items()
-        }
+        self._claims = claims.everybody
+        self._standings = standings
         self._group_of = claims.group_of
+        self._dealt = dict.fromkeys(self._claims, 0)
         self._waiting_in: dict[str, list[Key]] = {name: [] for name in claims.groups}
         self._first_of: dict[str, Key] = {}
         self._changed = set(claims.groups)
@@ -75,18 +45,27 @@ class Turns:
     def has_room(self, code_location: str) -> bool:
         """Whether one more run of a code location may be in progress, by its limit and its group's."""
         group = self._group_of.get(code_location)
-        return self._code_locations[code_location].has_room and (group is None or self._groups[group].has_room)
+        return self._has_room(code_location) and (group is None or self._has_room(group))
+
+    def _has_room(self, name: str) -> bool:
+        claim = self._claims[name]
+        return claim.limit is None or claim.in_progress + self._dealt[name] < claim.limit
+
+    def _has_its_minimum(self, name: str) -> bool:
+        return self._claims[name].in_progress + self._dealt[name] >= self._claims[name].min
+
+    def _turn(self, name: str) -> float:
+        if not self._standings:
+            return 0.0
+        standing = self._standings.get(name, _NOTHING)
+        return -standing.claim(self._claims[name].in_progress, self._dealt[name])
 
     def wait(self, code_location: str, place: Key, *, last: bool = False) -> None:
-        """Let a code location that has room wait for a slot.
+        """Let a code location that has room, and doesn't wait yet, wait for a slot for its next run.
 
-        Args:
-            code_location: Its name; it doesn't wait yet.
-            place: The place of its next run; the smallest goes first.
-            last: Whether it gets only the slots that the others leave.
+        The smallest place goes first; `last` gets only the slots that the others leave.
         """
-        party = self._code_locations[code_location]
-        key = (last, party.has_its_minimum, party.turn() if self._fair else 0.0, *place, code_location)
+        key = (last, self._has_its_minimum(code_location), self._turn(code_location), *place, code_location)
         group = self._group_of.get(code_location)
         if group is None:
             heapq.heappush(self._waiting, key)
@@ -113,20 +92,18 @@ class Turns:
 
     def deal(self, code_location: str) -> None:
         """Give a slot to a code location that doesn't wait."""
-        self._code_locations[code_location].dealt += 1
+        self._dealt[code_location] += 1
         group = self._group_of.get(code_location)
         if group is not None:
-            self._groups[group].dealt += 1
+            self._dealt[group] += 1
             self._changed.add(group)
 
     def _place(self, group: str) -> None:
         """Put a group where it now belongs: at the turn of the first of its waiting code locations."""
         self._first_of.pop(group, None)
-        party = self._groups[group]
-        if not self._waiting_in[group] or not party.has_room:
+        if not self._waiting_in[group] or not self._has_room(group):
             return
         last, has_its_minimum, _, *place = self._waiting_in[group][0]
-        turn = party.turn() if self._fair else 0.0
-        key = (last, has_its_minimum and party.has_its_minimum, turn, *place)
+        key = (last, has_its_minimum and self._has_its_minimum(group), self._turn(group), *place)
         self._first_of[group] = key
         heapq.heappush(self._waiting, key)

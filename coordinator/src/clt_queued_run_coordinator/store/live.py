@@ -241,7 +241,7 @@ def _value(changed: Kind, code_location: str, stored: LiveChanges) -> int | bool
         limit = stored.limit(code_location)
         return limit.value if limit else None
     paused = stored.pauses_until.get(code_location) or stored.pauses.get(code_location)
-    hold = stored.breaker(code_location) if changed is Kind.BREAKER else paused
+    hold = stored.breakers.get(code_location) if changed is Kind.BREAKER else paused
     return bool(hold.value) if hold else None
 
 
