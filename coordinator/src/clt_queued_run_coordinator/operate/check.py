@@ -19,7 +19,7 @@ from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.store import document, live
 from clt_queued_run_coordinator.store.tag_writing import write_tags
 from clt_queued_run_coordinator.store.transaction import reading
-from clt_queued_run_coordinator.text.formats import timestamp
+from clt_queued_run_coordinator.text.formats import count, timestamp
 from clt_queued_run_coordinator.text.similar_names import likely_meant
 
 COORDINATOR = "dagster.yaml: run_coordinator"
@@ -73,10 +73,9 @@ def find(
 
 def _left_over(changes: LiveChanges) -> list[str]:
     """The code locations with a resume where nothing is paused that it would except them from."""
-    every = EVERY_CODE_LOCATION
-    if any(change and change.value for change in (changes.pauses.get(every), changes.pauses_until.get(every))):
+    if changes.pause(EVERY_CODE_LOCATION):
         return []
-    return sorted(name for name, change in changes.pauses.items() if not change.value and name != every)
+    return sorted(name for name, change in changes.pauses.items() if not change.value and name != EVERY_CODE_LOCATION)
 
 
 def _daemons(reading: Sequence[Reader], found: Now) -> Iterator[Finding]:
@@ -143,19 +142,17 @@ def _unknown(state: QueueState, known: Collection[str], workspace: Workspace | N
     """
     limited = {*state.settings.code_location_limits.named_locations, *state.live.code_locations}
     existing = {*known, *(workspace.code_locations if workspace else ())}
+    elsewhere = ""
+    if workspace and workspace.is_authoritative({*limited, *known}):
+        elsewhere = f", and it is not in {workspace.file}"
     for name in sorted(limited - existing):
         similar = likely_meant(name, existing)
-        if workspace and workspace.is_authoritative({*limited, *known}):
-            what = f"no run was ever queued from a code location {name!r}, and it is not in {workspace.file}"
-        elif similar:
-            what = f"no run was ever queued from a code location {name!r}"
-        else:
-            continue
-        yield Finding(
-            what,
-            DATABASE if name in state.live.code_locations else COORDINATOR,
-            f"did you mean {similar!r}" if similar else "remove its limit if the code location is gone",
-        )
+        if similar or elsewhere:
+            yield Finding(
+                f"no run was ever queued from a code location {name!r}{elsewhere}",
+                DATABASE if name in state.live.code_locations else COORDINATOR,
+                f"did you mean {similar!r}" if similar else "remove its limit if the code location is gone",
+            )
 
 
 def _unreachable(state: QueueState) -> Iterator[Finding]:
@@ -176,10 +173,9 @@ def _unreachable(state: QueueState) -> Iterator[Finding]:
 
 def _untagged(untagged: int) -> Iterator[Finding]:
     if untagged:
+        lack = "lacks the tag of its" if untagged == 1 else "lack the tag of their"
         yield Finding(
-            "1 queued run lacks the tag of its code location"
-            if untagged == 1
-            else f"{untagged} queued runs lack the tag of their code location",
+            f"{count(untagged, 'queued run')} {lack} code location",
             DATABASE,
             "run `dagster-clt check --fix`, or wait for the daemon's next tick",
         )

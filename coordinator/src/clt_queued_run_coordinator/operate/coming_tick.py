@@ -132,17 +132,20 @@ def counts_as(limit: Mapping[str, Any], run: DagsterRun, other: DagsterRun) -> b
 
 def with_limit(state: QueueState, code_location: str, limit: int | None) -> QueueState:
     """The queue if a code location had this limit, or its own, and were neither paused nor held by its breaker."""
-    live, name = state.live, code_location
-    resumed = Change(0, "", live.read_at)
+    live, resumed = state.live, Change(0, "", state.live.read_at)
+
+    def of_others(changes: Mapping[str, Change]) -> dict[str, Change]:
+        return {name: change for name, change in changes.items() if name != code_location}
+
     live = replace(
         live,
-        pauses={**live.pauses, name: resumed},
-        pauses_until={other: pause for other, pause in live.pauses_until.items() if other != name},
-        breakers={other: breaker for other, breaker in live.breakers.items() if other != name},
+        pauses={**live.pauses, code_location: resumed},
+        pauses_until=of_others(live.pauses_until),
+        breakers=of_others(live.breakers),
     )
     if limit is not None:
-        until = {other: change for other, change in live.limits_until.items() if other != name}
-        live = replace(live, limits={**live.limits, name: replace(resumed, value=limit)}, limits_until=until)
+        limits = {**live.limits, code_location: replace(resumed, value=limit)}
+        live = replace(live, limits=limits, limits_until=of_others(live.limits_until))
     return replace(state, live=live)
 
 
