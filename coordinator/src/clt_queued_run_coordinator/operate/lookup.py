@@ -22,10 +22,6 @@ SHORT_ID = 8
 """The number of characters of a run's id that Dagster's UI shows."""
 
 
-class NoSuchRunsError(RefusalError):
-    """No queued run fits the description. The message says in one line what there is instead."""
-
-
 def runs_by_id(instance: DagsterInstance, ids: Sequence[str]) -> list[str]:
     """The run ids of runs, at least one of which is queued.
 
@@ -34,7 +30,7 @@ def runs_by_id(instance: DagsterInstance, ids: Sequence[str]) -> list[str]:
         ids: The id of each run, or at least its first 8 characters if no other queued run's id begins with them.
 
     Raises:
-        NoSuchRunsError: There is no run with an id, several queued runs' ids begin with it, or no run is queued.
+        RefusalError: There is no run with an id, several queued runs' ids begin with it, or no run is queued.
     """
     with run_database(instance).connect() as connection:
         status: dict[str, str] = {}
@@ -47,7 +43,7 @@ def runs_by_id(instance: DagsterInstance, ids: Sequence[str]) -> list[str]:
     if DagsterRunStatus.QUEUED.value not in status.values():
         run_id, of_it = next(iter(status.items()))
         what = f"Run {run_id} is {of_it}" if len(status) == 1 else f"None of the {len(status)} runs is queued"
-        raise NoSuchRunsError(f"{what}; only a queued run has a place in the queue.")
+        raise RefusalError(f"{what}; only a queued run has a place in the queue.")
     return list(status)
 
 
@@ -58,9 +54,9 @@ def _queued_run(connection: db.Connection, begin: str) -> str:
         begins = db.func.substr(RunsTable.c.run_id, 1, len(begin)) == begin
         found = connection.execute(db.select(RunsTable.c.run_id).where(IS_QUEUED, begins).limit(2)).scalars().all()
     if len(found) > 1:
-        raise NoSuchRunsError(f"The ids of several queued runs begin with {begin!r}; give the whole id.")
+        raise RefusalError(f"The ids of several queued runs begin with {begin!r}; give the whole id.")
     if not found:
-        raise NoSuchRunsError(f"There is no run {begin!r}; copy the id from the UI or from `dagster run list`.")
+        raise RefusalError(f"There is no run {begin!r}; copy the id from the UI or from `dagster run list`.")
     return found[0]
 
 
@@ -68,7 +64,7 @@ def runs_of_backfill(instance: DagsterInstance, backfill: str) -> list[str]:
     """The run ids of the queued runs of a backfill.
 
     Raises:
-        NoSuchRunsError: The backfill has no queued runs, or doesn't exist.
+        RefusalError: The backfill has no queued runs, or doesn't exist.
     """
     is_of_it = db.and_(RunTagsTable.c.key == BACKFILL_ID_TAG, RunTagsTable.c.value == backfill)
     queued = (
@@ -84,15 +80,15 @@ def runs_of_backfill(instance: DagsterInstance, backfill: str) -> list[str]:
             db.select(BulkActionsTable.c.id).where(BulkActionsTable.c.key == backfill).limit(1),
         ]
         if any(connection.execute(query).scalar() is not None for query in known):
-            raise NoSuchRunsError(f"The backfill {backfill!r} has no queued runs.")
-    raise NoSuchRunsError(f"There is no backfill {backfill!r}; copy the id from the UI.")
+            raise RefusalError(f"The backfill {backfill!r} has no queued runs.")
+    raise RefusalError(f"There is no backfill {backfill!r}; copy the id from the UI.")
 
 
 def runs_of_job(instance: DagsterInstance, job: str, code_location: str | None = None) -> list[str]:
     """The run ids of the queued runs of a job in one code location, or in any.
 
     Raises:
-        NoSuchRunsError: The job has no queued runs, or no run of it was ever made.
+        RefusalError: The job has no queued runs, or no run of it was ever made.
     """
     # Concatenating "" keeps SQLite from using its index on jobs, which would read the whole history.
     of_job = db.and_(IS_QUEUED, RunsTable.c.pipeline_name.concat("") == job)
@@ -108,10 +104,10 @@ def runs_of_job(instance: DagsterInstance, job: str, code_location: str | None =
             return list(run_ids.values())
         if connection.execute(db.select(RunsTable.c.id).where(RunsTable.c.pipeline_name == job).limit(1)).all():
             of = f" of the code location {code_location!r}" if code_location else ""
-            raise NoSuchRunsError(f"The job {job!r}{of} has no queued runs.")
+            raise RefusalError(f"The job {job!r}{of} has no queued runs.")
         queued = (
             connection.execute(db.select(RunsTable.c.pipeline_name).where(IS_QUEUED).distinct()).scalars().all()
         )
     similar = most_similar(job, filter(None, queued))
     meant = f"; did you mean {similar!r}?" if similar else "."
-    raise NoSuchRunsError(f"No run was ever made of a job {job!r}{meant}")
+    raise RefusalError(f"No run was ever made of a job {job!r}{meant}")

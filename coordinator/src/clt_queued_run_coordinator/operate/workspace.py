@@ -16,10 +16,6 @@ CHARTS_FILE = Path("/dagster-workspace") / FILE
 """Where Dagster's Helm chart mounts it in the daemon's and the webserver's containers."""
 
 
-class WorkspaceError(RefusalError):
-    """A workspace file can't be read."""
-
-
 @dataclass(frozen=True)
 class Workspace:
     """The content of a workspace file.
@@ -46,16 +42,16 @@ def read(file: Path) -> Workspace:
     """Read a workspace file.
 
     Raises:
-        WorkspaceError: It can't be read or isn't one.
+        RefusalError: It can't be read or isn't one.
     """
     try:
         content: Any = yaml.safe_load(file.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         cause = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise WorkspaceError(f"{file} can't be read: {cause}; name another file.") from error
+        raise RefusalError(f"{file} can't be read: {cause}; name another file.") from error
     entries = content.get("load_from") if isinstance(content, dict) else None
     if not isinstance(entries, list):
-        raise WorkspaceError(f"{file} is not a workspace file: it has no list `load_from`; name another file.")
+        raise RefusalError(f"{file} is not a workspace file: it has no list `load_from`; name another file.")
     targets = [target for entry in entries for target in (entry.values() if isinstance(entry, dict) else [None])]
     names = [target.get("location_name") if isinstance(target, dict) else None for target in targets]
     given = frozenset(name for name in names if isinstance(name, str))
@@ -66,7 +62,7 @@ def find() -> Workspace | None:
     """The workspace file in the current folder, in DAGSTER_HOME or where Dagster's chart mounts it, if any."""
     home = os.environ.get("DAGSTER_HOME")
     for file in [Path(FILE), *([Path(home) / FILE] if home else []), CHARTS_FILE]:
-        with suppress(OSError, ValueError, WorkspaceError):
+        with suppress(OSError, ValueError, RefusalError):
             if file.is_file():
                 return replace(read(file), is_chosen=False)
     return None
