@@ -75,7 +75,9 @@ def _left_over(changes: LiveChanges) -> list[str]:
     """The code locations with a resume where nothing is paused that it would except them from."""
     if changes.pause(EVERY_CODE_LOCATION):
         return []
-    return sorted(name for name, change in changes.pauses.items() if not change.value and name != EVERY_CODE_LOCATION)
+    return sorted(
+        name for name, change in changes.pauses.items() if not change.value and name != EVERY_CODE_LOCATION
+    )
 
 
 def _daemons(reading: Sequence[Reader], found: Now) -> Iterator[Finding]:
