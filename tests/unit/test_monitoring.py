@@ -88,7 +88,7 @@ def test_each_metric_is_documented_and_nothing_else_is_asked_for() -> None:
 
 def _families() -> list[Metric]:
     """Every metric that there can be."""
-    line = CodeLocationStatus("a", 1, 1, 1, "configuration", None, None, 1.0, 1, 1.0, "", 1.0)
+    line = CodeLocationStatus("a", 1, 1, 1, "configuration", None, None, 1.0, 1, 1.0, "", 1.0, max_queued=1)
     group = GroupStatus("team", ["a"], 1, 1, 1, 1, 1.0, 1, 1.0, "")
     status = Status(1, "fair", 1, 1, 0, [line], "narrowed", [group])
     scrape = Scrape(datetime.now(timezone.utc), status, last_tick=LastTick(1.0, 1.0))

@@ -90,6 +90,42 @@ def test_what_has_waited_a_while_though_it_could_start_is_left_to_explain(home: 
     assert a["waits_for"] == "the next tick; if it stays so, see `dagster-clt explain`"
 
 
+def test_a_full_pool_that_holds_a_code_location_is_named(home: Home) -> None:
+    """As long as it is full."""
+    home.configure({"max_concurrent_runs": 10}, concurrency={"pools": {"granularity": "run"}})
+    queue = home.queue()
+    queue.instance.event_log_storage.set_concurrency_slots("database", 1)
+    queue.queue(B, 1, pool="database")
+    assert queue.tick() == {B: 1}
+    queue.queue(A, 2, pool="database")
+    queue.queue("code-location-c", 1)
+    assert queue.tick() == {"code-location-c": 1}
+    answer = home.run("status", "--output", "json")
+    waits_for = {line["code_location"]: line["waits_for"] for line in json.loads(answer.out)["code_locations"]}
+    assert waits_for == {A: "the pool database", B: "", "code-location-c": ""}
+    queue.end(B)
+    data = json.loads(home.run("status", "--output", "json").out)
+    assert data["code_locations"][0]["waits_for"] == "the next tick"
+
+
+def test_a_code_location_of_the_workspace_that_never_ran_is_shown(home: Home) -> None:
+    """With the limit that it would have; only where there is a workspace file."""
+    home.queue().queue(B, 1)
+    (home.folder / "workspace.yaml").write_text(
+        "load_from: [{grpc_server: {host: a, port: 4000, location_name: never-ran}}, {python_file: jobs.py}]"
+    )
+    lines = [_columns(line) for line in home.run("status").out.splitlines()[2:5]]
+    assert [line[:5] for line in lines] == [
+        *([A, "0", "0", "3", "configuration"], [B, "1", "0", "5", "default"]),
+        ["never-ran", "0", "0", "5", "default"],
+    ]
+    (home.folder / "workspace.yaml").unlink()
+    names = [
+        line["code_location"] for line in json.loads(home.run("status", "--output", "json").out)["code_locations"]
+    ]
+    assert names == [A, B]
+
+
 def test_groups_and_minimums_are_shown(home: Home) -> None:
     """Each group with what it has and where its limit holds its code locations."""
     home.configure(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from clt_queued_run_coordinator.cli.status_table import status_table
+from clt_queued_run_coordinator.cli.status import status_table
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.metrics import scrape
 from clt_queued_run_coordinator.metrics.server import QueueCollector

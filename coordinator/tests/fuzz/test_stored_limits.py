@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from clt_queued_run_coordinator._dagster import run_database
 from clt_queued_run_coordinator.cli.history import history_table
-from clt_queued_run_coordinator.cli.status_table import status_table
+from clt_queued_run_coordinator.cli.status import status_table
 from clt_queued_run_coordinator.daemon import acknowledged_pauses
 from clt_queued_run_coordinator.metrics import scrape
 from clt_queued_run_coordinator.metrics.server import QueueCollector

@@ -24,6 +24,6 @@ def test_nothing_of_dagster_is_imported_for_the_list_of_the_commands(arguments: 
 def test_the_list_says_what_each_commands_own_help_begins_with(name: str) -> None:
     """It is written twice, so that the list needs no import."""
     assert isinstance(main, click.Group)
-    command = main.get_command(click.Context(main), name)
+    _, command, _ = main.resolve_command(click.Context(main), [name])
     assert command
     assert command.get_short_help_str(limit=200) == COMMANDS[name][1]

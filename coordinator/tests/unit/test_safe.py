@@ -5,7 +5,7 @@ import logging
 
 import pytest
 from clt_queued_run_coordinator.text.safe import SafeMessages, describe, one_line, safe
-from clt_queued_run_coordinator.text.tables import Uncut, new_table
+from clt_queued_run_coordinator.text.tables import Column, TextTable
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -48,10 +48,8 @@ def test_a_log_line_is_one_line() -> None:
 
 def test_a_table_shows_cells_as_they_are() -> None:
     """No markup, no escape codes, no lines within a cell."""
-    table, written = new_table(), io.StringIO()
-    table.add_column("NAME", no_wrap=True)
-    table.add_row("[bold]a[/bold][/]\nb\x1b[2J")
-    Console(file=written, width=200, force_terminal=False).print(Uncut(table))
+    table, written = TextTable([Column("NAME", str)], ["[bold]a[/bold][/]\nb\x1b[2J"]), io.StringIO()
+    Console(file=written, width=200, force_terminal=False).print(table)
     assert r"[bold]a[/bold][/]\nb\x1b[2J" in written.getvalue()
 
 

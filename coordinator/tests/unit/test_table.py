@@ -6,7 +6,7 @@ import io
 from dataclasses import replace
 
 import pytest
-from clt_queued_run_coordinator.cli.status_table import status_table
+from clt_queued_run_coordinator.cli.status import status_table
 from clt_queued_run_coordinator.operate.status import CodeLocationStatus, GroupStatus, Status
 from clt_queued_run_coordinator.text.formats import duration
 from rich.console import Console
@@ -141,16 +141,41 @@ def test_ages_have_their_two_largest_units(seconds: float, shown: str) -> None:
 
 @pytest.mark.parametrize("width", [80, 40])
 def test_a_narrow_terminal_cuts_nothing_off(width: int) -> None:
-    """The terminal wraps lines that are too long; names, numbers and headings stay whole."""
+    """Names, numbers and headings stay whole; what there is no room for is named below."""
     line = replace(LINES[0], min=2, waits_for="a higher limit of its group")
-    out = io.StringIO()
-    Console(file=out, width=width).print(status_table(Status(10, "fair", 12, 3, 0, [line])), crop=False)
-    lines = out.getvalue().splitlines()
+    lines = fitted(Status(10, "fair", 12, 3, 0, [line]), width)
     assert lines[0].split() == [
-        *("CODE", "LOCATION", "QUEUED", "IN", "PROGRESS", "LIMIT", "MIN", "FROM", "WEIGHT", "SHARE", "CREDIT"),
-        *("OLDEST", "WAITS", "FOR"),
+        *("CODE", "LOCATION", "QUEUED", "IN", "PROGRESS", "LIMIT", "SHARE", "OLDEST", "WAITS", "FOR"),
     ]
-    assert lines[2].split()[:10] == [
-        *("code-location-a", "12", "3", "3", "2", "configuration", "1", "3.0", "2m", "5s"),
-    ]
+    assert lines[2].split()[:7] == ["code-location-a", "12", "3", "3", "3.0", "1m", "15s"]
     assert "a higher limit of" in lines[2]
+    assert " ".join(lines[4:6]).startswith("(a wider terminal shows MIN, FROM, WEIGHT, CREDIT")
+
+
+def fitted(status: Status, width: int) -> list[str]:
+    """The lines of the table on a terminal of that width."""
+    out = io.StringIO()
+    Console(file=out, width=width).print(status_table(status), crop=False)
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("minimum", [0, 12])
+@pytest.mark.parametrize("sharing", ["fair", "fifo"])
+def test_names_of_30_characters_fit_into_100_columns(sharing: str, minimum: int) -> None:
+    """With large numbers and the longest of what a code location can wait for."""
+    name = "code-location-of-the-data-team"
+    assert len(name) == 30
+    line = replace(
+        LINES[0], code_location=name, queued=4800, max_queued=5000, in_progress=120, min=minimum, limit=250,
+        limit_from="tag_concurrency_limits", weight=2.5, share=123.4, oldest_queued_seconds=45_000.0,
+        waits_for=f"the pool {name}, see `dagster-clt explain`", credit_slot_seconds=-45_000.0,
+    )  # fmt: skip
+    group = GroupStatus(
+        group=name[::-1], locations=[name, name.replace("data", "lake")], queued=4800, in_progress=120, limit=250,
+        min=minimum, weight=1.5, share=123.4, credit_slot_seconds=-45_000.0, waits_for="its limit",
+    )  # fmt: skip
+    lines = fitted(Status(500, sharing, 4800, 120, 0, [line], groups=[group]), 100)
+    assert max(map(len, lines)) <= 100
+    assert "…" not in "".join(lines)
+    assert lines[2].split()[:4] == [name, "4800/5000", "120", "250"]
+    assert any(line.startswith(name[::-1]) for line in lines)

@@ -1,25 +1,17 @@
 """`dagster-clt drain`."""
 
 import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 from shlex import quote
+from typing import Any
 
 import click
 
 from clt_queued_run_coordinator._dagster import DagsterInstance
-from clt_queued_run_coordinator.cli.changes import make_change
+from clt_queued_run_coordinator.cli.changes import make_change, pause_options
 from clt_queued_run_coordinator.cli.errors import is_of_the_database
 from clt_queued_run_coordinator.cli.instance import open_instance
-from clt_queued_run_coordinator.cli.options import (
-    change_options,
-    end_of_change,
-    end_options,
-    force_option,
-    interval_option,
-    one_or_all_options,
-    parse_duration,
-    require_one_or_all,
-)
+from clt_queued_run_coordinator.cli.options import interval_option, parse_duration
 from clt_queued_run_coordinator.cli.output import echo
 from clt_queued_run_coordinator.config.duration import EXAMPLES
 from clt_queued_run_coordinator.operate import draining
@@ -31,31 +23,17 @@ from clt_queued_run_coordinator.text.safe import describe
 
 
 @click.command()
-@one_or_all_options("Pause every code location, including those that are added later.")
-@end_options
-@change_options
+@pause_options
 @click.option(
     "--timeout",
     metavar="DURATION",
     default="30m",
     show_default=True,
-    callback=parse_duration,
+    type=parse_duration,
     help=f"Stop waiting after this long, {EXAMPLES}; the pause stays.",
 )
-@interval_option("How often to look.")
-@force_option
-def drain(
-    code_location: str | None,
-    every_one: bool,
-    *,
-    lasts: timedelta | None,
-    until: datetime | None,
-    reason: str | None,
-    by: str | None,
-    timeout: timedelta,
-    interval: float,
-    force: bool,
-) -> None:
+@interval_option(help="How often to look.")
+def drain(code_location: str | None, *, timeout: timedelta, interval: float, **how: Any) -> None:
     """Pause LOCATION and wait until none of its runs is in progress.
 
     The exit code is 1 if that takes longer than the timeout. Either way LOCATION stays paused until `dagster-clt
@@ -66,26 +44,19 @@ def drain(
       dagster-clt drain code-location-a --timeout 20m --reason deploy \\
         && helm upgrade ... && dagster-clt resume code-location-a
     """  # noqa: D301 - \b is for click
-    end = end_of_change(lasts, until)
-    require_one_or_all(code_location, every_one)
     what = "everything" if code_location is None else code_location
     resume = f"`dagster-clt resume {'--all' if code_location is None else quote(code_location)}`"
     with open_instance() as (instance, coordinator):
-        make_change(
-            instance,
-            coordinator,
-            code_location,
-            lambda name, known: live.pause(instance, name, end, reason=reason, known=known, by=by),
-            force=force,
-        )
+        make_change(instance, coordinator, live.pause, code_location, **how)
         try:
             left = _wait(instance, None if code_location is None else [code_location], timeout, interval)
         except KeyboardInterrupt:
             echo(f"Interrupted: {what} stays paused; {resume} ends the pause.", err=True)
             raise
     if left.resumed:
+        names = "every code location" if EVERY_CODE_LOCATION in left.resumed else ", ".join(left.resumed)
         raise click.ClickException(
-            f"{_names(left.resumed)} is no longer paused: somebody resumed it, or its pause ended; {_left(left)}."
+            f"{names} is no longer paused: somebody resumed it, or its pause ended; {_left(left)}."
             " Drain again to go on waiting."
         )
     if not left.is_drained:
@@ -123,10 +94,6 @@ def _wait(instance: DagsterInstance, names: list[str] | None, timeout: timedelta
         if remaining <= 0:
             return left
         time.sleep(min(remaining, interval))
-
-
-def _names(names: tuple[str, ...]) -> str:
-    return "every code location" if EVERY_CODE_LOCATION in names else ", ".join(names)
 
 
 def _left(left: Draining) -> str:

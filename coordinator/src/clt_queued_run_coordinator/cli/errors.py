@@ -1,14 +1,16 @@
 """What a command says, and its exit code, where something goes wrong."""
 
+import io
 import logging
+import os
 import signal
+import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import click
 
-from clt_queued_run_coordinator.cli.output import drop_output, write_anything
 from clt_queued_run_coordinator.text.refusal import RefusalError
 from clt_queued_run_coordinator.text.safe import describe, safe
 
@@ -20,15 +22,12 @@ DATABASE_PACKAGES = {"alembic", "dagster_mysql", "dagster_postgres", "psycopg2",
 def told(*, verbose: bool) -> Iterator[None]:
     """Tell in one line what goes wrong, and end the program with the exit code for it.
 
-    Args:
-        verbose: Show the traceback too, and what libraries log.
-
-    Raises:
-        click.ClickException: What was asked for is refused, the database can't be used, or this package has a bug.
-        SystemExit: With the exit code that shells give for it: somebody pressed Ctrl-C (130), or the reader of the
-            output is gone (141).
+    That is 1, and what shells give for it after Ctrl-C (130) and where the reader of the output is gone (141). If
+    it is verbose, also show the traceback, and what libraries log.
     """
-    write_anything()
+    for stream in (sys.stdout, sys.stderr):  # a character that the terminal's encoding hasn't is no error
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if not verbose:
         logging.getLogger().addHandler(logging.NullHandler())  # Dagster logs each retry of a connection
     try:
@@ -44,7 +43,8 @@ def told(*, verbose: bool) -> Iterator[None]:
     except KeyboardInterrupt:
         raise SystemExit(128 + signal.SIGINT) from None
     except BrokenPipeError:
-        drop_output()
+        with suppress(OSError, ValueError):  # it is no file; else Python would complain at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(128 + signal.SIGPIPE) from None
     except Exception as error:
         _show_traceback(error if verbose else None)

@@ -12,7 +12,7 @@ from clt_queued_run_coordinator.policy.changes import EVERY_CODE_LOCATION
 from clt_queued_run_coordinator.store import history as changes
 from clt_queued_run_coordinator.store.history import HistoryEntry
 from clt_queued_run_coordinator.text.formats import timestamp
-from clt_queued_run_coordinator.text.tables import Uncut, new_table
+from clt_queued_run_coordinator.text.tables import Column, TextTable
 
 
 @click.command()
@@ -46,27 +46,22 @@ def history(code_location: str | None, limit: int, output: str) -> None:
         echo(f"No live changes{f' of {code_location!r}' if code_location else ''} yet.", err=True)
 
 
-def history_table(entries: list[HistoryEntry]) -> Uncut:
+def history_table(entries: list[HistoryEntry]) -> TextTable:
     """A table with a line for each change."""
-    table = new_table()
-    for heading in ("WHEN", "WHO", "CODE LOCATION", "CHANGE", "UNTIL"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("REASON")
-    for entry in entries:
-        name = "every code location" if entry.code_location == EVERY_CODE_LOCATION else entry.code_location
-        table.add_row(
-            _moment(entry.at),
-            entry.by,
-            name,
-            _what(entry),
-            _moment(entry.until),
-            entry.reason or "",
-        )
-    return Uncut(table)
+    every_one = {EVERY_CODE_LOCATION: "every code location"}
+    columns = [
+        Column("WHEN", lambda entry: entry.at, _moment),
+        Column("WHO", lambda entry: entry.by),
+        Column("CODE LOCATION", lambda entry: every_one.get(entry.code_location, entry.code_location)),
+        Column("CHANGE", _what),
+        Column("UNTIL", lambda entry: entry.until, _moment),
+        Column("REASON", lambda entry: entry.reason, wraps=True),
+    ]
+    return TextTable(columns, entries)
 
 
-def _moment(text: str | None) -> str:
-    return timestamp(datetime.fromisoformat(text)) if text else ""
+def _moment(text: str) -> str:
+    return timestamp(datetime.fromisoformat(text))
 
 
 def _what(entry: HistoryEntry) -> str:

@@ -14,7 +14,6 @@ from clt_queued_run_coordinator._dagster import DagsterInstance, InstanceRef
 from clt_queued_run_coordinator.cli.output import echo
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.operate import now
-from clt_queued_run_coordinator.operate.status import Status, status
 from clt_queued_run_coordinator.text.safe import describe
 
 TIMEOUTS = {
@@ -28,11 +27,7 @@ TIMEOUTS = {
 
 
 def dagster_home() -> Path:
-    """The folder that DAGSTER_HOME names.
-
-    Raises:
-        click.ClickException: DAGSTER_HOME is not set, or is not the absolute path of a folder.
-    """
+    """The folder that DAGSTER_HOME names; ClickException if it names none."""
     home = os.environ.get("DAGSTER_HOME")
     if not home:
         raise click.ClickException(
@@ -53,8 +48,7 @@ def dagster_home() -> Path:
 def load_coordinator() -> CLTQueuedRunCoordinator:
     """Load the coordinator that `dagster.yaml` names, without opening the instance's database.
 
-    Raises:
-        click.ClickException: It can't be loaded, or isn't this package's.
+    ClickException if it can't be loaded, or isn't this package's.
     """
     file = dagster_home() / "dagster.yaml"
     try:
@@ -76,11 +70,7 @@ def load_coordinator() -> CLTQueuedRunCoordinator:
 
 
 def get_instance() -> tuple[DagsterInstance, CLTQueuedRunCoordinator]:
-    """The open instance, to be closed by the caller, and its coordinator.
-
-    Raises:
-        click.ClickException: They can't be opened, or the coordinator isn't this package's.
-    """
+    """The open instance, to be closed by the caller, and its coordinator; else ClickException."""
     load_coordinator()
     if not db.event.contains(db.Engine, "do_connect", _set_timeouts):
         db.event.listen(db.Engine, "do_connect", _set_timeouts)
@@ -108,11 +98,6 @@ def read_queue(instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator) 
     queue = now.read(instance, coordinator.settings)
     echo(*queue.state.live.unreadable, err=True)
     return queue
-
-
-def read_status(instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator) -> Status:
-    """The queue as `dagster-clt status` shows it."""
-    return status(read_queue(instance, coordinator))
 
 
 def _set_timeouts(dialect: db.Dialect, _record: object, _arguments: object, options: dict[str, Any]) -> None:

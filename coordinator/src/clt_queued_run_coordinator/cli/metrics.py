@@ -2,14 +2,12 @@
 
 import signal
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 
 import click
 
-from clt_queued_run_coordinator._dagster import DagsterInstance
 from clt_queued_run_coordinator.cli.instance import get_instance, load_coordinator, read_queue
 from clt_queued_run_coordinator.cli.output import echo
-from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.metrics import scrape
 
 
@@ -47,13 +45,10 @@ def metrics(host: str, port: int) -> None:
     load_coordinator()
     # Without a handler a container's first process ignores SIGTERM, and each rollout waits until it is killed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    opened: list[tuple[DagsterInstance, CLTQueuedRunCoordinator]] = []
+    opened = cache(get_instance)  # at the first reading, so that the database may come later than this
 
     def read() -> scrape.Scrape:
-        """Read the queue; the first reading opens the instance, so that the database may come later than this."""
-        if not opened:
-            opened.append(get_instance())
-        instance, coordinator = opened[0]
+        instance, coordinator = opened()
         return scrape.read(instance, read_queue(instance, coordinator))
 
     with suppress(KeyboardInterrupt):

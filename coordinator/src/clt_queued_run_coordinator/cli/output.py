@@ -1,10 +1,7 @@
 """Everything that the commands print: each line is made safe here, and each table by `text.tables`."""
 
-import io
 import json
-import os
 import sys
-from contextlib import suppress
 from typing import Any
 
 import click
@@ -30,12 +27,7 @@ class TableConsole(Console):
 
 
 def echo(*lines: str, err: bool = False) -> None:
-    """Print lines of text, each as one line.
-
-    Args:
-        lines: The lines.
-        err: Print to standard error.
-    """
+    """Print lines of text, each as one line; `err` prints to standard error."""
     for line in lines:
         click.echo(safe(line), err=err)
 
@@ -49,16 +41,3 @@ def echo_json(data: Any) -> None:
 def echo_table(table: RenderableType) -> None:
     """Print a table whole, however narrow the terminal is."""
     TableConsole().print(table, crop=False)
-
-
-def write_anything() -> None:
-    """Let no character end the program that the terminal's encoding hasn't."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def drop_output() -> None:
-    """Write nothing more to standard output, whose reader is gone; Python would complain at its end."""
-    with suppress(OSError, ValueError):  # it is no file
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,11 +7,7 @@ from clt_queued_run_coordinator.text.refusal import RefusalError
 
 
 def tool(module: str) -> Any:
-    """A module of those tools.
-
-    Raises:
-        RefusalError: They aren't installed here.
-    """
+    """A module of those tools; RefusalError where they aren't installed."""
     try:
         return import_module(f"dagster_deploy_tools.{module}")
     except ModuleNotFoundError as error:

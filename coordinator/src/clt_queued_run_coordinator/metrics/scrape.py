@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, run_database
-from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.daemon.state import LastTick
 from clt_queued_run_coordinator.operate.check import shadowed_by_tag_limits
 from clt_queued_run_coordinator.operate.now import Now
@@ -16,15 +15,10 @@ from clt_queued_run_coordinator.submit.refused import read_refused
 
 @dataclass(frozen=True)
 class Scrape:
-    """What one scrape has read.
+    """What one scrape has read, at a moment in UTC by this machine's clock.
 
-    Attributes:
-        at: When, in UTC by this machine's clock.
-        status: The queue.
-        totals: What the daemon has counted, by code location.
-        refused: How many submits were ever refused, by code location.
-        last_tick: When the daemon last read the queue; None before its first tick.
-        are_limits_shadowed: Whether the instance's own tag limits replace those that the coordinator hands over.
+    `totals` is what the daemon has counted, and `refused` the submits that were ever refused, by code location.
+    Limits are shadowed where the instance's own tag limits replace those that the coordinator hands over.
     """
 
     at: datetime
@@ -36,21 +30,10 @@ class Scrape:
 
 
 def read(instance: DagsterInstance, queue: Now) -> Scrape:
-    """Read what the metrics show beside the queue.
-
-    Args:
-        instance: Whose queue.
-        queue: The queue.
-    """
+    """Read what the metrics show beside the queue."""
     now = datetime.now(timezone.utc)
     with run_database(instance).connect() as connection:
-        stored = daemon_state.read(connection)
         refused = read_refused(connection)
-    return Scrape(
-        at=now,
-        status=status(queue),
-        totals=stored.totals,
-        refused=refused,
-        last_tick=stored.last_tick,
-        are_limits_shadowed=shadowed_by_tag_limits(instance) is not None,
-    )
+    is_shadowed = shadowed_by_tag_limits(instance) is not None
+    stored = queue.daemon.stored
+    return Scrape(now, status(queue), stored.totals, refused, stored.last_tick, is_shadowed)

@@ -23,14 +23,10 @@ READING_SECONDS = 4.0
 
 
 class SharedReading:
-    """Reads the queue in a thread, and waits for it no longer than a scraper does.
+    """Reads the queue in a thread, and waits for it no longer than a scraper does, `seconds`.
 
     Scrapes that come while a reading is under way wait for that one. So however long the database takes, there is
     one thread and one reading of it at a time.
-
-    Args:
-        read: Reads the queue.
-        seconds: How long a scrape waits.
     """
 
     def __init__(self, read: Callable[[], Scrape], seconds: float = READING_SECONDS) -> None:
@@ -40,11 +36,7 @@ class SharedReading:
         self._reading: Future[Scrape] | None = None
 
     def __call__(self) -> Scrape:
-        """What the reading has read; what it raised is raised here.
-
-        Raises:
-            TimeoutError: The database takes too long.
-        """
+        """What the reading has read; what it raised is raised here, and TimeoutError if it takes too long."""
         with self._lock:
             if self._reading is None or self._reading.done():
                 self._reading = Future()
@@ -63,12 +55,7 @@ class SharedReading:
 
 
 class QueueCollector(Collector):
-    """Reads the queue at each scrape.
-
-    Args:
-        read: Reads the queue; what it raises is told, counted, and makes `dagster_clt_up` 0.
-        tell: Takes what to tell as one line.
-    """
+    """Reads the queue at each scrape. What that raises is told in one line and counted."""
 
     def __init__(self, read: Callable[[], Scrape], tell: Callable[[str], None]) -> None:
         self._read = read
@@ -107,20 +94,7 @@ class QueueCollector(Collector):
 def serve(
     read: Callable[[], Scrape], tell: Callable[[str], None], host: str, port: int
 ) -> tuple[int, threading.Thread]:
-    """Serve `/metrics` in a thread.
-
-    Args:
-        read: Reads the queue.
-        tell: Takes a line about what goes wrong.
-        host: The address to listen on.
-        port: The port to listen on; 0 for a free one.
-
-    Returns:
-        The port, and the thread that serves.
-
-    Raises:
-        OSError: The address can't be listened on.
-    """
+    """Serve `/metrics` in a thread, at a free port for 0; OSError where the address can't be listened on."""
     registry = CollectorRegistry()
     registry.register(QueueCollector(SharedReading(read), tell))
     server, thread = start_http_server(port, addr=host, registry=registry)

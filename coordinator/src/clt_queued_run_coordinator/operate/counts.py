@@ -13,10 +13,11 @@ from clt_queued_run_coordinator.store.database_clock import in_utc, utc
 
 
 class Count(NamedTuple):
-    """Runs of one code location: how many, and when the oldest of them was created, in UTC."""
+    """Runs of one code location: how many, and the oldest: when it was created, in UTC, and its storage's id."""
 
     runs: int = 0
     oldest: datetime | None = None
+    first: int | None = None
 
 
 def read(connection: db.Connection, statuses: Iterable[DagsterRunStatus]) -> dict[str, Count]:
@@ -38,21 +39,23 @@ def read(connection: db.Connection, statuses: Iterable[DagsterRunStatus]) -> dic
         .where(columns.status.in_([status.value for status in statuses]))
         .subquery()
     )
-    grouped = db.select(runs.c.name, db.func.count(), db.func.min(runs.c.created)).group_by(runs.c.name)
-    found: list[tuple[str | None, int, datetime | None]] = []
+    oldest_of_it = db.func.min(runs.c.created), db.func.min(runs.c.id)
+    grouped = db.select(runs.c.name, db.func.count(), *oldest_of_it).group_by(runs.c.name)
+    found: list[tuple[str | None, int, datetime | None, int]] = []
     is_doubtful = False
-    for name, number, oldest in connection.execute(grouped).tuples():
+    for name, number, oldest, first in connection.execute(grouped).tuples():
         if name is None:
             is_doubtful = True
         else:
-            found.append((name, number, oldest))
+            found.append((name, number, oldest, first))
     if is_doubtful:
         query = db.select(runs.c.id, runs.c.created).where(runs.c.name.is_(None))
         created = dict(connection.execute(query).tuples().all())
-        found += [(name, 1, created[storage_id]) for storage_id, name in by_bodies(connection, created)]
+        found += [(name, 1, created[of_it], of_it) for of_it, name in by_bodies(connection, created)]
     counts: dict[str, Count] = {}
-    for name, number, oldest in found:
+    for name, number, oldest, first in found:
         before = counts.get(name or NO_CODE_LOCATION, Count())
         both = filter(None, (before.oldest, oldest and utc(oldest)))
-        counts[name or NO_CODE_LOCATION] = Count(before.runs + number, min(both, default=None))
+        oldest_of_all = min(both, default=None), min(first, before.first or first)
+        counts[name or NO_CODE_LOCATION] = Count(before.runs + number, *oldest_of_all)
     return counts

@@ -29,12 +29,14 @@ class Now:
         state: Its queue, as a tick of the daemon would see it at this moment.
         daemon: What is known of the daemon.
         oldest: When the oldest queued run of each code location was created, in UTC; empty if the order was read.
+        first: The storage's id of the oldest queued run of each code location; empty if the order was read.
         refused: How many submits were refused of each code location, where `max_queued` is configured.
     """
 
     state: QueueState
     daemon: DaemonSeen = field(default_factory=DaemonSeen)
     oldest: Mapping[str, datetime] = field(default_factory=dict)
+    first: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -70,10 +72,12 @@ def read(instance: DagsterInstance, settings: Settings, queue: QueuedRuns | None
     with reading(instance) as connection:
         changes = live.read(connection)
         oldest: dict[str, datetime] = {}
+        first: dict[str, int] = {}
         if queue is None:
             counted = counts.read(connection, [DagsterRunStatus.QUEUED])
             queued = {name: count.runs for name, count in counted.items()}
             oldest = {name: count.oldest for name, count in counted.items() if count.oldest}
+            first = {name: count.first for name, count in counted.items() if count.first}
         else:
             queue.refresh(connection, changes.read_at)
             queued = queue.counts()
@@ -86,4 +90,4 @@ def read(instance: DagsterInstance, settings: Settings, queue: QueuedRuns | None
         half_life, held = settings.code_location_limits.sharing.half_life, state.claims.held
         credit = credit.advanced(changes.read_at.timestamp(), held, state.shares, (), half_life)
         state = replace(state, credit=credit)
-    return Now(state, daemon, oldest, refused)
+    return Now(state, daemon, oldest, first, refused)

@@ -1,13 +1,18 @@
-"""The queue as people and scripts look at it: one line for each code location, and for each group. Pure."""
+"""The queue as people and scripts look at it: one line for each code location, and for each group."""
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from clt_queued_run_coordinator._dagster import DagsterInstance, run_database
+from clt_queued_run_coordinator.operate import workspace
+from clt_queued_run_coordinator.operate.coming_tick import checks_of
 from clt_queued_run_coordinator.operate.holds import holds
 from clt_queued_run_coordinator.operate.now import Now
 from clt_queued_run_coordinator.policy.changes import iso
 from clt_queued_run_coordinator.policy.claims import group_key
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
+from clt_queued_run_coordinator.store.rows import load_runs
 
 A_WHILE = 60.0
 """Seconds after which a run that could start by the counts most likely waits for what they don't show."""
@@ -97,8 +102,36 @@ class Status:
         return asdict(self)
 
 
-def status(now: Now) -> Status:
-    """What to show of a queue."""
+def read(instance: DagsterInstance, now: Now) -> Status:
+    """What to show of a queue, with every code location of the workspace and the full pools that hold any."""
+    found = workspace.find()
+    return status(now, found.code_locations if found else (), _full_pools(instance, now))
+
+
+def _full_pools(instance: DagsterInstance, now: Now) -> dict[str, list[str]]:
+    """The pools that hold the oldest queued run of a code location that nothing else holds.
+
+    Reads just these runs and their pools.
+    """
+    first = {storage_id: name for name, storage_id in now.first.items() if not any(holds(now.state, name))}
+    with run_database(instance).connect() as connection:
+        runs = load_runs(connection, first)
+    checks = checks_of(instance, now.state)
+    checks.load_pools(runs.values())
+    return {first[storage_id]: checks.full_pools(run) for storage_id, run in runs.items()}
+
+
+def status(
+    now: Now, code_locations: Collection[str] = (), full_pools: Mapping[str, Sequence[str]] | None = None
+) -> Status:
+    """What to show of a queue.
+
+    Args:
+        now: The instance.
+        code_locations: Those to show also if nothing is known of them.
+        full_pools: The full pools that hold a code location.
+    """
+    names = sorted({*now.state.limits, *code_locations})
     state, narrowed = now.state, now.daemon.stored.narrowed
     return Status(
         max_concurrent_runs=state.settings.max_concurrent_runs,
@@ -106,14 +139,14 @@ def status(now: Now) -> Status:
         queued=sum(state.queued.values()),
         in_progress=len(state.in_progress),
         without_code_location=state.in_progress_of[NO_CODE_LOCATION],
-        code_locations=[_of_code_location(now, name) for name in sorted(state.limits)],
+        code_locations=[_of_code_location(now, name, (full_pools or {}).get(name, ())) for name in names],
         queue_reading=None if narrowed is None else "narrowed" if narrowed else "whole",
         groups=[_of_group(now, name) for name in sorted(state.settings.code_location_limits.groups)],
     )
 
 
-def _of_code_location(now: Now, name: str) -> CodeLocationStatus:
-    state, in_force = now.state, now.state.limits[name]
+def _of_code_location(now: Now, name: str, full_pools: Sequence[str]) -> CodeLocationStatus:
+    state, in_force = now.state, now.state.in_force(name)
     limits = state.settings.code_location_limits
     entry, change, oldest = limits.entry(name), in_force.change, now.oldest.get(name)
     return CodeLocationStatus(
@@ -127,7 +160,7 @@ def _of_code_location(now: Now, name: str) -> CodeLocationStatus:
         weight=entry.weight,
         share=now.share(name),
         oldest_queued_seconds=max(0.0, (now.at - oldest).total_seconds()) if oldest else None,
-        waits_for=_waits_for(now, name) if state.queued.get(name) else "",
+        waits_for=_waits_for(now, name, full_pools) if state.queued.get(name) else "",
         credit_slot_seconds=now.credit_slot_seconds(name),
         group=limits.group_of.get(name),
         min=entry.min,
@@ -155,10 +188,12 @@ def _of_group(now: Now, name: str) -> GroupStatus:
     )
 
 
-def _waits_for(now: Now, name: str) -> str:
+def _waits_for(now: Now, name: str, full_pools: Sequence[str]) -> str:
     """What the counts tell; what they don't is left to `dagster-clt explain`."""
     for hold in holds(now.state, name):
         return hold.waits_for
+    if full_pools:
+        return f"the pool{'s' if len(full_pools) > 1 else ''} {', '.join(full_pools)}"
     share, oldest = now.share(name), now.oldest.get(name, now.at)
     has_waited = (now.at - oldest).total_seconds() >= A_WHILE
     if has_waited and name in now.state.credit.blocked:
