@@ -1,5 +1,6 @@
 """The overlay `backup`: it reaches the database of the release."""
 
+from tests.chart import location_names
 from tests.overlays.rendering import NAMESPACE, container_context_of, manifests_of, one, rendered
 
 OVERLAY = "backup"
@@ -21,4 +22,4 @@ def test_it_reaches_the_releases_own_database() -> None:
 
 def test_a_runs_namespace_is_that_of_the_release() -> None:
     """The chart gives it to each run, so a restored queue needs a namespace of the same name: docs/backup.md."""
-    assert container_context_of(rendered(), "code-location-a")["namespace"] == NAMESPACE
+    assert container_context_of(rendered(), location_names()[0])["namespace"] == NAMESPACE

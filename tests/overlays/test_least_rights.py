@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tests.chart import location_names
 from tests.overlays.rendering import manifests_of, one, rendered
 
 LAUNCHER = "dagster"
@@ -21,9 +22,8 @@ def rules_of(objects: list[dict[str, Any]], account: str) -> list[dict[str, Any]
 def test_code_servers_and_runs_have_no_rights() -> None:
     """In the deployment as it is: whoever may create a pod may mount any Secret of its namespace."""
     objects = rendered()
-    pod = one(objects, "Deployment", "dagster-dagster-user-deployments-code-location-a")["spec"]["template"][
-        "spec"
-    ]
+    deployment = f"dagster-dagster-user-deployments-{location_names()[0]}"
+    pod = one(objects, "Deployment", deployment)["spec"]["template"]["spec"]
     assert pod["serviceAccountName"] != LAUNCHER
     assert rules_of(objects, pod["serviceAccountName"]) == []
     assert rules_of(objects, LAUNCHER) != []

@@ -13,6 +13,7 @@ from clt_queued_run_coordinator.operate.explanation import Explanation, explain
 from clt_queued_run_coordinator.operate.stored_run import describe_unqueued, find_runs
 from clt_queued_run_coordinator.policy.changes import EVERY_CODE_LOCATION
 from clt_queued_run_coordinator.store import document, live
+from clt_queued_run_coordinator.store.tag_writing import write_priority
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.storage.runs.schema import KeyValueStoreTable, RunsTable, RunTagsTable
@@ -293,6 +294,69 @@ def test_a_group(run_queue: MakeRunQueue) -> None:
 
 
 @on_one_storage
+@pytest.mark.parametrize(
+    ("locations", "whose"), [([A, C], A), ([A], "group team")], ids=["within the group", "between groups"]
+)
+def test_with_fair_sharing_a_weight_lets_a_run_go_before_those_of_others(
+    run_queue: MakeRunQueue, locations: list[str], whose: str
+) -> None:
+    """A priority would not, so it isn't advised: the weight of whoever has to wait for its turn is."""
+    queue = run_queue(
+        max_concurrent_runs=1,
+        code_location_limits={"groups": {"team": {"locations": locations, "limit": 1}}, "sharing": "fair"},
+    )
+    queue.queue(C)
+    (run_id,) = queue.queue(A)
+    (blocker,) = explained(queue, run_id).held_by
+    assert blocker.kind == "share"
+    assert blocker.cure == f"wait for its turn; a larger weight of {whose} makes its share larger"
+    write_priority(queue.instance, [run_id], 9)
+    held_by(queue, run_id, "share")
+
+
+@on_one_storage
+def test_with_fair_sharing_a_priority_lets_a_run_go_before_those_of_its_own(run_queue: MakeRunQueue) -> None:
+    """A weight would not."""
+    queue = run_queue(max_concurrent_runs=1, code_location_limits={"sharing": "fair"})
+    queue.queue(A)
+    (run_id,) = queue.queue(A)
+    (blocker,) = explained(queue, run_id).held_by
+    assert blocker.cure == f"wait for its turn, or raise its priority: dagster-clt prioritize {run_id} N"
+    write_priority(queue.instance, [run_id], 9)
+    let_go(queue, run_id)
+
+
+@on_one_storage
+def test_what_is_full_is_named_once_with_its_own_number(run_queue: MakeRunQueue) -> None:
+    """That others take its next room is said of it, and how to go before them."""
+    queue = run_queue(
+        {"pools": {"granularity": "run"}},
+        tag_concurrency_limits=[{"key": "database", "limit": 1}],
+        code_location_limits={"locations": {A: {"limit": 9, "max_per_job": 1}}},
+    )
+    queue.instance.event_log_storage.set_concurrency_slots("slots", 1)
+    for _ in range(2):
+        queue.queue(A, tags={"database": "yes"}, pool="slots")
+    queue.tick()
+    (run_id,) = queue.queue(A, tags={"database": "yes"}, pool="slots")
+    explanation = explained(queue, run_id)
+    assert [(blocker.kind, blocker.what) for blocker in explanation.held_by] == [
+        ("max_per_job", "max_per_job of job job is used up: 1 of 1 in progress"),
+        ("tag_limit", "the tag limit on database is used up: 1 of 1 in progress"),
+        ("pool", "the pool slots is full: 1 slot"),
+        ("order", "when max_per_job of job job has room, other runs go first"),
+        ("order", "when the tag limit on database has room, other runs go first"),
+        ("order", "when the pool slots has room, other runs go first"),
+    ]
+    assert {blocker.cure.partition(":")[0] for blocker in explanation.held_by[3:]} == {
+        "wait for its turn, or raise its priority"
+    }
+    write_priority(queue.instance, [run_id], 9)
+    queue.end(A)
+    let_go(queue, run_id)
+
+
+@on_one_storage
 def test_the_limit_of_its_job_or_backfill(run_queue: MakeRunQueue) -> None:
     """Used up by runs in progress, or by those that go first."""
     limits = {"limit": 9, "max_per_job": 3, "max_per_backfill": 1}
@@ -460,10 +524,10 @@ def test_a_pool_that_an_older_run_waits_for_as_well(run_queue: MakeRunQueue) -> 
     queue.tick()
     queue.queue(B, pool="database")
     (run_id,) = queue.queue(A, pool="database")
-    explanation = held_by(queue, run_id, "pool", "pool")
+    explanation = held_by(queue, run_id, "pool", "order")
     assert [blocker.what for blocker in explanation.held_by] == [
         "the pool database is full: 1 slot",
-        "the pool database is full once the runs that go first have started: 1 slot",
+        "when the pool database has room, other runs go first",
     ]
 
 

@@ -5,7 +5,7 @@ When all of them are gone, it starts.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from shlex import quote
@@ -145,7 +145,7 @@ def from_counts(facts: RunFacts, hold: Hold, enough: tuple[int, int] | None) -> 
 
 
 def within_the_code_location(facts: RunFacts, starting: Sequence[DagsterRun] = ()) -> Iterator[Blocker]:
-    """`max_per_job` and `max_per_backfill` of its code location, if they are used up once some runs start."""
+    """`max_per_job` and `max_per_backfill` of its code location, if they are used up, or once some runs start."""
     if facts.code_location == NO_CODE_LOCATION:
         return
     own = facts.in_progress_of(facts.code_location)
@@ -157,27 +157,37 @@ def within_the_code_location(facts: RunFacts, starting: Sequence[DagsterRun] = (
     ):
         running = [record for record in own if getattr(JobAndBackfill.of(record.dagster_run), part) == value]
         before = sum(getattr(run, part) == value for run in first)
-        if most is not None and len(running) + before >= most:
-            of, rest = f"{part} {value}", f", {count(before, 'run')} of it go first" if before else ""
+        if most is None or len(running) + before < most:
+            continue
+        of = f"{part} {value}"
+        if before and len(running) >= most:
+            yield _next_room(facts, f"{option} of {of}", [facts.code_location])
+        elif before or not starting:
+            rest = f", {_go_first(before, ' of it')}" if before else ""
             yield _used_up(option, f"{option} of {of}", most, running, f"raise {option}", rest=rest, of=of)
 
 
 def from_tag_limits(
-    facts: RunFacts, tag_limits: Iterable[Mapping[str, Any]], *, by_others: bool = False
+    facts: RunFacts, tag_limits: Iterable[Mapping[str, Any]], coming: ComingTick | None = None
 ) -> Iterator[Blocker]:
-    """Those of Dagster's own tag limits that are used up, if need be by the runs that start before it alone."""
+    """Those of Dagster's own tag limits that are used up; with a coming tick, by what it starts before the run."""
     for limit in tag_limits:
         key, value = limit["key"], facts.run.tags.get(limit["key"])
         one_value = is_per_unique_value(limit) or isinstance(limit.get("value"), str)
+        subject = f"the tag limit on {f'{key}: {value}' if one_value else key}"
+        if coming and limit not in facts.state.settings.tag_concurrency_limits:  # it was given room there
+            takers = [one.code_location for one in coming.selected if counts_as(limit, facts.run, one.run)]
+            yield _next_room(facts, subject, takers)
+            continue
         holding = [record for record in facts.state.in_progress if counts_as(limit, facts.run, record.dagster_run)]
         yield _used_up(
             "tag_limit",
-            f"the tag limit on {f'{key}: {value}' if one_value else key}",
+            subject,
             limit["limit"],
             holding,
             f"raise the limit of {key} in tag_concurrency_limits",
             rest=(" for each value" if is_per_unique_value(limit) else "")
-            + (", and runs with it go first" if by_others else ""),
+            + (", and runs with it go first" if coming else ""),
         )
 
 
@@ -191,12 +201,11 @@ def from_runs_ahead(facts: RunFacts, coming: ComingTick, *, later: bool) -> Iter
         room = max(0, group.limit - state.in_progress_of_group(group))
         takes = sum(starts[member] for member in group.locations)
     if room is not None and takes >= room:
-        yield _turn_within(facts, coming) or _order_within(facts, room, later=later)
+        yield _turn_within(facts, coming) or _order_within(facts, coming, room, later=later)
     elif state.free_slots is not None and starts.total() >= state.free_slots:
         yield _turn_within(facts, coming) or _turn_of_others(facts, coming, later=later)
-    yield from within_the_code_location(
-        replace(facts, state=state), [selected.run for selected in coming.selected]
-    )
+    if coming.selected:
+        yield from within_the_code_location(facts, [selected.run for selected in coming.selected])
 
 
 def not_looked_at(facts: RunFacts) -> Blocker:
@@ -235,6 +244,12 @@ def full_pool(facts: RunFacts, pool: str, stored: Any, *, by_others: bool = Fals
         )
     rest = " once the runs that go first have started" if by_others else ""
     return _with_holders("pool", f"the pool {pool} is full{rest}: {count(number, 'slot')}", cure, holders)
+
+
+def pool_later(facts: RunFacts, pool: str, coming: ComingTick) -> Blocker:
+    """A pool that is full now, and whose next free slots others take."""
+    takers = [one.code_location for one in coming.selected if pool in pools_of(one.run)]
+    return _next_room(facts, f"the pool {pool}", takers)
 
 
 def code_server_down(
@@ -321,34 +336,66 @@ def _turn_within(facts: RunFacts, coming: ComingTick) -> Blocker | None:
     )
 
 
-def _order_within(facts: RunFacts, room: int, *, later: bool) -> Blocker:
+def _order_within(facts: RunFacts, coming: ComingTick, room: int, *, later: bool) -> Blocker:
+    """Other runs of its code location, or of its group, take the room that there is."""
     state, name = facts.state, facts.code_location
     if facts.before >= room:
-        whose, in_force = name, state.in_force(name)
+        whose, takers, in_force = name, [name], state.in_force(name)
         limit = "" if in_force.limit is None else f" (limit {in_force.limit} from {_source(in_force)})"
-        ahead = f"{count(facts.before, 'run')} go first{'' if later else limit}"
+        ahead = f"{_go_first(facts.before)}{'' if later else limit}"
     else:
-        whose = f"group {state.settings.code_location_limits.group_of.get(name, '')}"
+        limits, starts = state.settings.code_location_limits, coming.by_code_location
+        group = limits.group_of.get(name, "")
+        whose, takers = f"group {group}", [member for member in limits.groups[group].locations if starts[member]]
         ahead = f"{'' if later else 'and '}other runs of it go first"
     free = f"when there is room for a run of {whose}" if later else f"{count(room, 'slot')} free for {whose}"
-    return Blocker("order", f"{free}, {ahead}", f"wait for its turn, or {_prioritize(facts)}")
+    kind = "share" if state.is_fair and name not in takers else "order"
+    return Blocker(kind, f"{free}, {ahead}", _wait_for_turn(facts, takers))
 
 
 def _turn_of_others(facts: RunFacts, coming: ComingTick, *, later: bool) -> Blocker:
     name, state = facts.code_location, coming.state
     others = Counter({other: runs for other, runs in coming.by_code_location.items() if other != name})
-    ahead = _by_whom(others) or f"{count(facts.before, 'run')} of {name} go first"
+    ahead = _by_whom(others) or _go_first(facts.before, f" of {name}")
     free = "when a slot is free," if later else f"{count(state.free_slots or 0, 'slot')} free in all, and"
+    cure = _wait_for_turn(facts, coming.by_code_location)
     if not state.is_fair:
         what = f"{free} older runs or ones with a larger priority go first ({ahead})"
-        return Blocker("order", what, f"wait for its turn, or {_prioritize(facts)}")
+        return Blocker("order", what, cure)
     share = "" if facts.share is None else f" of its share of {facts.share:.1f}"
     return Blocker(
         "share",
         f"{free} it is the turn of {'other code locations' if others else 'the runs before it'}:"
         f" {name} has {state.in_progress_of[name]} in progress{share}; {'next are ' if others else ''}{ahead}",
-        "wait for its turn; a larger weight makes the share larger",
+        cure,
     )
+
+
+def _go_first(number: int, of: str = "") -> str:
+    return f"{count(number, 'run')}{of} {'goes' if number == 1 else 'go'} first"
+
+
+def _next_room(facts: RunFacts, subject: str, takers: Collection[str]) -> Blocker:
+    """Others take the next room in something that has none now, which is named already."""
+    return Blocker("order", f"when {subject} has room, other runs go first", _wait_for_turn(facts, takers))
+
+
+def _wait_for_turn(facts: RunFacts, takers: Collection[str]) -> str:
+    """What brings the run before those that start instead of it.
+
+    With fair sharing a priority brings it only before other runs of its own code location.
+
+    Args:
+        facts: The facts about the run.
+        takers: The code locations of the runs that start.
+    """
+    name, limits = facts.code_location, facts.state.settings.code_location_limits
+    if name in takers or not facts.state.is_fair:
+        return f"wait for its turn, or {_prioritize(facts)}"
+    group = limits.group(name)
+    is_within = group is None or any(taker in group.locations for taker in takers)
+    whose = name if is_within else f"group {limits.group_of[name]}"
+    return f"wait for its turn; a larger weight of {whose} makes its share larger"
 
 
 def _with_holders(kind: str, what: str, cure: str, holders: Iterable[Holder]) -> Blocker:

@@ -1,6 +1,6 @@
 """Why a run is still queued: its place in the queue, what holds it, and what would let it start."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -24,6 +24,7 @@ from clt_queued_run_coordinator.operate import now as at_this_moment
 from clt_queued_run_coordinator.operate.blockers import Blocker, RunFacts
 from clt_queued_run_coordinator.operate.check import shadowed_by_tag_limits
 from clt_queued_run_coordinator.operate.coming_tick import (
+    ComingTick,
     checks_of,
     coming_tick,
     with_limit,
@@ -160,7 +161,7 @@ def _of_the_queue(instance: DagsterInstance, queue: QueuedRuns, facts: RunFacts)
         coming.checks.load_pools([facts.run])
         ahead = [
             *blockers.from_runs_ahead(facts, coming, later=bool(held_by)),
-            *_from_dagsters_checks(instance, coming.checks, facts, by_others=True),
+            *_from_dagsters_checks(instance, coming.checks, facts, coming, more_slots),
         ]
         yield from ahead or [blockers.not_looked_at(facts)]
 
@@ -197,12 +198,20 @@ def _smallest_limit(
 
 
 def _from_dagsters_checks(
-    instance: DagsterInstance, checks: DagsterChecks, facts: RunFacts, *, by_others: bool = False
+    instance: DagsterInstance,
+    checks: DagsterChecks,
+    facts: RunFacts,
+    coming: ComingTick | None = None,
+    full_before: Container[str] = (),
 ) -> Iterator[Blocker]:
-    yield from blockers.from_tag_limits(facts, checks.full_tag_limits(facts.run), by_others=by_others)
+    """Tag limits and pools; with a coming tick, by what it starts before the run. Some pools were full before."""
+    yield from blockers.from_tag_limits(facts, checks.full_tag_limits(facts.run), coming)
     for pool in checks.full_pools(facts.run):
-        stored = instance.event_log_storage.get_concurrency_info(pool)
-        yield blockers.full_pool(facts, pool, stored, by_others=by_others)
+        if coming and pool in full_before:
+            yield blockers.pool_later(facts, pool, coming)
+        else:
+            stored = instance.event_log_storage.get_concurrency_info(pool)
+            yield blockers.full_pool(facts, pool, stored, by_others=coming is not None)
 
 
 def _code_server(
