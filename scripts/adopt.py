@@ -92,7 +92,10 @@ Then write your definitions in code_locations/, choose limits and the database i
 workflows (docs/releases.md), and note how to take later versions of the template (docs/updates.md)."""
 
 RENDERED = {"README.md": "README.md.jinja", "docs/index.md": "index.md.jinja"}
-EXAMPLES = ("deploy/*.yaml", "deploy/compose/*.yaml", "compose.yaml", "dagster.yaml", ".github/workflows/*.yml")
+EXAMPLES = (
+    *("deploy/*.yaml", "deploy/compose/*.yaml", "deploy/overlays/*/manifests/*.yaml"),
+    *("compose.yaml", "dagster.yaml", ".github/workflows/*.yml"),
+)
 """Files whose comments name the sample code locations."""
 
 
@@ -211,7 +214,10 @@ def check_arguments(
         LocationError: The first thing that is wrong, and what would be right.
     """
     if not re.fullmatch(r"[A-Za-z0-9][\w&., -]{0,60}", org):
-        raise LocationError(f"ORG={org!r} can't be used: write your company's name, such as ORG=acme")
+        raise LocationError(
+            f"ORG={org!r} can't be used: write your company's name with letters, digits, blanks and & . , - _,"
+            " beginning with one of A to Z or a digit, such as ORG=acme"
+        )
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*", registry):
         raise LocationError(
             f"REGISTRY={registry!r} can't be used: write host and path without a scheme and in lower case,"

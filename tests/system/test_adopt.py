@@ -91,6 +91,13 @@ def test_nothing_names_what_is_not_there(adopted: Path) -> None:
     assert dead == {}
 
 
+def test_the_deployment_and_its_tests_name_no_sample(adopted: Path) -> None:
+    """What an overlay applies, and what its tests look for, is of code locations that are there."""
+    files = git(adopted, "ls-files", "deploy", "tests/overlays").split()
+    texts = {name: (adopted / name).read_text(errors="replace") for name in files}
+    assert [name for name, text in texts.items() if "code-location-a" in text or "code-location-b" in text] == []
+
+
 def names_of_nothing(root: Path, file: Path) -> list[str]:
     """The make targets, and the paths below a folder of the template, that a file names and that aren't there."""
     try:
@@ -144,6 +151,7 @@ def test_a_failure_changes_nothing(tmp_path: Path) -> None:
     ("org", "registry", "locations", "message"),
     [
         ("", REGISTRY, LOCATIONS, "ORG='' can't be used"),
+        ("L'Usine", REGISTRY, LOCATIONS, "with letters, digits, blanks and"),
         ("acme", "https://registry.acme.example", LOCATIONS, "without a scheme"),
         ("acme", REGISTRY, [], "LOCATIONS is empty"),
         ("acme", REGISTRY, ["Billing"], "'Billing' can't be the name"),
