@@ -32,3 +32,11 @@ def stored_queue(request: pytest.FixtureRequest) -> Iterator[RunQueue]:
         storage = {"postgres": {"postgres_url": request.getfixturevalue("new_database")()}}
     with stored_run_queue({"code_location_limits": {"locations": {B: 0}}}, {}, storage) as queue:
         yield queue
+
+
+@pytest.fixture
+def same_database(new_database: Callable[[], str]) -> Iterator[MakeRunQueue]:
+    """Opens a new instance with a new coordinator and a new daemon, each time on the same PostgreSQL database."""
+    url = new_database()
+    with ExitStack() as stack:
+        yield lambda **config: stack.enter_context(postgresql_run_queue(url, config, {}))

@@ -2,8 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
@@ -17,7 +16,7 @@ from dagster import DagsterRunStatus
 from dagster._core.events import DagsterEvent, DagsterEventType
 from tests.in_process.statements import Statements
 from tests.in_process.storages import on_one_storage
-from tests.run_queue import A, B, RunQueue, in_the_middle_of_a_tick, postgresql_run_queue
+from tests.run_queue import A, B, RunQueue, in_the_middle_of_a_tick
 
 MakeRunQueue = Callable[..., RunQueue]
 
@@ -61,14 +60,6 @@ def _statements(queue: RunQueue) -> list[str]:
     with Statements() as statements:
         queue.tick()
     return [text for text in statements.executed if "kvs" in text and not text.startswith("SELECT")]
-
-
-@pytest.fixture
-def same_database(new_database: Callable[[], str]) -> Iterator[Callable[..., RunQueue]]:
-    """Opens a new instance with a new coordinator and a new daemon, each time on the same database."""
-    url = new_database()
-    with ExitStack() as stack:
-        yield lambda **config: stack.enter_context(postgresql_run_queue(url, config or TWO_EACH, {}))
 
 
 @either_way

@@ -21,7 +21,7 @@ from clt_queued_run_coordinator.submit.max_queued import QueueFullError
 from dagster import DagsterRunStatus
 from dagster._core.events import DagsterEvent, DagsterEventType
 from tests.in_process.storages import on_one_storage
-from tests.run_queue import A, B, RunQueue, postgresql_run_queue
+from tests.run_queue import A, B, RunQueue
 
 MakeRunQueue = Callable[..., RunQueue]
 TWO: dict[str, Any] = {"code_location_limits": {"default": {"breaker": {"failures": 2}}}}
@@ -32,14 +32,6 @@ TWO_FOR_AN_HOUR: dict[str, Any] = {
 
 class Killed(BaseException):
     """The daemon is killed: nothing catches it."""
-
-
-@pytest.fixture
-def same_database(new_database: Callable[[], str]) -> Iterator[Callable[..., RunQueue]]:
-    """Opens a new instance with a new coordinator and a new daemon, each time on the same database."""
-    url = new_database()
-    with ExitStack() as stack:
-        yield lambda **config: stack.enter_context(postgresql_run_queue(url, config or TWO, {}))
 
 
 def start(queue: RunQueue, code_location: str, runs: int = 1) -> list[str]:
@@ -231,23 +223,23 @@ def test_odd_names(run_queue: MakeRunQueue) -> None:
 
 def test_a_restart_neither_forgets_nor_doubles_what_was_counted(same_database: Callable[..., RunQueue]) -> None:
     """One failure before it and one after it are two."""
-    queue = same_database()
+    queue = same_database(**TWO)
     first, second, third = start(queue, A, 3)
     fail(queue, first)
     queue.tick()
-    queue = same_database()
+    queue = same_database(**TWO)
     queue.tick()
-    queue = same_database()
+    queue = same_database(**TWO)
     assert in_force(queue).source is Source.NONE
     fail(queue, second)
     queue.tick()
     assert in_force(queue).source is Source.BREAKER
-    queue = same_database()
+    queue = same_database(**TWO)
     fail(queue, third)
     queue.tick()
     live.resume(queue.instance, A)
     for _ in range(2):
-        queue = same_database()
+        queue = same_database(**TWO)
         queue.tick()
         assert in_force(queue).source is Source.NONE
     assert len(openings(queue)) == 1
@@ -255,10 +247,10 @@ def test_a_restart_neither_forgets_nor_doubles_what_was_counted(same_database: C
 
 def test_a_restart_without_any_run_in_progress_forgets_no_failure(same_database: Callable[..., RunQueue]) -> None:
     """What was counted is stored at once, not only every few seconds."""
-    queue = same_database()
+    queue = same_database(**TWO)
     fail(queue, *start(queue, A))
     queue.tick()
-    queue = same_database()
+    queue = same_database(**TWO)
     fail(queue, *start(queue, A))
     queue.tick()
     assert in_force(queue).source is Source.BREAKER
@@ -266,12 +258,12 @@ def test_a_restart_without_any_run_in_progress_forgets_no_failure(same_database:
 
 def test_a_resume_and_a_restart_right_after_it_opened(same_database: Callable[..., RunQueue]) -> None:
     """The failures that opened it are not counted a second time; the next ones count from zero."""
-    queue = same_database()
+    queue = same_database(**TWO)
     first, second, third, fourth = start(queue, A, 4)
     fail(queue, first, second)
     queue.tick()
     live.resume(queue.instance, A)
-    queue = same_database()
+    queue = same_database(**TWO)
     queue.tick()
     assert in_force(queue).source is Source.NONE
     fail(queue, third)
@@ -285,13 +277,13 @@ def test_a_resume_and_a_restart_right_after_it_opened(same_database: Callable[..
 
 def test_an_opening_that_could_not_be_stored_before_a_restart(same_database: Callable[..., RunQueue]) -> None:
     """The next daemon goes on trying, and nothing starts in between."""
-    queue = same_database()
+    queue = same_database(**TWO)
     fail(queue, *start(queue, A, 2))
     queue.queue(A, 3)
     with mock.patch.object(live, "write", side_effect=ConnectionError("gone")):
         for _ in range(4):
             assert queue.tick() == {}
-            queue = same_database()
+            queue = same_database(**TWO)
     assert queue.tick() == {}
     assert len(openings(queue)) == 1
 
@@ -334,13 +326,13 @@ def test_what_failed_while_it_was_open_and_no_daemon_ran_does_not_open_it_again(
 @pytest.mark.parametrize("step", ["before", "within", "after"])
 def test_killed_while_it_opens(same_database: Callable[..., RunQueue], step: str) -> None:
     """It opens once, in this daemon's life or in the next one's."""
-    queue = same_database()
+    queue = same_database(**TWO)
     run_ids = start(queue, A, 2)
     fail(queue, *run_ids)
     with _killed(step):
         queue.tick()
     for _ in range(2):
-        queue = same_database()
+        queue = same_database(**TWO)
         queue.queue(A)
         assert queue.tick() == {}
         assert openings(queue) == [f"2 failed runs in a row, last {run_ids[1]}"]
@@ -349,14 +341,14 @@ def test_killed_while_it_opens(same_database: Callable[..., RunQueue], step: str
 @pytest.mark.parametrize("step", ["before", "within", "after"])
 def test_a_resume_after_a_kill_is_not_undone(same_database: Callable[..., RunQueue], step: str) -> None:
     """The failures that opened it are not counted a second time."""
-    queue = same_database()
+    queue = same_database(**TWO)
     fail(queue, *start(queue, A, 2))
     with _killed(step):
         queue.tick()
-    queue = same_database()
+    queue = same_database(**TWO)
     queue.tick()
     live.resume(queue.instance, A)
-    queue = same_database()
+    queue = same_database(**TWO)
     queue.queue(A)
     assert queue.tick() == {A: 1}
     assert len(openings(queue)) == 1
@@ -394,7 +386,7 @@ def test_a_look_up_that_fails_forgets_no_failure(run_queue: MakeRunQueue) -> Non
 
 def test_two_daemons_by_mistake_open_it_once(same_database: Callable[..., RunQueue]) -> None:
     """Both see the same failures."""
-    daemons = [same_database(), same_database()]
+    daemons = [same_database(**TWO), same_database(**TWO)]
     run_ids = start(daemons[0], A, 2)
     for queue in daemons * 2:
         queue.tick()

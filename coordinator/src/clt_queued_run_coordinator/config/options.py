@@ -134,6 +134,9 @@ class CodeLocationLimits:
         " max_concurrent_runs goes to the code location that is furthest below its share.",
         Sharing("fifo"),
     )
+    waits_for_tag: Annotated[bool, _TRUE_OR_FALSE] = option(
+        "Whether queued runs that have waited for a minute get a tag `waits_for` that says what holds them.", True
+    )
     queue_reading: Annotated[str, checked(str, _NARROWED, lambda value: value == "narrowed")] | None = option(
         "Ignored; remove it. The daemon always reads only the queued runs that may start.", None
     )

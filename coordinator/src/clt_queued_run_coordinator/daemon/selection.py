@@ -4,7 +4,7 @@
 something else holds it: its body, the limits on its job and backfill, Dagster's own tag limits and pools.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from itertools import chain
 from typing import NamedTuple
@@ -31,6 +31,11 @@ class SelectedRun(NamedTuple):
     run: DagsterRun
 
 
+HeldBy = Callable[[str, JobAndBackfill], str | None]
+"""What holds the queued runs of a code location that have this in common, beside the counts; None if nothing is
+known. It is said as their tag says it."""
+
+
 class Selection(NamedTuple):
     """What a tick has chosen.
 
@@ -38,11 +43,16 @@ class Selection(NamedTuple):
         runs: The runs that may start, in the order in which the daemon should try them.
         blocked: The code locations with room of which no further run could start, and those backed off from.
         backfill_turns: The turns of backfills that were taken, by code location.
+        held_by: Tells what holds others beside the counts.
     """
 
     runs: list[SelectedRun]
     blocked: frozenset[str]
     backfill_turns: Mapping[str, BackfillTurns]
+    held_by: HeldBy = lambda _code_location, _of: None
+
+
+NOTHING = Selection([], frozenset(), {})
 
 
 def select(
@@ -61,7 +71,7 @@ def select(
     """
     names = [name for name in state.queued if state.claims.room(name) != 0]
     if not names:
-        return Selection([], frozenset(), {})
+        return NOTHING
     job_limits = JobAndBackfillLimits(
         state.settings.code_location_limits,
         ((name, JobAndBackfill.of(run)) for name, run in state.runs_in_progress()),
@@ -106,4 +116,15 @@ def select(
         )
         candidates.tell()
     runs = [SelectedRun(name, run, candidates.body(run)) for name, run in admission.runs]
-    return Selection(runs, frozenset({*admission.blocked, *backing_off}), job_limits.backfill_turns)
+
+    def held_by(name: str, of: JobAndBackfill) -> str | None:
+        if isinstance(of.needs, Needs):
+            for pool in checks.full_pools(of.needs.run):
+                return f"pool {pool}"
+            for limit in checks.full_tag_limits(of.needs.run):
+                return f"tag limit {limit['key']}"
+        if not job_limits.has_room(name, of):
+            return "max_per_backfill" if job_limits.has_room(name, of._replace(backfill=None)) else "max_per_job"
+        return "its code server" if name in backing_off else None
+
+    return Selection(runs, frozenset({*admission.blocked, *backing_off}), job_limits.backfill_turns, held_by)

@@ -5,7 +5,7 @@
    breakers, and settle the credit. If no slot is free, the tick ends here.
 3. `offer`: choose the runs that may start, tag those that lack their tag, tighten the tag limits to exactly these
    runs, and hand them to the daemon.
-4. `record`: store for others, and for a restarted daemon, what is known now.
+4. `record`: store for others, and for a restarted daemon, what is known now. Say in their tags what runs wait for.
 
 A tick that fails starts nothing and changes nothing of how the next one works. What only counts, tells or stores
 never ends a tick.
@@ -36,11 +36,13 @@ from clt_queued_run_coordinator.daemon.dagster_checks import DagsterChecks
 from clt_queued_run_coordinator.daemon.manual_launches import pass_breakers
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.daemon.readers import Presence
-from clt_queued_run_coordinator.daemon.selection import LOOK_SECONDS, SelectedRun, Selection, select
+from clt_queued_run_coordinator.daemon.selection import LOOK_SECONDS, NOTHING, SelectedRun, Selection, select
 from clt_queued_run_coordinator.daemon.state import LAUNCHING_NAMED, DaemonState, Launching
+from clt_queued_run_coordinator.daemon.waits_for import WaitsFor
 from clt_queued_run_coordinator.policy import backoff
 from clt_queued_run_coordinator.policy.backfill_share import BackfillTurns
 from clt_queued_run_coordinator.policy.credit import Ledger
+from clt_queued_run_coordinator.policy.holds import WAITS_FOR_TAG, is_ours
 from clt_queued_run_coordinator.policy.job_and_backfill_limits import lane_key
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
@@ -81,6 +83,9 @@ class Ticks:
         """What the backfills of each code location have earned of their share."""
         self._backfill_turns: Mapping[str, BackfillTurns] = {}
         """The turns that they took at the last tick."""
+        self._waits_for = WaitsFor()
+        self._selection = NOTHING
+        """What this tick has chosen, if it came to that."""
         self._looked_at = 0.0
         """When it was last looked at who could start a run, in seconds since 1970."""
         self.state = QueueState(settings)
@@ -94,7 +99,7 @@ class Ticks:
 
         Errors of the database are not caught. The tick fails and starts nothing, as Dagster's own would.
         """
-        self._began = time.time()
+        self._began, self._selection = time.time(), NOTHING
         with reading(instance) as connection:
             if self._stored is None:
                 self._stored = daemon_state.read(connection)
@@ -170,7 +175,7 @@ class Ticks:
     def offer(self, instance: DagsterInstance) -> list[DagsterRun]:
         """The queued runs that the daemon is shown, in the order in which it should try them."""
         state = self.state
-        selection = self._select(instance)
+        selection = self._selection = self._select(instance)
         self._looked_at = time.time()
         self._backfill_turns = selection.backfill_turns
         runs = self._tagged(instance, selection.runs)
@@ -188,12 +193,15 @@ class Ticks:
         """The selected runs with their tags. A missing tag is written before the daemon starts the run."""
         runs, lacking = [], []
         for name, queued, run in selected:
-            if name != NO_CODE_LOCATION and (queued.storage_id in self._queued.untagged or missing_tags(run)):
+            tags = {key: value for key, value in run.tags.items() if key != WAITS_FOR_TAG or not is_ours(value)}
+            is_untagged = queued.storage_id in self._queued.untagged or missing_tags(run)
+            if name != NO_CODE_LOCATION and (is_untagged or len(tags) < len(run.tags)):
                 lacking.append(run.run_id)
-                run = run.with_tags({**run.tags, **own_tags(run)})  # noqa: PLW2901 - the run with its tags
+                run = run.with_tags({**tags, **own_tags(run)})  # noqa: PLW2901 - the run with its tags
                 self._queued.untagged.discard(queued.storage_id)
             runs.append(run)
         write_tags(instance, lacking)
+        self._waits_for.forget(lacking)
         return runs
 
     def tag_untagged(self, instance: DagsterInstance, most: int | None = None) -> None:
@@ -226,6 +234,10 @@ class Ticks:
         that the daemon was shown only the runs that may start; None if it didn't come to that.
         """
         self._try("Storing the daemon's state", lambda: self._record(instance, seconds, runs, narrowed))
+        self._try("Saying what runs wait for", lambda: self._say(instance))
+
+    def _say(self, instance: DagsterInstance) -> None:
+        self._waits_for.write(instance, self.state, self._queued, self._offered, self._selection.held_by)
 
     def _record(
         self, instance: DagsterInstance, seconds: float, runs: Sequence[DagsterRun], narrowed: bool | None

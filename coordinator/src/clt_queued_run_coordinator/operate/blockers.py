@@ -16,8 +16,8 @@ from clt_queued_run_coordinator.config.options import CodeLocationEntry
 from clt_queued_run_coordinator.config.tag import code_location_of
 from clt_queued_run_coordinator.operate.coming_tick import ComingTick, counts_as, without_tag_limits_on
 from clt_queued_run_coordinator.operate.daemon_seen import DaemonSeen, utc_time
-from clt_queued_run_coordinator.operate.holds import Hold, limit_without_pause
 from clt_queued_run_coordinator.policy.changes import Change
+from clt_queued_run_coordinator.policy.holds import Hold, limit_without_pause
 from clt_queued_run_coordinator.policy.in_force import LimitInForce, Source
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, JobAndBackfill

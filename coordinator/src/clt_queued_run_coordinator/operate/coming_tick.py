@@ -15,8 +15,8 @@ from clt_queued_run_coordinator.daemon.dagster_checks import DagsterChecks
 from clt_queued_run_coordinator.daemon.manual_launches import pass_breakers
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.daemon.selection import SelectedRun, select
-from clt_queued_run_coordinator.operate.holds import limit_without_pause
 from clt_queued_run_coordinator.policy.changes import Change
+from clt_queued_run_coordinator.policy.holds import limit_without_pause
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, JobAndBackfill
 from clt_queued_run_coordinator.policy.tag_limits import is_per_unique_value, limits_code_location

@@ -31,9 +31,9 @@ from clt_queued_run_coordinator.operate.coming_tick import (
     with_room_for_one,
     without_tag_limits_on,
 )
-from clt_queued_run_coordinator.operate.holds import holds, limit_without_pause
 from clt_queued_run_coordinator.operate.now import Now
 from clt_queued_run_coordinator.operate.stored_run import StoredRun
+from clt_queued_run_coordinator.policy.holds import holds, limit_without_pause
 from clt_queued_run_coordinator.policy.in_force import Source
 from clt_queued_run_coordinator.policy.job_and_backfill_limits import lane_key
 from clt_queued_run_coordinator.policy.queue_state import QueueState

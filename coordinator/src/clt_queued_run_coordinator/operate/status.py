@@ -7,10 +7,10 @@ from typing import Any
 from clt_queued_run_coordinator._dagster import DagsterInstance, run_database
 from clt_queued_run_coordinator.operate import workspace
 from clt_queued_run_coordinator.operate.coming_tick import checks_of
-from clt_queued_run_coordinator.operate.holds import holds
 from clt_queued_run_coordinator.operate.now import Now
 from clt_queued_run_coordinator.policy.changes import iso
 from clt_queued_run_coordinator.policy.claims import group_key
+from clt_queued_run_coordinator.policy.holds import holds
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.store.rows import load_runs
 

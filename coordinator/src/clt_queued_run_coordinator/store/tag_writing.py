@@ -15,16 +15,23 @@ from clt_queued_run_coordinator._dagster import (
     RunTagsTable,
     serialize_value,
 )
+from clt_queued_run_coordinator.policy.holds import WAITS_FOR_TAG, is_ours
 from clt_queued_run_coordinator.store.code_location import own_tags
 from clt_queued_run_coordinator.store.rows import in_chunks, run_of
 from clt_queued_run_coordinator.store.transaction import transaction
 
 _QUEUED = (DagsterRunStatus.QUEUED.value,)
 _NOT_STARTED = (DagsterRunStatus.NOT_STARTED.value, *_QUEUED)
+_NOT_IN_PROGRESS = (
+    *_NOT_STARTED,
+    *(status.value for status in (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)),
+)
 
 
 def write_tags(where: DagsterInstance | db.Connection, run_ids: Iterable[str]) -> None:
     """Tag runs that are queued or about to be with the code locations of their origins. Other runs are skipped.
+
+    A tag of this package that says what they wait for is removed: they start, or have it from a parent run.
 
     A run has its tags twice: in its body, which the daemon's limits look at, and in rows, which filters look at.
     Both are written in one transaction that first locks the run. So the second of two writers sees what the first
@@ -35,7 +42,7 @@ def write_tags(where: DagsterInstance | db.Connection, run_ids: Iterable[str]) -
     PostgreSQL connection can stand for the instance.
     """
     for some in in_chunks(run_ids):
-        _write(where, some, own_tags, _NOT_STARTED)
+        _write(where, some, lambda run: {**own_tags(run), **_without_waits_for(run)}, _NOT_STARTED)
 
 
 def write_priority(instance: DagsterInstance, run_ids: Iterable[str], priority: int) -> int:
@@ -48,15 +55,37 @@ def write_priority(instance: DagsterInstance, run_ids: Iterable[str], priority: 
     return sum(_write(instance, some, lambda _: tags, _QUEUED, is_order=True) for some in in_chunks(run_ids))
 
 
+def write_waits_for(instance: DagsterInstance, texts: Mapping[str, str | None]) -> None:
+    """Say in the tags of queued runs, by run id, what they wait for. A tag of the same key by a user stays.
+
+    None removes the tag, also from runs that have ended. Runs in progress are left alone.
+    """
+
+    def tags_of(run: DagsterRun) -> dict[str, str | None]:
+        stands, text = run.tags.get(WAITS_FOR_TAG), texts[run.run_id]
+        if text is None or (stands is not None and not is_ours(stands)):
+            return _without_waits_for(run)
+        return {WAITS_FOR_TAG: text} if run.status is DagsterRunStatus.QUEUED else {}
+
+    _write(instance, list(texts), tags_of, _NOT_IN_PROGRESS)
+
+
+def _without_waits_for(run: DagsterRun) -> dict[str, str | None]:
+    return {WAITS_FOR_TAG: None} if is_ours(run.tags.get(WAITS_FOR_TAG)) else {}
+
+
 def _write(
     where: DagsterInstance | db.Connection,
     run_ids: Collection[str],
-    tags_of: Callable[[DagsterRun], Mapping[str, str]],
+    tags_of: Callable[[DagsterRun], Mapping[str, str | None]],
     statuses: Collection[str],
     *,
     is_order: bool = False,
 ) -> int:
-    """Write tags to those of the runs that are in the given statuses and can be read; returns their number."""
+    """Write tags to those of the runs that are in the given statuses and can be read; returns their number.
+
+    A tag that is None is removed.
+    """
     in_status = RunsTable.c.status.in_(statuses)
     query = (
         db.select(RunsTable.c.run_id, RunsTable.c.run_body, RunsTable.c.status)
@@ -66,30 +95,34 @@ def _write(
     )
     bodies: dict[str, str] = {}
     rows: list[dict[str, str]] = []
-    rewritten: list[str] = []
-    keys: set[str] = set()
+    rewritten: dict[frozenset[str], list[str]] = {}
     with transaction(where) as connection:
         for run_id, body, status in connection.execute(query).all():
             run = run_of(body)
-            tags = tags_of(run) if run else None
+            # The status column is authoritative; the body may hold an older status.
+            tags = tags_of(run.with_status(DagsterRunStatus(status))) if run else None
             if not run or not tags:
                 continue
             # Dagster derives the label of a body that has none.
             in_body = {key: tags[key] for key in tags if key != REPOSITORY_LABEL_TAG or key in run.tags}
-            bodies[run_id] = serialize_value(run.with_tags({**run.tags, **in_body}))
+            merged = {key: value for key, value in {**run.tags, **in_body}.items() if value is not None}
+            bodies[run_id] = serialize_value(run.with_tags(merged))
             # The rows of a run that isn't queued yet come from its body. Anybody may have changed a queued run.
-            if status == DagsterRunStatus.QUEUED.value or not tags.keys().isdisjoint(run.tags):
-                rewritten.append(run_id)
-                keys |= tags.keys()
+            if status != DagsterRunStatus.NOT_STARTED.value or not tags.keys().isdisjoint(run.tags):
+                rewritten.setdefault(frozenset(tags), []).append(run_id)
                 in_body = dict(tags)
-            rows += [{"run_id": run_id, "key": key, "value": value} for key, value in in_body.items()]
+            rows += [
+                {"run_id": run_id, "key": key, "value": value}
+                for key, value in in_body.items()
+                if value is not None
+            ]
         if bodies:
             written = RunsTable.update().where(RunsTable.c.run_id.in_(list(bodies)), in_status)
             if is_order:  # as Dagster does when it adds tags; it tells the daemon that the order has changed
                 written = written.values(update_timestamp=datetime.now(timezone.utc))
             connection.execute(written.values(run_body=db.case(bodies, value=RunsTable.c.run_id)))
-        if rewritten:
-            of_them = RunTagsTable.c.run_id.in_(rewritten), RunTagsTable.c.key.concat("").in_(keys)
+        for keys, ids in rewritten.items():
+            of_them = RunTagsTable.c.run_id.in_(ids), RunTagsTable.c.key.concat("").in_(keys)
             connection.execute(RunTagsTable.delete().where(*of_them))
         if rows:
             connection.execute(RunTagsTable.insert(), rows)
