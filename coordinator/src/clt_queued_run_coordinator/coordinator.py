@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, cast
 
 from dagster import DagsterInstance
@@ -20,7 +21,7 @@ from clt_queued_run_coordinator._dagster import (
 from clt_queued_run_coordinator.config.options import OPTION
 from clt_queued_run_coordinator.config.parsing import parse, schema
 from clt_queued_run_coordinator.config.settings import Settings
-from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY, code_location_of
+from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY, code_location_of, page_tag
 from clt_queued_run_coordinator.daemon.seam import DaemonSeam
 from clt_queued_run_coordinator.daemon.tick import Ticks
 from clt_queued_run_coordinator.lazy_tag_limits import LazyTagLimits
@@ -104,14 +105,16 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
             SubmitLockError: Other submits to its code location did not finish in time.
         """
         run = context.dagster_run
-        untagged = [run.run_id] if needs_tags(run, self._log) else []
+        page_url = self.settings.code_location_limits.page_url
+        is_tagged = not needs_tags(run, self._log) and page_tag(run, page_url).items() <= run.tags.items()
+        tag = partial(write_tags, run_ids=[] if is_tagged else [run.run_id], page_url=page_url)
         code_location = code_location_of(run) or ""
         max_queued = self.settings.code_location_limits.entry(code_location).max_queued
         if max_queued is None or run.status is not DagsterRunStatus.NOT_STARTED:
             # Not DagsterInstance.get(), which would open another instance for each submit.
-            write_tags(self._instance, untagged)
+            tag(self._instance)
             return super().submit_run(context)
-        with self._queue_limiter.reserved_room(self._instance, run.run_id, code_location, max_queued, untagged):
+        with self._queue_limiter.reserved_room(self._instance, run.run_id, code_location, max_queued, tag):
             return super().submit_run(context)
 
     def get_run_queue_config(self) -> RunQueueConfig:

@@ -196,7 +196,7 @@ def test_a_submit_does_not_wait_for_ever(run_queue: MakeRunQueue, monkeypatch: p
     monkeypatch.setattr(submit_lock, "LOCK_TIMEOUT_SECONDS", 1)
     queue = run_queue(code_location_limits={"locations": {A: {"max_queued": 1}}})
     with (
-        queue.coordinator._queue_limiter.reserved_room(queue.instance, "another", A, 1, {}),
+        queue.coordinator._queue_limiter.reserved_room(queue.instance, "another", A, 1, lambda _: None),
         pytest.raises(SubmitLockError, match="other submits have held its lock for 1 s"),
     ):
         queue.submit(A)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy
+from clt_queued_run_coordinator.config.tag import PAGE_TAG_KEY
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
 from clt_queued_run_coordinator.store.code_location import RunWithoutCodeLocationError
 from dagster import DagsterRun, DagsterRunStatus, QueuedRunCoordinator
@@ -52,6 +53,19 @@ def test_another_value_is_overwritten_with_a_warning(
     assert (
         f"Run {run.run_id} carried the tag {CLT_TAG_KEY}: {B!r} but belongs to code location {A!r}" in caplog.text
     )
+
+
+@pytest.mark.parametrize("default", [{}, {"max_queued": 9}])
+def test_a_run_has_the_address_of_its_page(run_queue: MakeRunQueue, default: dict[str, int]) -> None:
+    """It is written together with the code location's tag; a retry doesn't keep the address that it copied."""
+    queue = run_queue(code_location_limits={"default": default, "page_url": "https://dagster.example.com/queue/"})
+    first = queue.submit(A)
+    retry = queue.submit(A, tags=first.tags)
+    for run in (first, retry):
+        assert run.tags[PAGE_TAG_KEY] == f"https://dagster.example.com/queue/run?id={run.run_id}"
+        assert (PAGE_TAG_KEY, {run.tags[PAGE_TAG_KEY]}) in queue.instance.get_run_tags(
+            [PAGE_TAG_KEY], value_prefix=run.tags[PAGE_TAG_KEY]
+        )
 
 
 def test_other_tags_stay(run_queue: MakeRunQueue) -> None:

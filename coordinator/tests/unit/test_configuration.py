@@ -182,6 +182,12 @@ def test_a_bad_value_is_refused_when_the_coordinator_is_loaded(config: dict[str,
         ({"sharing": ""}, ".sharing is ''; it must be fifo or fair."),
         ({"sharing": {"kind": "fair", "half_life": 1e-9}}, "; for no fair sharing write `sharing: fifo`."),
         (
+            {"page_url": "dagster.example.com"},
+            "page_url is 'dagster.example.com'; it must be an address that begins",
+        ),
+        ({"page_url": "https://a\nb"}, "it must be an address that begins with http:// or https://"),
+        ({"waits_for_tag": "no"}, "waits_for_tag is 'no'; it must be true or false"),
+        (
             {"default": {"breaker": {}}},
             ".breaker.failures is null or left out; it must be a whole number of runs, 1",
         ),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from clt_queued_run_coordinator.config.kinds import Duration, Name, Runs, checked, mapping, option, whole_number
 from clt_queued_run_coordinator.config.windows import Window
@@ -27,6 +28,14 @@ _HALF_LIFE = checked(
     lambda value: 1 <= value <= 1e9,  # noqa: PLR2004
 )
 _NARROWED = "left out, because the daemon always reads only the queued runs that may start; remove the key"
+
+_ADDRESS = "an address that begins with http:// or https://"
+
+
+def is_address(value: str) -> bool:
+    """Whether a value is the address of a page: printable, and with a host."""
+    return value.startswith(("http://", "https://")) and bool(urlsplit(value).netloc) and value.isprintable()
+
 
 _LIMIT = "The most runs in progress at once; 0 starts none. Left out: the default's, or no limit."
 _SHARE = "The size of the share relative to the others', 1 if left out; only for `sharing: fair`."
@@ -133,6 +142,10 @@ class CodeLocationLimits:
         "`fifo`, the default: Dagster's own order, by priority and then age. `fair`: a free slot of"
         " max_concurrent_runs goes to the code location that is furthest below its share.",
         Sharing("fifo"),
+    )
+    page_url: Annotated[str, checked(str, _ADDRESS, is_address)] | None = option(
+        "The address of the page of the queue. Each run gets a tag `queue_page` with its own page's address.",
+        None,
     )
     waits_for_tag: Annotated[bool, _TRUE_OR_FALSE] = option(
         "Whether queued runs that have waited for a minute get a tag `waits_for` that says what holds them.", True

@@ -5,6 +5,14 @@ from clt_queued_run_coordinator._dagster import DagsterRun
 CLT_TAG_KEY = "code_location"
 """The key of the tag on every queued run. The value is the name of the run's code location."""
 
+PAGE_TAG_KEY = "queue_page"
+"""The key of the tag with the address of a run's page, where `page_url` is configured."""
+
+
+def page_tag(run: DagsterRun, page_url: str | None) -> dict[str, str]:
+    """The tag with the address of a run's page; empty if there is no such page."""
+    return {PAGE_TAG_KEY: f"{page_url.rstrip('/')}/run?id={run.run_id}"} if page_url else {}
+
 
 def code_location_of(run: DagsterRun | None) -> str | None:
     """The name of the code location that a run was created from; None if the run has no origin."""

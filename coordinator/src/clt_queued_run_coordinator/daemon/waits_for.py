@@ -79,10 +79,12 @@ class WaitsFor:
         texts: dict[int, str] = {}
         if state.settings.code_location_limits.waits_for_tag:
             texts = dict(_texts(state, queued, starts, held_by))
-        with run_database(instance).connect() as connection:
-            if self._written is None:
-                self._written = _adopted(connection)
-            self._look_up(connection, texts)
+        self._known = {storage_id: run for storage_id, run in self._known.items() if storage_id in texts}
+        unknown = list(islice((run for run in texts if run not in self._known), LOOKED_UP_AT_ONCE))
+        if unknown or self._written is None:
+            with run_database(instance).connect() as connection:
+                self._written = _adopted(connection) if self._written is None else self._written
+                self._known |= _ids_and_ages(connection, unknown)
         wanted = {
             run_id: texts[storage_id]
             for storage_id, (run_id, created) in self._known.items()
@@ -104,14 +106,13 @@ class WaitsFor:
         for run_id in run_ids:
             (self._written or {}).pop(run_id, None)
 
-    def _look_up(self, connection: db.Connection, storage_ids: Collection[int]) -> None:
-        """Find out the run ids and ages of some of the runs that aren't known yet; forget those of all others."""
-        known, columns = self._known, RunsTable.c
-        unknown = islice((storage_id for storage_id in storage_ids if storage_id not in known), LOOKED_UP_AT_ONCE)
-        query = db.select(columns.id, columns.run_id, in_utc(connection, columns.create_timestamp))
-        self._known = {storage_id: known[storage_id] for storage_id in storage_ids if storage_id in known}
-        for storage_id, run_id, created in of_runs(connection, query, unknown):
-            self._known[storage_id] = run_id, utc(created)
+
+def _ids_and_ages(connection: db.Connection, storage_ids: Iterable[int]) -> dict[int, tuple[str, datetime]]:
+    """The run id of each run, and when it was created, in UTC."""
+    columns = RunsTable.c
+    query = db.select(columns.id, columns.run_id, in_utc(connection, columns.create_timestamp))
+    rows = of_runs(connection, query, storage_ids)
+    return {storage_id: (run_id, utc(created)) for storage_id, run_id, created in rows}
 
 
 def _texts(

@@ -5,7 +5,7 @@ counted, exactly. That takes longer the more runs the others have queued, and lo
 """
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import sqlalchemy as db
@@ -14,7 +14,7 @@ from clt_queued_run_coordinator._dagster import DagsterInstance, RunsTable
 from clt_queued_run_coordinator.store.code_location import origins
 from clt_queued_run_coordinator.store.rows import IS_QUEUED
 from clt_queued_run_coordinator.submit.refused import count_refused
-from clt_queued_run_coordinator.submit.submit_lock import SubmitLock
+from clt_queued_run_coordinator.submit.submit_lock import SubmitLock, Tag
 
 
 class QueueFullError(Exception):
@@ -43,17 +43,17 @@ class QueueLimiter:
         run_id: str,
         code_location: str,
         max_queued: int,
-        untagged: Collection[str],
+        tag: Tag,
     ) -> Iterator[None]:
         """Reserve room in the queue for a run, which the body of the `with` statement then queues.
 
-        The untagged runs are tagged in any case; see `write_tags`.
+        It is tagged in any case.
 
         Raises:
             QueueFullError: The queue is full. The refusal is counted and logged.
             SubmitLockError: Other submits held the lock for too long.
         """
-        with self._lock.held(instance, code_location, untagged) as connection:
+        with self._lock.held(instance, code_location, tag) as connection:
             if self._counter.has_fewer(connection, code_location, max_queued):
                 yield
                 return

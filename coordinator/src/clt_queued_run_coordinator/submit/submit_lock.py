@@ -8,14 +8,13 @@ is a lock file beside the database.
 import hashlib
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 import sqlalchemy as db
 from filelock import FileLock, Timeout
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, run_database
-from clt_queued_run_coordinator.store.tag_writing import write_tags
 from clt_queued_run_coordinator.store.transaction import LOOKS_UP, transaction
 
 LOCK_TIMEOUT_SECONDS = 60
@@ -43,6 +42,10 @@ class SubmitLockError(Exception):
         )
 
 
+Tag = Callable[[DagsterInstance | db.Connection], None]
+"""Tags the run, over an open PostgreSQL connection or one of its own; see `write_tags`."""
+
+
 class SubmitLock:
     """The locks of one instance."""
 
@@ -51,13 +54,11 @@ class SubmitLock:
         self._at_once = threading.Semaphore(SUBMITS_AT_ONCE)
 
     @contextmanager
-    def held(
-        self, instance: DagsterInstance, code_location: str, untagged: Collection[str]
-    ) -> Iterator[db.Connection]:
+    def held(self, instance: DagsterInstance, code_location: str, tag: Tag) -> Iterator[db.Connection]:
         """Keep other submits from queueing runs of a code location, with a connection to count them.
 
-        The untagged runs are tagged first; see `write_tags`. On PostgreSQL the tags go through the same
-        connection, because connecting costs more than everything else.
+        The run is tagged first. On PostgreSQL its tags go through the same connection, because connecting costs
+        more than everything else.
 
         Raises:
             SubmitLockError: Other submits held the lock for too long.
@@ -74,7 +75,7 @@ class SubmitLock:
             among_processes.callback(self._at_once.release)
             connection = among_processes.enter_context(run_database(instance).connect())
             is_postgresql = connection.dialect.name == "postgresql"
-            write_tags(connection if is_postgresql else instance, untagged)
+            tag(connection if is_postgresql else instance)
             hold = _on_postgresql if is_postgresql else _on_sqlite
             seconds = max(0.001, deadline - time.monotonic())
             among_processes.enter_context(hold(connection, code_location, seconds))
