@@ -155,10 +155,15 @@ def test_a_bad_value_is_refused_when_the_coordinator_is_loaded(config: dict[str,
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ([1], " is [1]; it must be a mapping of default, locations, groups, sharing, queue_reading."),
+        (
+            [1],
+            " is [1]; it must be a mapping of default, locations, groups, sharing, page_url, waits_for_tag,"
+            " queue_reading.",
+        ),
         (
             {"defualt": 3},
-            ".defualt is not an option; known are default, groups, locations, queue_reading, sharing.",
+            ".defualt is not an option; known are default, groups, locations, page_url, queue_reading, sharing,"
+            " waits_for_tag.",
         ),
         ({5: 3}, ".5 is not an option; known are default,"),
         ({"locations": {5: 3}}, ".locations: a key is 5; it must be a name, as text."),
