@@ -9,7 +9,7 @@ import yaml
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
 from clt_queued_run_coordinator.store import live
 from tests.in_process.statements import Statements
-from tests.run_queue import A, B, RunQueue
+from tests.run_queue import A, B, RunQueue, postgresql_run_queue
 
 MakeRunQueue = Callable[..., RunQueue]
 
@@ -71,3 +71,13 @@ def test_a_tick_whose_reading_fails_starts_nothing(
             queue.tick()
     assert queue.in_progress(A) == 0
     assert queue.tick() == {A: 1}
+
+
+def test_the_webserver_can_show_the_limits_with_one_connection(new_database: Callable[[], str]) -> None:
+    """Its connections are counted: if each of many requests held one and needed another, none could go on."""
+    with postgresql_run_queue(new_database(), {"code_location_limits": {"default": 2}}, {}) as queue:
+        queue.queue(A, 1)
+        queue.instance.optimize_for_webserver(statement_timeout=60_000, pool_recycle=-1, max_overflow=0)
+        config = queue.instance.get_concurrency_config().run_queue_config
+        assert config
+        assert {"key": CLT_TAG_KEY, "value": A, "limit": 2} in list(config.tag_concurrency_limits)

@@ -1,12 +1,13 @@
 """What others can see of the daemon that reads the queue: its heartbeats, and what it has stored of its ticks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import sqlalchemy as db
 
-from clt_queued_run_coordinator._dagster import QUEUE_DAEMON, DagsterInstance, DagsterRunStatus, RunRecord
+from clt_queued_run_coordinator._dagster import QUEUE_DAEMON, DagsterRunStatus, RunRecord
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.daemon.state import DaemonState
 
@@ -79,9 +80,14 @@ class DaemonSeen:
         return self.errors[0] if self.errors and fails else None
 
 
-def read(instance: DagsterInstance, connection: db.Connection) -> DaemonSeen:
-    """Read what is known of the daemon, with a connection to the instance's run database."""
-    heartbeats = instance.get_daemon_heartbeats()
+def read(connection: db.Connection, heartbeats: Mapping[str, Any]) -> DaemonSeen:
+    """What is known of the daemon.
+
+    Args:
+        connection: To the instance's run database.
+        heartbeats: Dagster's heartbeats of the instance, read before this connection was opened: a webserver has
+            a number of connections, so whoever holds one must not wait for another.
+    """
     own = heartbeats.get(QUEUE_DAEMON)
     same = [other.timestamp for other in heartbeats.values() if own and other.daemon_id == own.daemon_id]
     return DaemonSeen(

@@ -41,11 +41,12 @@ class Draining:
 
 def read(instance: DagsterInstance, code_locations: Collection[str] | None) -> Draining:
     """Look how far some code locations are; None for all."""
+    heartbeats = instance.get_daemon_heartbeats()
     with reading(instance) as connection:
         changes = live.read(connection)
         # Before the runs are counted: what was started until then is in progress by now.
         seen = acknowledged_pauses.read(connection)
-        last = daemon_seen.read(instance, connection).last_sign
+        last = daemon_seen.read(connection, heartbeats).last_sign
         runs = counts.read(connection, IN_PROGRESS_STATUSES)
     names = code_locations
     if names is None:

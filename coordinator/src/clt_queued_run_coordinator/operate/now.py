@@ -69,6 +69,7 @@ def read(instance: DagsterInstance, settings: Settings, queue: QueuedRuns | None
         queue: Where to read the order of the queue into; if left out, queued runs are only counted.
     """
     settings = settings.as_replaced_by(instance_concurrency_settings(instance))
+    heartbeats = instance.get_daemon_heartbeats()
     with reading(instance) as connection:
         changes = live.read(connection)
         oldest: dict[str, datetime] = {}
@@ -81,7 +82,7 @@ def read(instance: DagsterInstance, settings: Settings, queue: QueuedRuns | None
         else:
             queue.refresh(connection, changes.read_at)
             queued = queue.counts()
-        daemon = daemon_seen.read(instance, connection)
+        daemon = daemon_seen.read(connection, heartbeats)
         refused = read_refused(connection) if "max_queued" in settings.code_location_limits.used else {}
     in_progress = instance.get_run_records(RunsFilter(statuses=IN_PROGRESS_STATUSES))
     credit = daemon.stored.credit
