@@ -192,15 +192,16 @@ class Ticks:
     def _tagged(self, instance: DagsterInstance, selected: Sequence[SelectedRun]) -> list[DagsterRun]:
         """The selected runs with their tags. A missing tag is written before the daemon starts the run."""
         runs, lacking = [], []
+        untagged = self._queued.untagged
         for name, queued, run in selected:
             tags = {key: value for key, value in run.tags.items() if key != WAITS_FOR_TAG or not is_ours(value)}
-            is_untagged = queued.storage_id in self._queued.untagged or missing_tags(run)
+            is_untagged = queued.storage_id in untagged or missing_tags(run)
             if name != NO_CODE_LOCATION and (is_untagged or len(tags) < len(run.tags)):
                 lacking.append(run.run_id)
                 run = run.with_tags({**tags, **own_tags(run)})  # noqa: PLW2901 - the run with its tags
-                self._queued.untagged.discard(queued.storage_id)
             runs.append(run)
         write_tags(instance, lacking)
+        untagged.difference_update(queued.storage_id for _, queued, _ in selected)
         self._waits_for.forget(lacking)
         return runs
 
