@@ -56,6 +56,21 @@ def test_a_limit_for_an_unknown_code_location_is_found(home: Home) -> None:
     )
 
 
+def test_what_was_changed_for_a_code_location_that_is_gone_is_removed_by_what_is_said(home: Home) -> None:
+    """Its limit, its pause, or both."""
+    workspace = home.folder / "workspace.yaml"
+    server = {"host": "a", "port": 1, "location_name": A}
+    workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+    home.queue().queue(A, 1)
+    assert home.run("set-limit", "--force", "gone", "3").code == 0
+    assert home.run("pause", "--force", "gone").code == 0
+    answer = home.run("check")
+    assert answer.out.endswith("; if it is gone, `dagster-clt clear-limit gone` and `dagster-clt resume gone`\n")
+    for command in ("clear-limit", "resume"):
+        assert home.run(command, "gone").code == 0
+    assert home.run("check").out == ""
+
+
 @pytest.mark.parametrize("has_runs", [False, True])
 def test_a_name_that_is_right_is_no_finding(home: Home, has_runs: bool) -> None:
     """A code location that nothing was queued from may be new; its sibling is no mistake for it."""
@@ -85,7 +100,7 @@ def test_what_exists_is_known_from_the_workspace(home: Home) -> None:
     write("another", "instances")
     assert home.run("check").out == ""
     answer = home.run("check", "--workspace", str(workspace))
-    assert answer.out.count("remove its limit if the code location is gone") == 2
+    assert answer.out.count("; if it is gone, remove it from code_location_limits\n") == 2
     workspace.write_text(yaml.safe_dump({"load_from": [{"python_file": "a.py"}, {"grpc_server": server}]}))
     assert home.run("check", "--workspace", str(workspace)).out == ""
 

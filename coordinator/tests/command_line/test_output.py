@@ -91,6 +91,23 @@ def test_a_reader_that_is_gone_is_no_error_of_the_database(home: Home) -> None:
 
 
 @on_sqlite
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full")
+def test_a_full_disk_is_no_bug(home: Home) -> None:
+    """It is told by the system's words."""
+    with Path("/dev/full").open("w") as full:
+        answer = subprocess.run(
+            [PROGRAM, "status"],
+            env={**os.environ, "DAGSTER_HOME": str(home.folder)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            text=True,
+            timeout=120,
+        )
+    assert (answer.returncode, answer.stderr) == (1, "Error: No space left on device: the output\n")
+
+
+@on_sqlite
 def test_a_bug_is_told_in_one_line_and_where_by_v(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """It isn't blamed on the database."""
 

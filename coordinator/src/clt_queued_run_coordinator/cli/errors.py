@@ -1,5 +1,6 @@
 """What a command says, and its exit code, where something goes wrong."""
 
+import errno
 import io
 import logging
 import os
@@ -16,6 +17,9 @@ from clt_queued_run_coordinator.text.safe import describe, safe
 
 DATABASE_PACKAGES = {"alembic", "dagster_mysql", "dagster_postgres", "psycopg2", "sqlalchemy", "sqlite3"}
 """The packages whose errors are the database's, or those of the way to it."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""The errors of a file that can't become larger."""
 
 
 @contextmanager
@@ -43,8 +47,7 @@ def told(*, verbose: bool) -> Iterator[None]:
     except KeyboardInterrupt:
         raise SystemExit(128 + signal.SIGINT) from None
     except BrokenPipeError:
-        with suppress(OSError, ValueError):  # it is no file; else Python would complain at its end
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         raise SystemExit(128 + signal.SIGPIPE) from None
     except Exception as error:
         _show_traceback(error if verbose else None)
@@ -52,9 +55,18 @@ def told(*, verbose: bool) -> Iterator[None]:
             what = f"The instance's database can't be used: {describe(error).rstrip('.')}"
             how = "see that it runs, and that `storage` in dagster.yaml leads to it"
             raise click.ClickException(safe(f"{what}; {how}.")) from error
+        if isinstance(error, OSError) and error.errno in _FULL:
+            _drop_output()
+            raise click.ClickException(f"{error.strerror}: {safe(error.filename or 'the output')}") from error
         what = f"This is a bug in dagster-clt: {type(error).__name__}: {describe(error).rstrip('.')}"
         how = "" if verbose else "; `dagster-clt -v COMMAND` shows where"
         raise click.ClickException(safe(f"{what}{how}.")) from error
+
+
+def _drop_output() -> None:
+    """Let nothing more be written to standard output, or Python would complain at its end."""
+    with suppress(OSError, ValueError):  # it is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def is_of_the_database(error: BaseException) -> bool:

@@ -37,10 +37,10 @@ AFTER = timedelta(minutes=1)
 FIRST, NEWEST = 5, 5
 """So many of the first and of the newest queued runs of each code location are tagged."""
 
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 2.0
 """The least time between two times that tags are written ..."""
 
-WRITTEN_AT_ONCE = 25
+WRITTEN_AT_ONCE = 10
 """... and the most runs that are then written."""
 
 LOOKED_UP_AT_ONCE = 250

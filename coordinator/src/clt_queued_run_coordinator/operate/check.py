@@ -10,6 +10,7 @@ from clt_queued_run_coordinator.daemon import readers
 from clt_queued_run_coordinator.daemon.queued_runs import untagged_queued_runs
 from clt_queued_run_coordinator.daemon.readers import Reader
 from clt_queued_run_coordinator.operate import names, now
+from clt_queued_run_coordinator.operate.blockers import argument
 from clt_queued_run_coordinator.operate.finding import Finding
 from clt_queued_run_coordinator.operate.now import Now
 from clt_queued_run_coordinator.operate.workspace import Workspace
@@ -153,8 +154,16 @@ def _unknown(state: QueueState, known: Collection[str], workspace: Workspace | N
             yield Finding(
                 f"no run was ever queued from a code location {name!r}{elsewhere}",
                 DATABASE if name in state.live.code_locations else COORDINATOR,
-                f"did you mean {similar!r}" if similar else "remove its limit if the code location is gone",
+                f"did you mean {similar!r}" if similar else f"if it is gone, {_removal(state, name)}",
             )
+
+
+def _removal(state: QueueState, name: str) -> str:
+    """How to remove all that is said of a code location."""
+    changed = {"clear-limit": state.live.limit(name), "resume": state.live.pause(name)}
+    commands = [f"`dagster-clt {command} {argument(name)}`" for command, change in changed.items() if change]
+    is_configured = name in state.settings.code_location_limits.named_locations
+    return " and ".join([*commands, *(["remove it from code_location_limits"] if is_configured else [])])
 
 
 def _unreachable(state: QueueState) -> Iterator[Finding]:

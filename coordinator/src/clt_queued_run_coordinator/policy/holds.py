@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 from clt_queued_run_coordinator.policy.changes import Change
-from clt_queued_run_coordinator.policy.in_force import LimitInForce, Source
+from clt_queued_run_coordinator.policy.in_force import LimitInForce, Source, resolve
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.text.formats import timestamp
@@ -106,4 +106,4 @@ def _until(what: str, change: Change, now: datetime) -> str:
 def limit_without_pause(state: QueueState, code_location: str) -> LimitInForce:
     """The limit that would apply to a code location if it were not paused and its circuit breaker were closed."""
     live = replace(state.live, pauses={}, pauses_until={}, breakers={})
-    return replace(state, live=live).in_force(code_location)
+    return resolve(code_location, state.settings, live)
