@@ -9,6 +9,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 STATE := $(CURDIR)/.state
 PORT ?= 3000
+PAGE_PORT ?= $(shell expr $(PORT) + 1)
 LOCATIONS := $(patsubst code_locations/%/pyproject.toml,%,$(wildcard code_locations/*/pyproject.toml))
 
 # Where the coordinator's package is: a folder with its source, or with its wheel.
@@ -51,18 +52,23 @@ $(VENV)/.made: requirements/build.txt requirements/dev.txt $(addsuffix /pyprojec
 .PHONY: setup
 setup: $(VENV)/.made ## Prepare the environment in .venv; the other commands do it by themselves
 
+# The tables are made first: programs that start together on an empty folder would make them at the same time.
 # Starts inside DAGSTER_HOME, because Dagster warns if the current folder holds another dagster.yaml.
 # only in the template: begin
 # NEW_ORDERS=on turns on the sensor of code-location-b, so that new orders bring invoices.
 dev: export NEW_ORDERS := on
 # only in the template: end
 .PHONY: dev
-dev: setup ## Run Dagster with all code locations in the browser; PORT=3000
+dev: setup ## Run Dagster with all code locations in the browser; PORT=3000, PAGE_PORT=3001
 	@mkdir -p "$(STATE)"
 	@ln -sf "$(CURDIR)/dagster.yaml" "$(STATE)/dagster.yaml"
 	@echo "Dagster will be at http://127.0.0.1:$(PORT); Ctrl-C stops it. Its state is in $(STATE)."
-	@cd "$(STATE)" && DAGSTER_HOME="$(STATE)" PYTHONWARNINGS='ignore:Function `dev_command`' \
-		exec "$(CURDIR)/$(RUN)/dagster" dev --workspace "$(CURDIR)/workspace.yaml" --host 127.0.0.1 --port $(PORT)
+	@cd "$(STATE)" && export DAGSTER_HOME="$(STATE)" PYTHONWARNINGS='ignore:Function `dev_command`' \
+		PATH="$(CURDIR)/$(RUN):$$PATH"; \
+		test -e history/runs.db || python -c "import dagster; dagster.DagsterInstance.get().dispose()"; \
+		dagster-clt page --port $(PAGE_PORT) --dagster-url http://127.0.0.1:$(PORT) & \
+		trap "kill $$! 2>/dev/null" EXIT; \
+		dagster dev --workspace "$(CURDIR)/workspace.yaml" --host 127.0.0.1 --port $(PORT)
 
 # only in the template: begin
 .PHONY: demo
@@ -233,6 +239,7 @@ compose-up: setup images ## Run Dagster on this machine in containers (REGISTRY,
 	@printf 'REGISTRY=%s\nVERSION=%s\n' '$(REGISTRY)' '$(VERSION)' >> .env
 	$(COMPOSE) up --detach
 	@echo "Dagster will be at http://127.0.0.1:$$(sed -n 's/^PORT=//p' .env | grep . || echo 3000) in a minute or so."
+	@echo "The page of its queue: http://127.0.0.1:$$(sed -n 's/^PAGE_PORT=//p' .env | grep . || echo 3001)/"
 	@echo "To stop it: $(COMPOSE) down. The database and the results stay."
 # only in the template: begin
 

@@ -57,7 +57,7 @@ REMOVED = (
     "tests/unit/test_adopted_texts.py",
 )
 """What a company's repository doesn't need."""
-REMOVED_WITH_THE_SOURCE = (".github/workflows/wheel.yml", "coordinator")
+REMOVED_WITH_THE_SOURCE = (".github/workflows/wheel.yml", "coordinator", "requirements/browser.txt")
 """What goes too where the package comes from its wheel."""
 
 WHEELS = "wheels"

@@ -1,8 +1,9 @@
 """The pictures of the docs, taken of a running system under load.
 
-`PYTHONPATH=coordinator .venv/bin/python -m scripts.pictures` takes them. It needs Debian's packages `chromium` and
-`prometheus`, and what `.venv/bin/uv pip install --requirement requirements/pictures.txt` installs. The panels of
-the dashboard are drawn from the queries of `deploy/monitoring/dashboard.json`, answered by a real
+`PYTHONPATH=coordinator .venv/bin/python -m scripts.pictures` takes them, and with the word `page` behind it only
+those of the page of the queue. It needs Debian's packages `chromium` and `prometheus`, and what
+`.venv/bin/uv pip install --requirement requirements/pictures.txt` installs. The panels of the dashboard are drawn
+from the queries of `deploy/monitoring/dashboard.json`, answered by a real
 Prometheus; Grafana draws them more finely.
 """
 
@@ -24,13 +25,14 @@ from textwrap import fill
 from typing import Any
 
 from harness.launches import A, B, launch_of
-from harness.process import free_port, stop_on_signals
+from harness.process import free_port, listens, stop_on_signals
 from harness.prometheus import Prometheus
 from harness.system import ROOT, System, trial_config
 from harness.waiting import count_ended, wait_until
 from matplotlib import dates, pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from playwright.sync_api import sync_playwright
 from rich.console import Console
 from rich.text import Text
 
@@ -66,6 +68,61 @@ def screenshot(url: str, file: Path, width: int, height: int, wait_ms: int = 150
         check=True,
         capture_output=True,
     )  # fmt: skip
+
+
+def pictures_of_page(console: Console, folder: Path) -> None:
+    """The page of the queue under load, in the light, in the dark and on a phone."""
+    console.print("Filling a queue for its page (two minutes).")
+    limits = {
+        "default": 3,
+        "locations": {A: {"limit": 3, "max_per_job": 2}, "reports": 2, "search": {"limit": 8, "weight": 2}},
+        "groups": {"shop": {"locations": [A, B], "limit": 5, "min": 1}},
+        "sharing": "fair",
+    }
+    port = free_port()
+    with System(folder / "page", trial_config(max_concurrent_runs=6, code_location_limits=limits)) as system:
+        of_a = system.graphql.launch_several([launch_of(A, 6)] * 30)
+        wait_for_ended(system, of_a, 6)
+        answer_of(
+            system,
+            "pause",
+            "reports",
+            "--until",
+            "2030-01-01T18:00Z",
+            "--reason",
+            "the ledger is closed",
+            "--by",
+            "ann",
+        )
+        answer_of(system, "set-limit", B, "1", "--for", "2h", "--reason", "the warehouse is slow", "--by", "ann")
+        of_b = system.graphql.launch_several([launch_of(B, 20)] * 9)
+        answer_of(system, "prioritize", of_b[4][:8], "10", "--reason", "the auditors wait", "--by", "bob")
+        wait_for_ended(system, of_a, 9)
+        page = system.process(
+            "page", "clt_queued_run_coordinator.cli", "page", "--port", str(port), "--dagster-url", system.url
+        )
+        page.start()
+        try:
+            wait_until("the page is there", lambda: listens(port))
+            photograph(f"http://127.0.0.1:{port}/", f"location?name={B}")
+        finally:
+            page.stop()
+
+
+def photograph(address: str, code_location: str) -> None:
+    """Take the pictures of the page at an address."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for name, path, scheme, width in (
+            ("queue-page", "", "light", 1200),
+            ("queue-page-dark", code_location, "dark", 1200),
+            ("queue-page-phone", "", "light", 390),
+        ):
+            page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 400})
+            page.goto(address + path)
+            page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+            page.close()
+        browser.close()
 
 
 def picture_of_terminal(command: str, output: str, file: Path, folder: Path) -> None:
@@ -221,14 +278,19 @@ def wait_for_ended(system: System, run_ids: Sequence[str], number: int) -> None:
 def main() -> int:
     """Take the pictures; returns the exit code."""
     parser = ArgumentParser(prog="python -m scripts.pictures", description=__doc__)
-    parser.parse_args()
+    parser.add_argument("only", nargs="?", choices=["page"], help="take only the pictures of this")
+    only = parser.parse_args().only
     console = Console()
     stop_on_signals()
-    for program in ("chromium", "prometheus"):
+    for program in ("chromium", *(() if only else ("prometheus",))):
         if not shutil.which(program):
             console.print(f"{program} is not installed; install Debian's package {program}.")
             return 1
     PICTURES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="dagster-pictures-") as name:
+        pictures_of_page(console, Path(name))
+    if only:
+        return 0
     console.print("Comparing fifo and fair (two minutes).")
     results = [share(sharing, RUNS, 4, console) for sharing in ("fifo", "fair")]
     write_picture(chart_of(results), PICTURES / "fair.png")

@@ -99,6 +99,7 @@ class Deployment:
             values |= {f"{key}.repository": repository, f"{key}.tag": tag}
         values["dagsterWebserver.extraContainers[0].image"] = ":".join(self.image("system"))
         if not stock_coordinator:
+            values["dagsterWebserver.extraContainers[1].image"] = ":".join(self.image("system"))
             values["dagsterDaemon.extraContainers[0].image"] = ":".join(self.image("system"))
         values |= settings or {}
         files = [VALUES, TEST_CLUSTER, *([STOCK] if stock_coordinator else []), *values_files]

@@ -47,6 +47,8 @@ def rendered(*overlays: str, settings: Iterable[str] = ()) -> list[dict[str, Any
             *chart_arguments(os.environ["CHART"]),
             f"--namespace={NAMESPACE}",
             "--skip-schema-validation",
+            # As every cluster of today says; Helm alone assumes only its own.
+            "--api-versions=networking.k8s.io/v1/Ingress",
             *(f"--values={file}" for file in files),
             *(f"--set={setting}" for setting in settings),
             *(f"--post-renderer={file}" for file in post_renderers),

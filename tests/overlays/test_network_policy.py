@@ -19,7 +19,7 @@ MIGRATION, RUN_POD, PGBOUNCER, OTHER = f"{WEBSERVER}-instance-migrate", "a run",
 
 ALLOWED = {
     *((client, NAMESPACE, server, 3030) for client in (WEBSERVER, DAEMON) for server in CODE_SERVERS),
-    (OTHER, "ingress-nginx", WEBSERVER, 3000),
+    *((OTHER, "ingress-nginx", WEBSERVER, port) for port in (3000, 3001)),
     (OTHER, "monitoring", DAEMON, 9464),
     *(
         (client, NAMESPACE, server, port)
@@ -73,7 +73,7 @@ def test_what_must_talk_may_and_nothing_else(pods: dict[str, dict[str, str]]) ->
         for client in pods
         for namespace in namespaces_of(client)
         for server in pods
-        for port in (3000, 3030, 5432, 6432, 9464)
+        for port in (3000, 3001, 3030, 5432, 6432, 9464)
         if allowed(pods[client], namespace, pods[server], port)
     } == ALLOWED
 

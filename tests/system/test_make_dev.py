@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import requests
 from harness.graphql import GraphQL, Launch
 from harness.process import Process, free_port, listens
 from harness.system import CODE_LOCATIONS, LOGS, ROOT
@@ -11,10 +12,10 @@ from harness.waiting import wait_until
 
 def test_make_dev_serves_both_code_locations_and_plays_the_readmes_story(home: Path) -> None:
     """Both are loaded, with the trial's limits and no warning; new orders bring their invoices by themselves."""
-    port = free_port()
+    port, page = free_port(), free_port()
     log = home / LOGS / "make-dev.log"
     log.parent.mkdir(parents=True)
-    command = ["make", "dev", f"STATE={home}", f"PORT={port}"]
+    command = ["make", "dev", f"STATE={home}", f"PORT={port}", f"PAGE_PORT={page}"]
     trial = Process("make dev", command, os.environ, ROOT, log)
     graphql = GraphQL(f"http://127.0.0.1:{port}")
 
@@ -31,6 +32,9 @@ def test_make_dev_serves_both_code_locations_and_plays_the_readmes_story(home: P
         }
         assert "dagster.yaml" not in trial.output()
         assert f"http://127.0.0.1:{port}" in trial.output()
+        assert f"http://127.0.0.1:{page}/" in trial.output()
+        wait_until("the page of the queue is there", lambda: listens(page))
+        assert f'href="http://127.0.0.1:{port}/"' in requests.get(f"http://127.0.0.1:{page}/", timeout=60).text
         _new_orders_bring_their_invoices(graphql)
     finally:
         trial.stop()

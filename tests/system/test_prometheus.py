@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 import yaml
+from clt_queued_run_coordinator.policy.changes import Kind
 from clt_queued_run_coordinator.store import live
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from harness.graphql import GraphQLError, Launch
@@ -89,7 +90,7 @@ def test_every_query_has_data(home: Path) -> None:
             _exporter(system, port),
             Prometheus(folder, port, [FOLDER / "rules.yaml"]) as server,
         ):
-            live.write(instance, live.Kind.BREAKER, A, True, reason="a try")
+            live.write(instance, Kind.BREAKER, A, True, reason="a try")
             for query in (
                 'sum(dagster_clt_ends_total{outcome="success"}) >= 2',
                 "sum(dagster_clt_refusals_total) == 1",

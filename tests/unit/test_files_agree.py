@@ -73,8 +73,8 @@ def test_every_image_has_the_same_registry_and_tag() -> None:
     system = values()["dagsterDaemon"]["image"]
     for component in (values()["dagsterDaemon"], values()["dagsterWebserver"]):
         assert component["image"] == system
-        assert [container["image"] for container in component["extraContainers"]] == [
+        assert {container["image"] for container in component["extraContainers"]} == {
             f"{system['repository']}:{system['tag']}"
-        ]
+        }
     for image in [deployment["image"] for deployment in deployments()]:
         assert image["repository"].rsplit("/", 1)[0] == system["repository"].rsplit("/", 1)[0]

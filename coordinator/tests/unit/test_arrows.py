@@ -5,7 +5,7 @@ from pathlib import Path
 
 import clt_queued_run_coordinator
 
-BELOW = ("text", "config", "policy", "store", "submit", "daemon", "operate", "metrics", "cli")
+BELOW = ("text", "config", "policy", "store", "submit", "daemon", "operate", "metrics", "page", "cli")
 """The folders, the lowest first."""
 
 

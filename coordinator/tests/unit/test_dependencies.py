@@ -30,7 +30,8 @@ def imported() -> set[str]:
 def declared() -> set[str]:
     """The distributions that the package requires, those of its extras among them."""
     project = tomlkit.parse(PROJECT.read_text()).unwrap()["project"]
-    requirements = [*project["dependencies"], *project["optional-dependencies"]["metrics"]]
+    extras = project["optional-dependencies"].values()
+    requirements = [*project["dependencies"], *(requirement for extra in extras for requirement in extra)]
     return {re.split(r"[^\w.-]", requirement)[0].lower().replace("_", "-") for requirement in requirements}
 
 

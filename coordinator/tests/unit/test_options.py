@@ -52,7 +52,7 @@ def test_a_moment_is_understood_with_its_offset(text: str) -> None:
 @pytest.mark.parametrize(
     ("words", "completed"),
     [
-        ("dagster-clt pa", ["pause"]),
+        ("dagster-clt pau", ["pause"]),
         ("dagster-clt --v", ["--version", "--verbose"]),
         ("dagster-clt pause --f", ["--for", "--force"]),
     ],

@@ -30,7 +30,7 @@ class ComposeDeployment:
     def __init__(self, home: Path) -> None:
         self.home = home
         self._password = secrets.token_hex(16)
-        self._ports = {name: free_port() for name in ("PORT", "METRICS_PORT", "POSTGRES_PORT")}
+        self._ports = {name: free_port() for name in ("PORT", "PAGE_PORT", "METRICS_PORT", "POSTGRES_PORT")}
         self._command = [*shlex.split(os.environ["COMPOSE"]), "--project-name", PROJECT]
         self._command += [part for file in FILES for part in ("--file", str(file))]
         database = {
@@ -43,6 +43,7 @@ class ComposeDeployment:
         instance = {"storage": {"postgres": {"postgres_db": database}}, "telemetry": {"enabled": False}}
         (home / "dagster.yaml").write_text(yaml.safe_dump(instance))
         self.graphql = GraphQL(f"http://127.0.0.1:{self._ports['PORT']}")
+        self.page_url = f"http://127.0.0.1:{self._ports['PAGE_PORT']}/"
         self.metrics_url = f"http://127.0.0.1:{self._ports['METRICS_PORT']}/metrics"
 
     def compose(self, *arguments: str) -> str:

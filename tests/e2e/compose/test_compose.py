@@ -96,6 +96,13 @@ def test_the_metrics_name_each_limit(deployment: ComposeDeployment) -> None:
         assert f'dagster_clt_limit_runs{{code_location="{location}"}} {float(limit)}' in answer
 
 
+def test_the_page_of_the_queue_has_each_code_location(deployment: ComposeDeployment) -> None:
+    """A browser reads it from the published port."""
+    answer = requests.get(deployment.page_url, timeout=60)
+    assert answer.status_code == 200
+    assert all(location in answer.text for location in LIMITS)
+
+
 def test_what_a_run_prints_is_kept(deployment: ComposeDeployment) -> None:
     """Runs write their logs into the volume that the webserver reads."""
     (run_id,) = deployment.graphql.launch_several([launch_of(A, 1)])

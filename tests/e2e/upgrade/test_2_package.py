@@ -19,12 +19,12 @@ VERSION = "from importlib.metadata import version; print(version('dagster-clt-qu
 
 @pytest.fixture(scope="module", autouse=True)
 def version_2_0_0(deployment: Deployment, cluster: Cluster) -> None:
-    """The release with 2.0.0; only the container `reload` is a newer one's."""
+    """The release with 2.0.0; only the containers beside the webserver are a newer one's."""
     reload = ":".join((deployment.image("system")[0], new_tag()))
     upgrade(
         deployment,
         f"{os.environ['VERSION']}-package-2.0.0",
-        {"dagsterWebserver.extraContainers[0].image": reload},
+        {"dagsterWebserver.extraContainers[0].image": reload, "dagsterWebserver.extraContainers[1].image": reload},
     )
     assert cluster.kubectl(*WEBSERVER, "python", "-c", VERSION).strip() == "2.0.0"
 
@@ -43,6 +43,7 @@ def test_from_2_0_0_with_live_changes(deployment: Deployment, cluster: Cluster, 
         "dagsterDaemon.image.tag": new_tag(),
         "dagsterDaemon.extraContainers[0].image": f"{system}:{new_tag()}",
         "dagsterWebserver.extraContainers[0].image": f"{system}:{new_tag()}",
+        "dagsterWebserver.extraContainers[1].image": f"{system}:{new_tag()}",
     }
     upgrade(deployment, deployment.version, mixed)
     assert cluster.kubectl(*WEBSERVER, "python", "-c", VERSION).strip() == "2.0.0"

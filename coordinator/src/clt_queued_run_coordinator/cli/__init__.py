@@ -18,6 +18,7 @@ COMMANDS = {
     "explain": ("explain", "Explain why a run is still queued, and what would let it start."),
     "history": ("history", "Show the latest live changes: who changed what, when and why."),
     "metrics": ("metrics", "Serve metrics for Prometheus at /metrics."),
+    "page": ("page", "Serve a page of the queue for a browser."),
     "pause": ("changes", "Stop dequeuing runs of LOCATION; runs in progress go on."),
     "prioritize": ("prioritize", "Set the priority of queued runs; higher priorities are dequeued first."),
     "probe": (

@@ -1,7 +1,6 @@
 """`dagster-clt pause`, `resume`, `set-limit` and `clear-limit`: changes while the daemon runs."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import click
@@ -12,13 +11,10 @@ from clt_queued_run_coordinator.cli.options import change_options
 from clt_queued_run_coordinator.cli.output import echo
 from clt_queued_run_coordinator.config.kinds import LARGEST_WHOLE_NUMBER
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
-from clt_queued_run_coordinator.operate import names
+from clt_queued_run_coordinator.operate import changing
 from clt_queued_run_coordinator.operate.check import shadowed_by_tag_limits
 from clt_queued_run_coordinator.policy.changes import EVERY_CODE_LOCATION, Change
-from clt_queued_run_coordinator.policy.in_force import LimitInForce
-from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.store import live
-from clt_queued_run_coordinator.text.formats import timestamp
 
 pause_options = change_options(
     every_one="Pause every code location, including those that are added later.", ends=True
@@ -93,37 +89,19 @@ def make_change(
     known is refused unless it is forced.
     """
     if code_location is None:
-        changed = sorted(names.known(instance, coordinator.settings))
+        changed = changing.code_locations(instance, coordinator.settings, None)
         written = write(instance, EVERY_CODE_LOCATION, known=changed, **how)
     elif not code_location.strip() or code_location == EVERY_CODE_LOCATION:
         raise click.UsageError(
             f"{code_location!r} can't be the name of a code location; name one, as `status` shows it."
         )
     else:
-        if not force:
-            names.refuse_unknown(code_location, names.known(instance, coordinator.settings))
-        changed, written = [code_location], write(instance, code_location, **how)
+        changed = changing.code_locations(instance, coordinator.settings, code_location, force=force)
+        written = write(instance, code_location, **how)
     state = read_queue(instance, coordinator).state
     if not changed:
         echo("No code location is known yet; those that come go by it from their first run on.")
     for name in changed:
-        echo(f"{name}: {_limit(state.in_force(name))} from the next tick {_end(state, name, written)}")
+        echo(f"{name}: {changing.effect(state, name, written)}")
     if shadowed := shadowed_by_tag_limits(instance):
         echo(f"Beware: {shadowed}", err=True)
-
-
-def _limit(in_force: LimitInForce) -> str:
-    return "no limit" if in_force.limit is None else f"limit {in_force.limit} ({in_force.source.value})"
-
-
-def _end(state: QueueState, name: str, written: Change) -> str:
-    """How long the limit in force lasts, and which one applies then."""
-    in_force = state.in_force(name)
-    if written.until and (in_force.until is None or in_force.until > written.until):
-        still = f"on, and after {timestamp(written.until)} too"
-        change = in_force.change
-        return f"{still}: {in_force.source.value} by {change.by} at {timestamp(change.at)}" if change else still
-    if in_force.until is None:
-        return "on"
-    then = replace(state, live=state.live.at(in_force.until)).in_force(name)
-    return f"until {timestamp(in_force.until)}, then {_limit(then)}"

@@ -70,4 +70,6 @@ def _what(entry: HistoryEntry) -> str:
         return what if entry.before is None else f"{what}, {entry.before} before"
     if entry.change == "paused":
         return "paused" if entry.after else "resumed"
+    if entry.change == "priority":
+        return f"priority {entry.after} of {entry.of}"
     return f"{entry.change} opened" if entry.after else f"{entry.change} closed"

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from clt_queued_run_coordinator.config.duration import EXAMPLES, seconds_of
-from clt_queued_run_coordinator.text.safe import LONGEST_CELL
+from clt_queued_run_coordinator.text.safe import typed_line
 
 LATEST = datetime(9000, 1, 1, tzinfo=timezone.utc)
 """The latest end of a change: calculating with a later one could overflow."""
@@ -48,15 +48,11 @@ def parse_time(text: str) -> datetime:
 
 
 def parse_line(text: str) -> str:
-    """One line of text; raises BadParameter where it is empty, too long, or not printable."""
-    line = " ".join(text.split())
-    if not line:
-        raise click.BadParameter("it is empty; write something, or leave it out")
-    if not line.isprintable():
-        raise click.BadParameter("it contains characters that can't be printed; leave them out")
-    if len(line) > LONGEST_CELL:
-        raise click.BadParameter(f"it has {len(line)} characters; shorten it to {LONGEST_CELL}")
-    return line
+    """One line of text; raises BadParameter."""
+    try:
+        return typed_line(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 output_option = click.option(
@@ -102,7 +98,7 @@ _END_OPTIONS = (
     ),
 )
 
-_CHANGE_OPTIONS = (
+_SIGNING_OPTIONS = (
     click.option(
         "--reason", metavar="TEXT", type=parse_line, help="Why, in one line; `status` and `history` show it."
     ),
@@ -114,10 +110,18 @@ _CHANGE_OPTIONS = (
         type=parse_line,
         help="Who makes the change, as `status` and `history` show it; by default the user and the machine.",
     ),
-    click.option(
-        "--force", is_flag=True, help="Accept a name that is in no workspace and that no run was ever queued from."
-    ),
 )
+
+_FORCE_OPTION = click.option(
+    "--force", is_flag=True, help="Accept a name that is in no workspace and that no run was ever queued from."
+)
+
+
+def signing_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a command that the history tells of: `reason` and `by`."""
+    for option in reversed(_SIGNING_OPTIONS):
+        command = option(command)
+    return command
 
 
 def change_options(
@@ -133,7 +137,7 @@ def change_options(
         click.argument("code_location", metavar="[LOCATION]" if every_one else "LOCATION", required=not every_one),
         *([click.option("--all", "is_all", is_flag=True, help=every_one)] if every_one else []),
         *(_END_OPTIONS if ends else ()),
-        *_CHANGE_OPTIONS,
+        *(*_SIGNING_OPTIONS, _FORCE_OPTION),
     ]
 
     def add(command: Callable[..., None]) -> Callable[..., None]:

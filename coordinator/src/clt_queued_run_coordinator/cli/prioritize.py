@@ -3,9 +3,9 @@
 import click
 
 from clt_queued_run_coordinator.cli.instance import open_instance
+from clt_queued_run_coordinator.cli.options import signing_options
 from clt_queued_run_coordinator.cli.output import echo
-from clt_queued_run_coordinator.operate import lookup
-from clt_queued_run_coordinator.store.tag_writing import write_priority
+from clt_queued_run_coordinator.operate import changing, lookup
 
 
 # So that click takes -1 as a priority and not as an option.
@@ -15,8 +15,16 @@ from clt_queued_run_coordinator.store.tag_writing import write_priority
 @click.option("--backfill", metavar="ID", help="Choose the runs of this backfill.")
 @click.option("--job", metavar="NAME", help="Choose the runs of this job; `__ASSET_JOB` for runs of assets.")
 @click.option("--location", metavar="LOCATION", help="Only those in this code location; only with --job.")
+@signing_options
 def prioritize(
-    run_ids: tuple[str, ...], priority: int, backfill: str | None, job: str | None, location: str | None
+    run_ids: tuple[str, ...],
+    priority: int,
+    backfill: str | None,
+    job: str | None,
+    location: str | None,
+    *,
+    reason: str | None,
+    by: str | None,
 ) -> None:
     """Set the priority of queued runs; higher priorities are dequeued first.
 
@@ -37,12 +45,13 @@ def prioritize(
         raise click.UsageError("--location works only with --job; name the job too.")
     with open_instance() as (instance, _):
         if backfill is not None:
-            chosen = lookup.runs_of_backfill(instance, backfill)
+            chosen, of = lookup.runs_of_backfill(instance, backfill), f"backfill {backfill}"
         elif job is not None:
-            chosen = lookup.runs_of_job(instance, job, location)
+            chosen, of = lookup.runs_of_job(instance, job, location), f"job {job}"
         else:
             chosen = lookup.runs_by_id(instance, run_ids)
-        written = write_priority(instance, chosen, priority)
+            of = f"run {chosen[0]}" if len(chosen) == 1 else f"{len(chosen)} runs"
+        written = changing.prioritize(instance, chosen, priority, of, reason, by=by)
     left = len(chosen) - written
     if not written:
         raise click.ClickException(f"No priority was changed: all {left} runs had just left the queue.")

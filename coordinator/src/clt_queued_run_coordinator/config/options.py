@@ -43,6 +43,7 @@ _MINIMUM = (
     "The slots of max_concurrent_runs reserved for it while it has queued runs that can start. At other times"
     " anybody may use them, and no run in progress is ever stopped. 0 if left out."
 )
+_OPERATORS = "The groups of people who may change it on the page of `dagster-clt page --allow-changes`."
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class CodeLocationEntry:
     breaker: Breaker | None = option(
         "A circuit breaker that pauses the code location after a number of failed runs.", None
     )
+    operators: tuple[Name, ...] = option(_OPERATORS, ())
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ class Group:
     limit: Runs | None = option(_LIMIT, None)
     weight: Annotated[float, _WEIGHT] = option(_SHARE, 1.0)
     min: Runs = option(_MINIMUM, 0)
+    operators: tuple[Name, ...] = option(_OPERATORS, ())
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,11 @@ class CodeLocationLimits:
         """The group of a code location, if it is in one."""
         name = self.group_of.get(code_location)
         return None if name is None else self.groups[name]
+
+    def operators(self, code_location: str) -> frozenset[str]:
+        """The groups of people who may change a code location: its own, and those of its group."""
+        group = self.group(code_location)
+        return frozenset((*self.entry(code_location).operators, *(group.operators if group else ())))
 
     @property
     def named_locations(self) -> set[str]:

@@ -163,6 +163,11 @@ class QueuedRuns:
         """The number of queued runs of each code location that has any; `NO_CODE_LOCATION` can be among them."""
         return {name: runs for name in self._lanes if (runs := sum(len(lane.ids) for lane in self.lanes(name)))}
 
+    def oldest(self) -> dict[str, int]:
+        """The oldest queued run of each code location that has any, by the storage's id."""
+        first = {name: [lane.ids[0] for lane in self.lanes(name)] for name in self._lanes}
+        return {name: min(ids) for name, ids in first.items() if ids}
+
     def show_only_manual(self, code_locations: Collection[str]) -> None:
         """Hide all but the manually launched runs of some code locations until the next refresh."""
         self._only_manual = code_locations

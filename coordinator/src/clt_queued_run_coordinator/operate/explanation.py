@@ -85,15 +85,24 @@ class Explanation:
 
 
 def explain(
-    instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator, stored: StoredRun
+    instance: DagsterInstance,
+    coordinator: CLTQueuedRunCoordinator,
+    stored: StoredRun,
+    queue: QueuedRuns | None = None,
 ) -> Explanation | None:
     """Explain why a run, whose body can be read, is still queued. Writes nothing.
+
+    Args:
+        instance: The instance.
+        coordinator: Its coordinator.
+        stored: The run.
+        queue: Where the queue was read into before, for whoever asks often.
 
     Returns:
         None if the run has left the queue in the meantime.
     """
     assert stored.run  # noqa: S101 - as the docstring demands
-    queue = QueuedRuns(lane_key(coordinator.settings.code_location_limits))
+    queue = QueuedRuns(lane_key(coordinator.settings.code_location_limits)) if queue is None else queue
     now = at_this_moment.read(instance, coordinator.settings, queue)
     if stored.storage_id not in queue:
         return None

@@ -17,6 +17,7 @@ from clt_queued_run_coordinator.operate import counts, daemon_seen
 from clt_queued_run_coordinator.operate.daemon_seen import DaemonSeen
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.store import live
+from clt_queued_run_coordinator.store.rows import created_at
 from clt_queued_run_coordinator.store.transaction import reading
 from clt_queued_run_coordinator.submit.refused import read_refused
 
@@ -28,8 +29,8 @@ class Now:
     Attributes:
         state: Its queue, as a tick of the daemon would see it at this moment.
         daemon: What is known of the daemon.
-        oldest: When the oldest queued run of each code location was created, in UTC; empty if the order was read.
-        first: The storage's id of the oldest queued run of each code location; empty if the order was read.
+        oldest: When the oldest queued run of each code location was created, in UTC.
+        first: The storage's id of the oldest queued run of each code location.
         refused: How many submits were refused of each code location, where `max_queued` is configured.
     """
 
@@ -81,7 +82,9 @@ def read(instance: DagsterInstance, settings: Settings, queue: QueuedRuns | None
             first = {name: count.first for name, count in counted.items() if count.first}
         else:
             queue.refresh(connection, changes.read_at)
-            queued = queue.counts()
+            queued, first = queue.counts(), queue.oldest()
+            created = created_at(connection, first.values())
+            oldest = {name: created[storage_id] for name, storage_id in first.items() if storage_id in created}
         daemon = daemon_seen.read(connection, heartbeats)
         refused = read_refused(connection) if "max_queued" in settings.code_location_limits.used else {}
     in_progress = instance.get_run_records(RunsFilter(statuses=IN_PROGRESS_STATUSES))

@@ -41,3 +41,10 @@ def in_utc(connection: db.Connection, column: db.ColumnElement[datetime]) -> db.
 def utc(stored: datetime) -> datetime:
     """A time from `in_utc` with its time zone."""
     return stored.replace(tzinfo=timezone.utc) if stored.tzinfo is None else stored
+
+
+def seconds(connection: db.Connection, column: db.ColumnElement[datetime]) -> db.ColumnElement[int]:
+    """A time of a run in whole seconds since 1970; the column is as for `in_utc`."""
+    if connection.dialect.name != "postgresql":
+        return db.cast(db.func.strftime("%s", column), db.BigInteger)
+    return db.cast(db.extract("epoch", db.cast(column, db.DateTime(timezone=True))), db.BigInteger)

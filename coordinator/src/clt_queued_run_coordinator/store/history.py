@@ -26,7 +26,8 @@ class HistoryEntry:
     """One live change: of a `limit`, of `paused`, or of a `breaker`. Times are ISO 8601 in UTC.
 
     `before` and `after` are the live values: a limit, or whether it was paused or its breaker was open; None for
-    none. The code location is `*` for all of them at once.
+    none. The code location is `*` for all of them at once. The `priority` of queued runs is told here too, with
+    the runs in words in `of`.
     """
 
     at: str
@@ -37,10 +38,12 @@ class HistoryEntry:
     after: int | bool | None
     until: str | None = None
     reason: str | None = None
+    of: str | None = None
 
     def as_data(self) -> dict[str, Any]:
         """The entry as plain data, for JSON."""
-        return {{"before": "from", "after": "to"}.get(name, name): value for name, value in asdict(self).items()}
+        data = {{"before": "from", "after": "to"}.get(name, name): value for name, value in asdict(self).items()}
+        return {name: value for name, value in data.items() if name != "of" or value}
 
 
 def record(connection: db.Connection, number: str, entry: HistoryEntry) -> None:
@@ -78,6 +81,7 @@ def _entry(text: str) -> HistoryEntry | None:
             after=data["to"],
             until=None if data["until"] is None else _moment(data["until"]),
             reason=None if data["reason"] is None else one_line(str(data["reason"])),
+            of=one_line(str(data["of"])) if data.get("of") else None,
         )
     except (ValueError, TypeError, KeyError, RecursionError):
         return None

@@ -17,7 +17,7 @@ from typing import Any, TypedDict
 import sqlalchemy as db
 from typing_extensions import Unpack
 
-from clt_queued_run_coordinator._dagster import DagsterInstance, KeyValueStoreTable
+from clt_queued_run_coordinator._dagster import DagsterInstance, KeyValueStoreTable, run_database
 from clt_queued_run_coordinator.config import plain_data
 from clt_queued_run_coordinator.policy.changes import (
     EVERY_CODE_LOCATION,
@@ -173,55 +173,99 @@ def write(
     """
     kind = changed if until is None else _THAT_ENDS.get(changed, changed)
     with transaction(instance) as connection:
-        number = uuid.uuid4().hex
-        # From here on writers proceed one by one, so that the history has their order.
-        document.put(connection, {LOCK_KEY: number})
-        stored = document.read_texts(connection, f"{PREFIX}/")
-        at = database_clock.moment(connection.execute(db.select(database_clock.now(connection))).scalar_one())
-        reason = how.get("reason")
-        change = Change(
-            value=int(value or 0),
-            by=how.get("by") or _who(),
-            at=at,
-            until=at + until if isinstance(until, timedelta) else until,
-            reason=one_line(reason) if reason else None,
-            id=number,
-        )
-        if has_ended(change, at):
-            raise EndHasPassedError(
-                f"The end {iso(change.until)} has passed; by the database's clock it is now {iso(at)}."
-            )
-        before = parse(stored.items(), at)
-        over = LiveChanges(read_at=at)
-        left = {key: text for key, text in stored.items() if parse([(key, text)], at) != over}
-        removed = {kind} if value is None else set()
-        if kind in _THAT_ENDS:
-            removed.add(_THAT_ENDS[kind])
-        if kind is Kind.PAUSED and not value:
-            removed.add(Kind.BREAKER)
-        for name in {code_location, *how.get("known", ())}:
-            for of in removed:
-                left.pop(f"{of.value}/{name}", None)
-            if value is not None and not _is_outlasted(kind, name, change, before):
-                left[f"{kind.value}/{name}"] = _text(change, value)
-        after = parse(left.items(), at)
-        if after.pause(EVERY_CODE_LOCATION) is None:
-            resumed = {f"{Kind.PAUSED.value}/{name}" for name, pause in after.pauses.items() if not pause.value}
-            left = {key: text for key, text in left.items() if key not in resumed}
+        _take_turn(connection)
+        change, stored, left = _applied(connection, kind, code_location, value, until, how)
         document.put(connection, {f"{PREFIX}/{key}": left[key] for key in left if left[key] != stored.get(key)})
         document.delete(connection, [f"{PREFIX}/{key}" for key in stored.keys() - left.keys()])
         entry = history.HistoryEntry(
-            at=at.isoformat(),
+            at=change.at.isoformat(),
             by=change.by,
             code_location=code_location,
             change=changed.value,
-            before=_value(changed, code_location, before),
+            before=_value(changed, code_location, parse(stored.items(), change.at)),
             after=value,
             until=iso(change.until),
             reason=change.reason,
         )
         history.record(connection, change.id, entry)
     return change
+
+
+def preview(
+    instance: DagsterInstance,
+    changed: Kind,
+    code_location: str,
+    value: int | bool | None,
+    until: End = None,
+    **how: Unpack[How],
+) -> tuple[Change, LiveChanges]:
+    """The change that `write` would write, and the live changes that would be in force then. Writes nothing."""
+    kind = changed if until is None else _THAT_ENDS.get(changed, changed)
+    with run_database(instance).connect() as connection:
+        change, _, left = _applied(connection, kind, code_location, value, until, how)
+    return change, parse(left.items(), change.at)
+
+
+def record_priority(
+    instance: DagsterInstance, code_locations: Iterable[str], priority: int, of: str, **how: Unpack[How]
+) -> None:
+    """Tell the history that queued runs of some code locations, `of` in words, have got a priority."""
+    with transaction(instance) as connection:
+        _take_turn(connection)
+        at, reason = _now(connection).isoformat(), how.get("reason")
+        for name in code_locations:
+            entry = history.HistoryEntry(
+                *(at, how.get("by") or _who(), name, "priority", None, priority),
+                reason=one_line(reason) if reason else None,
+                of=of,
+            )
+            history.record(connection, uuid.uuid4().hex, entry)
+
+
+def _take_turn(connection: db.Connection) -> None:
+    """From here on writers proceed one by one, so that the history has their order."""
+    document.put(connection, {LOCK_KEY: uuid.uuid4().hex})
+
+
+def _now(connection: db.Connection) -> datetime:
+    return database_clock.moment(connection.execute(db.select(database_clock.now(connection))).scalar_one())
+
+
+def _applied(  # noqa: PLR0917 - those of `write`
+    connection: db.Connection, kind: Kind, code_location: str, value: int | bool | None, until: End, how: How
+) -> tuple[Change, dict[str, str], dict[str, str]]:
+    """A change, what is stored before it, and what is stored after it, by key without PREFIX."""
+    stored, at = document.read_texts(connection, f"{PREFIX}/"), _now(connection)
+    reason = how.get("reason")
+    change = Change(
+        value=int(value or 0),
+        by=how.get("by") or _who(),
+        at=at,
+        until=at + until if isinstance(until, timedelta) else until,
+        reason=one_line(reason) if reason else None,
+        id=uuid.uuid4().hex,
+    )
+    if has_ended(change, at):
+        raise EndHasPassedError(
+            f"The end {iso(change.until)} has passed; by the database's clock it is now {iso(at)}."
+        )
+    before, over = parse(stored.items(), at), LiveChanges(read_at=at)
+    left = {key: text for key, text in stored.items() if parse([(key, text)], at) != over}
+    removed = {kind} if value is None else set()
+    if kind in _THAT_ENDS:
+        removed.add(_THAT_ENDS[kind])
+    if kind is Kind.PAUSED and not value:
+        removed.add(Kind.BREAKER)
+    for name in {code_location, *how.get("known", ())}:
+        for of in removed:
+            left.pop(f"{of.value}/{name}", None)
+        if value is not None and not _is_outlasted(kind, name, change, before):
+            left[f"{kind.value}/{name}"] = _text(change, value)
+    after = parse(left.items(), at)
+    if after.pause(EVERY_CODE_LOCATION) is None:
+        resumed = {f"{Kind.PAUSED.value}/{name}" for name, pause in after.pauses.items() if not pause.value}
+        left = {key: text for key, text in left.items() if key not in resumed}
+    return change, stored, left
 
 
 def _text(change: Change, value: int | bool) -> str:

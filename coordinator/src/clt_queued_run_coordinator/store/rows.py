@@ -7,6 +7,7 @@ the key keeps SQLite from using its index on the keys, which would read the whol
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from clt_queued_run_coordinator._dagster import (
     RunTagsTable,
     deserialize_value,
 )
+from clt_queued_run_coordinator.store.database_clock import in_utc, utc
 
 ROWS_PER_STATEMENT = 500
 """The most ids in one statement: few enough that PostgreSQL always uses the index."""
@@ -44,6 +46,12 @@ def of_runs(connection: db.Connection, query: "db.Select[Any]", storage_ids: Ite
 def run_ids(connection: db.Connection, storage_ids: Iterable[int]) -> dict[int, str]:
     """The run ids of runs, by the storage's id."""
     return dict(of_runs(connection, db.select(RunsTable.c.id, RunsTable.c.run_id), storage_ids))
+
+
+def created_at(connection: db.Connection, storage_ids: Iterable[int]) -> dict[int, datetime]:
+    """When runs were created, in UTC, by the storage's id."""
+    query = db.select(RunsTable.c.id, in_utc(connection, RunsTable.c.create_timestamp))
+    return {storage_id: utc(created) for storage_id, created in of_runs(connection, query, storage_ids)}
 
 
 def load_runs(connection: db.Connection, storage_ids: Iterable[int]) -> dict[int, DagsterRun]:

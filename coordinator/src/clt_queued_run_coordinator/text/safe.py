@@ -32,6 +32,22 @@ def one_line(text: str) -> str:
     return safe(" ".join(text.split()), LONGEST_CELL)
 
 
+def typed_line(text: str) -> str:
+    """One line of text that somebody typed, without blanks around it.
+
+    Raises:
+        ValueError: It is empty, too long, or not printable; the message says so.
+    """
+    line = " ".join(text.split())
+    if not line:
+        raise ValueError("it is empty; write something, or leave it out")
+    if not line.isprintable():
+        raise ValueError("it contains characters that can't be printed; leave them out")
+    if len(line) > LONGEST_CELL:
+        raise ValueError(f"it has {len(line)} characters; shorten it to {LONGEST_CELL}")
+    return line
+
+
 def describe(error: BaseException) -> str:
     """An error's message and that of its cause in one line; the error's type if it has no message.
 
