@@ -196,12 +196,17 @@ def from_runs_ahead(facts: RunFacts, coming: ComingTick, *, later: bool) -> Iter
     state, name = coming.state, facts.code_location
     starts = coming.by_code_location
     room, takes = state.claims.code_locations[name].room, starts[name]
-    group = state.settings.code_location_limits.group(name)
+    group, within = state.settings.code_location_limits.group(name), [name]
     if group and group.limit is not None and (room is None or takes < room):
-        room = max(0, group.limit - state.in_progress_of_group(group))
-        takes = sum(starts[member] for member in group.locations)
+        room, within = max(0, group.limit - state.in_progress_of_group(group)), [*group.locations]
+        takes = sum(starts[member] for member in within)
     if room is not None and takes >= room:
-        yield _turn_within(facts, coming) or _order_within(facts, coming, room, later=later)
+        if turn := _turn_within(facts, coming):
+            yield turn
+        elif facts.before >= room or within != [
+            name
+        ]:  # otherwise runs behind it start, so something else holds it
+            yield _order_within(facts, coming, room, within, later=later)
     elif state.free_slots is not None and starts.total() >= state.free_slots:
         yield _turn_within(facts, coming) or _turn_of_others(facts, coming, later=later)
     if coming.selected:
@@ -336,7 +341,9 @@ def _turn_within(facts: RunFacts, coming: ComingTick) -> Blocker | None:
     )
 
 
-def _order_within(facts: RunFacts, coming: ComingTick, room: int, *, later: bool) -> Blocker:
+def _order_within(
+    facts: RunFacts, coming: ComingTick, room: int, within: Sequence[str], *, later: bool
+) -> Blocker:
     """Other runs of its code location, or of its group, take the room that there is."""
     state, name = facts.state, facts.code_location
     if facts.before >= room:
@@ -344,9 +351,8 @@ def _order_within(facts: RunFacts, coming: ComingTick, room: int, *, later: bool
         limit = "" if in_force.limit is None else f" (limit {in_force.limit} from {_source(in_force)})"
         ahead = f"{_go_first(facts.before)}{'' if later else limit}"
     else:
-        limits, starts = state.settings.code_location_limits, coming.by_code_location
-        group = limits.group_of.get(name, "")
-        whose, takers = f"group {group}", [member for member in limits.groups[group].locations if starts[member]]
+        whose = f"group {state.settings.code_location_limits.group_of[name]}"
+        takers = [member for member in within if coming.by_code_location[member]]
         ahead = f"{'' if later else 'and '}other runs of it go first"
     free = f"when there is room for a run of {whose}" if later else f"{count(room, 'slot')} free for {whose}"
     kind = "share" if state.is_fair and name not in takers else "order"
