@@ -4,13 +4,16 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from typing import Any
+from unittest import mock
 
 import pytest
+import time_machine
 from clt_queued_run_coordinator._dagster import QUEUE_DAEMON
 from clt_queued_run_coordinator.operate.explanation import Explanation, explain
 from clt_queued_run_coordinator.operate.stored_run import find_runs
-from clt_queued_run_coordinator.store import live
+from clt_queued_run_coordinator.store import database_clock, live
 from dagster._daemon.types import DaemonHeartbeat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -39,12 +42,13 @@ queued = st.lists(st.tuples(names, needs, st.integers(-1, 1)), min_size=1, max_s
     runs=st.tuples(queued, queued),
     ends=st.lists(names, max_size=3),
     paused=st.none() | names,
+    seconds=st.sampled_from([0, 40, 300]),
 )
 def test_what_is_said_to_start_is_what_starts(
-    sharing: str, total: int, runs: tuple[Runs, Runs], ends: list[str], paused: str | None
+    sharing: str, *, total: int, runs: tuple[Runs, Runs], ends: list[str], paused: str | None, seconds: int
 ) -> None:
-    """Of each queued run, with limits, a group, a minimum, a tag limit, a pool and a pause."""
-    with _limited_queue(total, sharing) as queue:
+    """Of each queued run, with each kind of limit, a pool and a pause, so many seconds after a tick."""
+    with _limited_queue(total, sharing) as queue, _clocks() as clocks:
         waiting = _queue(queue, runs[0]) - set(queue.tick_ids())
         for name in ends:
             if queue.in_progress(name):
@@ -52,6 +56,7 @@ def test_what_is_said_to_start_is_what_starts(
         if paused:
             live.pause(queue.instance, paused)
         waiting |= _queue(queue, runs[1])
+        clocks.shift(seconds)
         queue.instance.add_daemon_heartbeat(DaemonHeartbeat(time.time(), QUEUE_DAEMON, "test", []))
         said = {run_id for run_id in waiting if _starts(queue, run_id)}
         assert said == set(queue.tick_ids())
@@ -78,6 +83,16 @@ def test_a_limit_that_is_advised_is_the_smallest_that_lets_the_run_start(
             live.set_limit(queue.instance, name, enough - 1)
             assert not _starts(queue, run_id)
             live.clear_limit(queue.instance, name)
+
+
+@contextmanager
+def _clocks() -> Iterator[time_machine.Traveller]:
+    """This process's clock and the database's, to set forward."""
+    with (
+        time_machine.travel(datetime.now(timezone.utc)) as clocks,
+        mock.patch.object(database_clock, "moment", side_effect=lambda _: datetime.now(timezone.utc)),
+    ):
+        yield clocks
 
 
 @contextmanager
@@ -114,4 +129,5 @@ def _explained(queue: RunQueue, run_id: str) -> Explanation:
 
 
 def _starts(queue: RunQueue, run_id: str) -> bool:
-    return not _explained(queue, run_id).held_by
+    # Between two ticks that are far apart it is told that the daemon hasn't ticked for long.
+    return {blocker.kind for blocker in _explained(queue, run_id).held_by} <= {"tick"}

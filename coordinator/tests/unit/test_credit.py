@@ -4,7 +4,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -131,33 +131,35 @@ def test_everybody_in_a_group_of_its_own_is_nobody_in_a_group(claims: dict[str, 
 
 def test_credit_grows_by_the_share_and_falls_by_the_slots_held() -> None:
     """And is halved every half-life."""
-    credit = Credit(NOW, {"a": 80.0}).advanced(NOW + 10, {"b": 2}, {"b": 0.5, "c": 1.5}, (), HOUR)
+    credit = Credit(NOW, {"a": 80.0}, rates={"b": -1.5, "c": 1.5}).advanced(NOW + 10, HOUR)
     assert credit.of("b") == pytest.approx(-15, rel=0.01)
     assert credit.of("c") == pytest.approx(15, rel=0.01)
-    assert Credit(NOW, {"a": 80.0}).advanced(NOW + 2 * HOUR, {}, {}, (), HOUR).of("a") == pytest.approx(20)
+    assert Credit(NOW, {"a": 80.0}).advanced(NOW + 2 * HOUR, HOUR).of("a") == pytest.approx(20)
 
 
 def test_credit_is_the_same_in_one_step_and_in_many() -> None:
     """However often the daemon ticks."""
-    once = Credit(NOW, {"a": 5.0}).advanced(NOW + 500, {}, {"a": 3.0}, (), HOUR)
+    rates = {"a": 3.0}
+    once = Credit(NOW, {"a": 5.0}, rates=rates).advanced(NOW + 500, HOUR)
     often = Credit(NOW, {"a": 5.0})
     for second in range(5, 501, 5):
-        often = often.advanced(NOW + second, {}, {"a": 3.0}, (), HOUR)
+        often = replace(often, rates=rates).advanced(NOW + second, HOUR)
     assert often.of("a") == pytest.approx(once.of("a"))
 
 
 def test_clocks_may_jump() -> None:
     """Back: no time has passed. Far forward: the daemon was away and gave nothing, so only a while counts."""
-    credit = Credit(NOW, {"a": 5.0})
-    assert credit.advanced(NOW - 100, {"a": 3}, {"b": 1.0}, (), HOUR).slot_seconds == {"a": 5.0}
-    away = credit.advanced(NOW + YEAR, {"a": 3}, {"b": 1.0}, (), HOUR)
+    rates = {"a": -3.0, "b": 1.0}
+    credit = Credit(NOW, {"a": 5.0}, rates=rates)
+    assert credit.advanced(NOW - 100, HOUR).slot_seconds == {"a": 5.0}
+    away = credit.advanced(NOW + YEAR, HOUR)
     assert -3 * LONGEST_GAP <= away.of("a") < 0 < away.of("b") <= LONGEST_GAP
-    assert Credit().advanced(NOW, {"a": 3}, {"b": 1.0}, (), HOUR).slot_seconds == {}
+    assert Credit(rates=rates).advanced(NOW, HOUR).slot_seconds == {}
 
 
 def test_who_vanishes_is_forgotten() -> None:
     """Once its credit has faded."""
-    credit = Credit(NOW, {"a": 80.0, "b": -80.0}, {"a": 7.0}).advanced(NOW + 30 * HOUR, {}, {}, (), HOUR)
+    credit = Credit(NOW, {"a": 80.0, "b": -80.0}, {"a": 7.0}).advanced(NOW + 30 * HOUR, HOUR)
     assert (credit.slot_seconds, credit.faded) == ({}, {})
 
 
@@ -165,11 +167,17 @@ def test_who_vanishes_is_forgotten() -> None:
 @pytest.mark.parametrize("stored", [10**400, -(10**400), math.nan, math.inf, 1e308, True, None, "1", [], {}])
 def test_credit_is_bounded_whatever_is_stored(stored: Any, half_life: float) -> None:
     """And nothing that is stored ends a tick."""
-    document = {"at": stored, "slot_seconds": {"a": stored}, "faded": {"a": stored, "b": 1.0}, "blocked": stored}
+    document = {
+        "rates": {"a": stored},
+        "at": stored,
+        "slot_seconds": {"a": stored},
+        "faded": {"a": stored, "b": 1.0},
+        "blocked": stored,
+    }
     for data in (stored, document, {**document, "at": NOW, "blocked": [stored, "b"]}):
-        credit = plain_data.read(Credit, data) or Credit()
+        credit = (plain_data.read(Credit, data) or Credit()).advanced(NOW, half_life)
         for second in (1, 10**9):
-            credit = credit.advanced(NOW + second, {"a": 10**6}, {"a": 2.5, "b": 1e6}, (), half_life)
+            credit = replace(credit, rates={"a": -1e6, "b": 1e6}).advanced(NOW + second, half_life)
             assert all(abs(value) <= MOST for value in (*credit.slot_seconds.values(), *credit.faded.values()))
             standings = credit.standings({"a": 0.0, "b": 2.5})
             assert all(math.isfinite(standing.claim(3, 1)) for standing in standings.values())

@@ -1,7 +1,7 @@
 """One reading of an instance, from which `status`, `explain`, `check`, metrics and the UI's tag limits answer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from clt_queued_run_coordinator._dagster import (
@@ -89,9 +89,8 @@ def read(instance: DagsterInstance, settings: Settings, queue: QueuedRuns | None
         refused = read_refused(connection) if "max_queued" in settings.code_location_limits.used else {}
     in_progress = instance.get_run_records(RunsFilter(statuses=IN_PROGRESS_STATUSES))
     credit = daemon.stored.credit
-    state = QueueState(settings, changes, queued, in_progress, credit)
     if settings.is_fair:  # the daemon stores the credit now and then
-        half_life, held = settings.code_location_limits.sharing.half_life, state.claims.held
-        credit = credit.advanced(changes.read_at.timestamp(), held, state.shares, (), half_life)
-        state = replace(state, credit=credit)
+        half_life = settings.code_location_limits.sharing.half_life
+        credit = credit.advanced(changes.read_at.timestamp(), half_life)
+    state = QueueState(settings, changes, queued, in_progress, credit)
     return Now(state, daemon, oldest, first, refused)

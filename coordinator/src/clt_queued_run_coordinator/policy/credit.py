@@ -12,7 +12,7 @@ A free slot goes to the greatest claim on it; see `Standing`.
 """
 
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -82,6 +82,8 @@ class Credit:
             one. Otherwise a small share, or a short half-life, could wait for ever.
         blocked: The code locations of which no queued run could start when the runs were last looked at.
         horizon: The seconds that count as much as a slot; never less than between the last two ticks.
+        rates: By how much the share of each has exceeded the slots that it held since `at`, per second.
+        started: Who was given a slot at `at`.
     """
 
     at: float = 0.0
@@ -89,6 +91,8 @@ class Credit:
     faded: Mapping[str, float] = field(default_factory=dict)
     blocked: frozenset[str] = frozenset()
     horizon: float = HORIZON_SECONDS
+    rates: Mapping[str, float] = field(default_factory=dict)
+    started: frozenset[str] = frozenset()
 
     def of(self, name: str) -> float:
         """The credit of one code location or group."""
@@ -105,18 +109,8 @@ class Credit:
             standings[name] = Standing(share, behind / self.horizon, self.faded.get(name, 0.0) / self.horizon)
         return standings
 
-    def advanced(
-        self,
-        now: float,
-        held: Mapping[str, int],
-        shares: Mapping[str, float],
-        started: Container[str],
-        half_life: float,
-    ) -> "Credit":
-        """The credit as of a later moment, in seconds since 1970. If the clock went back, no time has passed.
-
-        Since `at` each has held so many slots and had such a share, and `started` were given a slot at `at`.
-        """
+    def advanced(self, now: float, half_life: float) -> "Credit":
+        """The credit as of a later moment, in seconds since 1970. If the clock went back, no time has passed."""
         passed = max(0.0, now - self.at) if self.at else 0.0
         seconds = min(passed, LONGEST_GAP)
         fading = math.log(2) / max(half_life, _LEAST)
@@ -124,12 +118,12 @@ class Credit:
         kept, earned = math.exp(-fading * passed), -math.expm1(-fading * seconds) / fading
         credit: dict[str, float] = {}
         faded: dict[str, float] = {}
-        for name in {*self.slot_seconds, *shares, *held}:
-            before, rate = self.of(name), shares.get(name, 0.0) - held.get(name, 0)
+        for name in {*self.slot_seconds, *self.rates}:
+            before, rate = self.of(name), self.rates.get(name, 0.0)
             after = min(MOST, max(-MOST, before * kept + rate * earned))
             if abs(after) > _NOTHING:
                 credit[name] = after
-            if rate > 0 and name not in started:
+            if rate > 0 and name not in self.started:
                 lost = self.faded.get(name, 0.0) + max(0.0, before + rate * seconds - max(0.0, after))
                 faded[name] = min(MOST, max(0.0, lost))
         horizon = max(HORIZON_SECONDS, seconds)
@@ -156,12 +150,13 @@ class Ledger:
         Of whom offered runs came back, nothing could start, because its code server didn't answer. So it had no
         share beyond its runs in progress.
         """
-        claims = self._claims or Claims()
-        claims = claims.after({name: -runs for name, runs in came_back.items()}, came_back)
-        started = {name for name, runs in self._starts.items() if runs > came_back.get(name, 0)}
-        started |= {claims.group_of[name] for name in started if name in claims.group_of}
-        self.credit = self.credit.advanced(now, claims.held, shares(claims, self._slots), started, half_life)
-        self._claims, self._starts = None, {}
+        if self._claims is None:
+            self.credit = replace(self.credit, rates={}, started=frozenset())
+        elif came_back:
+            claims = self._claims.after({name: -runs for name, runs in came_back.items()}, came_back)
+            self._owe(claims, {name: runs - came_back.get(name, 0) for name, runs in self._starts.items()})
+        self.credit = self.credit.advanced(now, half_life)
+        self._claims = None
         return self.credit
 
     def record(
@@ -175,6 +170,14 @@ class Ledger:
             self.credit = replace(self.credit, blocked=blocked)
         self._claims = claims.after(starts, self.credit.blocked)
         self._slots, self._starts = slots, starts
+        self._owe(self._claims, starts)
+
+    def _owe(self, claims: Claims, starts: Mapping[str, int]) -> None:
+        due = shares(claims, self._slots)
+        started = {name for name, runs in starts.items() if runs > 0}
+        groups = {claims.group_of[name] for name in started & claims.group_of.keys()}
+        rates = {name: due[name] - held for name, held in claims.held.items()}
+        self.credit = replace(self.credit, rates=rates, started=frozenset(started | groups))
 
 
 class _Bounds(NamedTuple):
