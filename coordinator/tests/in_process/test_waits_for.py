@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
 import pytest
+import sqlalchemy as db
 from clt_queued_run_coordinator.daemon import waits_for
 from clt_queued_run_coordinator.policy.holds import WAITS_FOR_TAG
 from clt_queued_run_coordinator.store import live
@@ -87,6 +88,26 @@ def test_a_run_that_starts_has_lost_it(run_queue: MakeRunQueue) -> None:
     assert said(queue, run) == "limit 0 of 0"
     live.set_limit(queue.instance, A, 1)
     assert queue.tick_ids() == [run]
+    assert said(queue, run) is None
+
+
+@pytest.mark.parametrize("ending", ["starts", "is canceled"])
+def test_no_row_stays_of_it_where_another_writer_has_lost_it(run_queue: MakeRunQueue, ending: str) -> None:
+    """Dagster writes a body as it was read, without a lock."""
+    queue = run_queue(code_location_limits={"default": 0})
+    (run,) = queue.queue(A)
+    body = RunsTable.c.run_body
+    with queue.storage.connect() as connection:
+        before = connection.execute(db.select(body)).scalar()
+    wait_a_minute(queue)
+    queue.tick()
+    with queue.storage.connect() as connection:
+        connection.execute(RunsTable.update().values(run_body=before))
+    if ending == "starts":
+        live.set_limit(queue.instance, A, 1)
+    else:
+        queue.instance.report_run_canceled(queue.run(run))
+    queue.tick()
     assert said(queue, run) is None
 
 

@@ -196,7 +196,8 @@ class Ticks:
         for name, queued, run in selected:
             tags = {key: value for key, value in run.tags.items() if key != WAITS_FOR_TAG or not is_ours(value)}
             is_untagged = queued.storage_id in untagged or missing_tags(run)
-            if name != NO_CODE_LOCATION and (is_untagged or len(tags) < len(run.tags)):
+            says = len(tags) < len(run.tags) or self._waits_for.has_written(run.run_id)
+            if name != NO_CODE_LOCATION and (is_untagged or says):
                 lacking.append(run.run_id)
                 run = run.with_tags({**tags, **own_tags(run)})  # noqa: PLW2901 - the run with its tags
             runs.append(run)

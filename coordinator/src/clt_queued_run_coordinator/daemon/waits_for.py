@@ -101,6 +101,10 @@ class WaitsFor:
             else:
                 self._written[run_id] = text
 
+    def has_written(self, run_id: str) -> bool:
+        """Whether a run has a tag of this daemon, be it that its body has lost it."""
+        return run_id in (self._written or {})
+
     def forget(self, run_ids: Iterable[str]) -> None:
         """Forget runs that start: their tags have been removed."""
         for run_id in run_ids:

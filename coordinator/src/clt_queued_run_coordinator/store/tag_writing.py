@@ -71,16 +71,18 @@ def write_waits_for(instance: DagsterInstance, texts: Mapping[str, str | None]) 
     """
 
     def tags_of(run: DagsterRun) -> dict[str, str | None]:
-        stands, text = run.tags.get(WAITS_FOR_TAG), texts[run.run_id]
-        if text is None or (stands is not None and not is_ours(stands)):
-            return _without_waits_for(run)
-        return {WAITS_FOR_TAG: text} if run.status is DagsterRunStatus.QUEUED else {}
+        text = texts[run.run_id]
+        if text is not None and run.status is not DagsterRunStatus.QUEUED:
+            return {}
+        return dict.fromkeys(_without_waits_for(run), text)
 
     _write(instance, list(texts), tags_of, _NOT_IN_PROGRESS)
 
 
 def _without_waits_for(run: DagsterRun) -> dict[str, str | None]:
-    return {WAITS_FOR_TAG: None} if is_ours(run.tags.get(WAITS_FOR_TAG)) else {}
+    """The tag removed, unless a user wrote it. Where another writer's body has lost it, its row is still there."""
+    stands = run.tags.get(WAITS_FOR_TAG)
+    return {WAITS_FOR_TAG: None} if stands is None or is_ours(stands) else {}
 
 
 def _write(
