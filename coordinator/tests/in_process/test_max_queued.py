@@ -313,7 +313,7 @@ def test_submits_leave_connections_to_each_other(new_database: Callable[[], str]
     own = QueuedRunCoordinator.submit_run
 
     def submit(self: Any, context: Any) -> Any:
-        all_hold_one.wait()
+        all_hold_one.wait(timeout=60)
         return own(self, context)
 
     storage = {"postgres": {"postgres_url": new_database()}}
@@ -324,7 +324,8 @@ def test_submits_leave_connections_to_each_other(new_database: Callable[[], str]
         ThreadPoolExecutor(2 * most) as threads,
     ):
         runs = [queue.create(f"code-location-{number}") for number in range(2 * most)]
-        queue.instance.optimize_for_webserver(statement_timeout=60_000, pool_recycle=-1, max_overflow=most)
+        # As many connections as submits: if all of these held one, none would be left for the second.
+        queue.instance.optimize_for_webserver(statement_timeout=60_000, pool_recycle=-1, max_overflow=2 * most - 1)
         workspace: Any = None
         list(threads.map(lambda run: queue.instance.submit_run(run.run_id, workspace), runs))
         assert [queue.queued(f"code-location-{number}") for number in range(2 * most)] == 2 * most * [1]
