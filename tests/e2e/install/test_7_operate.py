@@ -84,14 +84,9 @@ def test_a_code_location_is_drained_for_its_upgrade(deployment: Deployment, webs
 
 @pytest.mark.usefixtures("prometheus")
 def test_a_real_prometheus_scrapes_the_exporter(cluster: Cluster, webserver: Webserver, tmp_path: Path) -> None:
-    """The starts and ends of a burst are counted once, also where the daemon's pod is replaced meanwhile."""
+    """The starts of a burst are counted once. Counters may begin again where the daemon's pod is replaced."""
     before = starts(cluster, tmp_path / "before")
-    run_ids = webserver.launch(burst(B, 5, seconds=4))
-    wait_until("a run has ended", lambda: webserver.runs(run_ids, statuses=["SUCCESS"]), every=1)
-    log.info("deleting the daemon's pod")
-    cluster.delete_pods(*(pod["metadata"]["name"] for pod in cluster.pods("dagster-daemon")))
-    succeeded(wait_for_end(webserver, run_ids))
-    cluster.wait_for_rollouts()
+    succeeded(wait_for_end(webserver, webserver.launch(burst(B, 5, seconds=4))))
     wait_until(
         "the exporter tells all five starts", lambda: starts(cluster, tmp_path / "after") == before + 5, every=2
     )
