@@ -7,26 +7,13 @@ from functools import cache, partial
 import click
 
 from clt_queued_run_coordinator.cli.instance import get_instance, load_coordinator, read_queue
+from clt_queued_run_coordinator.cli.options import listens_at
 from clt_queued_run_coordinator.cli.output import echo
 from clt_queued_run_coordinator.metrics import scrape
 
 
 @click.command()
-@click.option(
-    "--host",
-    metavar="ADDRESS",
-    default="127.0.0.1",
-    show_default=True,
-    help="The address to listen on; 0.0.0.0 for every one of this machine.",
-)
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    metavar="PORT",
-    default=9464,
-    show_default=True,
-    help="The port to listen on; 0 picks a free one.",
-)
+@listens_at(9464)
 def metrics(host: str, port: int) -> None:
     """Serve metrics for Prometheus at /metrics.
 

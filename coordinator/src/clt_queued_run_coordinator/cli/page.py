@@ -5,6 +5,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 import click
 
 from clt_queued_run_coordinator.cli.instance import get_instance, load_coordinator
+from clt_queued_run_coordinator.cli.options import listens_at
 from clt_queued_run_coordinator.cli.output import echo
 
 Network = IPv4Network | IPv6Network
@@ -33,21 +34,7 @@ def _url(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str
 
 
 @click.command()
-@click.option(
-    "--host",
-    metavar="ADDRESS",
-    default="127.0.0.1",
-    show_default=True,
-    help="The address to listen on; 0.0.0.0 for every one of this machine.",
-)
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    metavar="PORT",
-    default=3001,
-    show_default=True,
-    help="The port to listen on; 0 picks a free one.",
-)
+@listens_at(3001)
 @click.option(
     "--path-prefix", metavar="PATH", default="", callback=_prefix, help="The path to stand under, such as /queue."
 )
