@@ -754,11 +754,12 @@ def test_credit_is_brought_forward_to_now(run_queue: MakeRunQueue) -> None:
     queue = run_queue(max_concurrent_runs=2, code_location_limits={"sharing": "fair"})
     queue.queue(A, 2)
     queue.tick()
+    (run_id,) = queue.queue(B)
+    queue.tick()
     with queue.storage.connect() as connection:
         stored = daemon_state.read(connection)
         earlier = replace(stored.credit, at=stored.credit.at - 300)
         daemon_state.write(connection, replace(stored, credit=earlier))
-    (run_id,) = queue.queue(B)
     explanation = explained(queue, run_id)
     assert explanation.credit_slot_seconds is not None
     assert 250 < explanation.credit_slot_seconds <= 300

@@ -9,12 +9,12 @@ from typing import Any, cast
 from unittest import mock
 
 import pytest
-from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
+from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY, CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.submit import submit_lock
 from clt_queued_run_coordinator.submit.max_queued import QueueFullError
 from clt_queued_run_coordinator.submit.refused import PREFIX, read_refused
 from clt_queued_run_coordinator.submit.submit_lock import SubmitLockError
-from dagster import DagsterRunStatus, QueuedRunCoordinator
+from dagster import DagsterRun, DagsterRunStatus, QueuedRunCoordinator
 from dagster._core.run_coordinator.base import SubmitRunContext
 from dagster._core.storage.runs.schema import RunTagsTable
 from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
@@ -307,7 +307,10 @@ def test_a_run_with_the_id_of_a_deleted_one_is_counted_for_its_own_code_location
 
 
 def test_submits_leave_connections_to_each_other(new_database: Callable[[], str]) -> None:
-    """A webserver has a number of connections, and each submit needs a second one while it holds the first."""
+    """A webserver has a number of connections, and each submit needs a second one while it holds the first.
+
+    Dagster makes the coordinator without a lock. So the first submits may each have one of their own.
+    """
     most = submit_lock.SUBMITS_AT_ONCE
     all_hold_one = threading.Barrier(most)
     own = QueuedRunCoordinator.submit_run
@@ -327,5 +330,11 @@ def test_submits_leave_connections_to_each_other(new_database: Callable[[], str]
         # As many connections as submits: if all of these held one, none would be left for the second.
         queue.instance.optimize_for_webserver(statement_timeout=60_000, pool_recycle=-1, max_overflow=2 * most - 1)
         workspace: Any = None
-        list(threads.map(lambda run: queue.instance.submit_run(run.run_id, workspace), runs))
+
+        def submit_by_another_coordinator(run: DagsterRun) -> None:
+            coordinator = CLTQueuedRunCoordinator(code_location_limits=TWO_EACH)
+            coordinator.register_instance(queue.instance)
+            coordinator.submit_run(SubmitRunContext(run, workspace))
+
+        list(threads.map(submit_by_another_coordinator, runs))
         assert [queue.queued(f"code-location-{number}") for number in range(2 * most)] == 2 * most * [1]

@@ -24,6 +24,9 @@ SUBMITS_AT_ONCE = 8
 """The most code locations for which one process submits at once. Each submit holds a connection while its run is
 queued over another one. Dagster's webserver has 21 in all: if submits held all of them, none could go on."""
 
+_AT_ONCE = threading.Semaphore(SUBMITS_AT_ONCE)
+"""One for the process: Dagster may make several coordinators when the first runs are submitted all at once."""
+
 _POLL_SECONDS = 0.01
 """The interval between two attempts to take SQLite's lock file."""
 
@@ -51,7 +54,6 @@ class SubmitLock:
 
     def __init__(self) -> None:
         self._in_this_process: dict[str, threading.Lock] = {}
-        self._at_once = threading.Semaphore(SUBMITS_AT_ONCE)
 
     @contextmanager
     def held(self, instance: DagsterInstance, code_location: str, tag: Tag) -> Iterator[db.Connection]:
@@ -70,9 +72,9 @@ class SubmitLock:
             raise SubmitLockError(code_location)
         among_processes = ExitStack()
         try:
-            if not self._at_once.acquire(timeout=max(0.001, deadline - time.monotonic())):
+            if not _AT_ONCE.acquire(timeout=max(0.001, deadline - time.monotonic())):
                 raise SubmitLockError(code_location)
-            among_processes.callback(self._at_once.release)
+            among_processes.callback(_AT_ONCE.release)
             connection = among_processes.enter_context(run_database(instance).connect())
             is_postgresql = connection.dialect.name == "postgresql"
             tag(connection if is_postgresql else instance)
