@@ -13,6 +13,12 @@ import yaml
 FOLDER = "code_locations"
 _LONGEST = 63
 """Of the name of a Kubernetes Service, which the user deployment's is."""
+_TAKEN = {
+    *("dagster-daemon", "dagster-dagster-webserver", "dagster-dagster-webserver-read-only", "dagster-queue-page"),
+    *("dagster-postgresql", "dagster-postgresql-headless", "pgbouncer"),
+    *("daemon", "metrics", "page", "postgresql", "tables", "webserver"),
+}
+"""What the chart, `deploy/values.yaml`, the overlays and `compose.yaml` call their own."""
 
 
 class LocationError(ValueError):
@@ -51,8 +57,8 @@ def _objections(root: Path, name: str) -> Iterator[str]:
         yield f"a Kubernetes Service takes at most {_LONGEST} characters"
     if name == "system":
         yield "the image of the daemon and the webserver has that name"
-    if name.startswith("dagster"):
-        yield "names that begin with 'dagster' are for Dagster's own packages and Services"
+    if name in _TAKEN:
+        yield "a part of the deployment has that name"
     if (read := yaml.safe_load(name)) != name:
         yield f"YAML reads it as {read!r}"
     if keyword.iskeyword(package):

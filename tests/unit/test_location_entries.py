@@ -117,7 +117,8 @@ def test_limits_of_a_removed_code_location_go() -> None:
         ("json", "there is a module 'json'"),
         ("scripts", "there is a module 'scripts'"),
         ("pyyaml", "an installed package has that name"),
-        ("dagster-billing", "Dagster's own packages"),
+        ("dagster-postgresql", "a part of the deployment has that name"),
+        ("dagster-k8s", "there is a module 'dagster_k8s'"),
         ("system", "the image of the daemon and the webserver"),
     ],
 )
@@ -136,6 +137,15 @@ def test_a_name_that_is_in_use_is_refused() -> None:
         check_name(ROOT, name)
 
 
-def test_an_ordinary_name_is_accepted() -> None:
-    """Hyphens and digits are fine."""
-    check_name(ROOT, "tried-billing-reports-2")
+@pytest.mark.parametrize("name", ["tried-billing-reports-2", "dagster-billing"])
+def test_an_ordinary_name_is_accepted(name: str) -> None:
+    """Hyphens and digits are fine, and so is a name that begins as Dagster's own packages do."""
+    check_name(ROOT, name)
+
+
+def test_the_containers_of_the_deployment_keep_their_names() -> None:
+    """A code location with the name of another service of compose.yaml would take its place."""
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    for name in services.keys() - {folder.name for folder in (ROOT / FOLDER).iterdir()}:
+        with pytest.raises(LocationError, match="a part of the deployment has that name"):
+            check_name(ROOT, name)

@@ -170,12 +170,12 @@ WAYS = [
 
 
 def _index(tags: dict[str, str], *, fails: bool = False) -> Launch:
-    steps = {"collect": {"config": {"seconds": 0}}, "publish": {"config": {"fail_first_attempt": fails}}}
+    steps = {"collect": {"config": {"rows": 1}}, "publish": {"config": {"fail_first_attempt": fails}}}
     return Launch(A, "refresh_search_index", {"ops": steps}, tags)
 
 
 def _books(tags: dict[str, str]) -> Launch:
-    return Launch(B, "close_books", {"ops": {"balance": {"config": {"seconds": 0}}}}, tags)
+    return Launch(B, "close_books", {"ops": {"balance": {"config": {"rows": 1}}}}, tags)
 
 
 def _failed_run(system: System, instance: dg.DagsterInstance, tags: dict[str, str]) -> str:

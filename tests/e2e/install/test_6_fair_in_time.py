@@ -1,12 +1,12 @@
 """A third code location comes late, beside two that flood the queue: on real pods its runs get in all the same."""
 
 import logging
+from dataclasses import replace
 from itertools import chain
-from typing import Any
 
 import pytest
 import yaml
-from harness.graphql import Launch
+from harness.launches import B, launch_of
 
 from tests.chart import VALUES, location_names
 from tests.e2e.deployment import Deployment
@@ -48,8 +48,7 @@ def test_a_late_code_location_gets_in_beside_two_floods(webserver: Webserver) ->
     in_turns = zip(*(burst(location, 5, seconds=2) for location in location_names()), strict=True)
     floods = webserver.launch(list(chain.from_iterable(in_turns)))
     wait_until_ended(webserver, floods, 2)
-    config: dict[str, Any] = {"ops": {"balance": {"config": {"seconds": 2}}}}
-    late = webserver.launch([Launch(LATE, "close_books", config)] * 2)
+    late = webserver.launch([replace(launch_of(B, 2), code_location=LATE)] * 2)
     runs = wait_for_end(webserver, [*floods, *late], seconds=600)
     succeeded(runs)
     found = histories(webserver, runs)

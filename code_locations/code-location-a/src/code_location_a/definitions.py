@@ -1,15 +1,13 @@
-"""What Dagster loads."""
+"""What the code server loads."""
+
+from pathlib import Path
 
 import dagster as dg
 
-from code_location_a.exchange_rates import exchange_rates
-from code_location_a.orders import orders, orders_job
-from code_location_a.search_index import refresh_search_index, refresh_search_index_schedule
 
-defs = dg.Definitions(
-    assets=[exchange_rates, orders],
-    jobs=[orders_job, refresh_search_index],
-    schedules=[refresh_search_index_schedule],
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Everything in the folder `defs`."""
+    found = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
     # The steps of these runs are small: one process a run.
-    executor=dg.in_process_executor,
-)
+    return dg.Definitions.merge(found, dg.Definitions(executor=dg.in_process_executor))

@@ -1,15 +1,13 @@
-"""What Dagster loads."""
+"""What the code server loads."""
+
+from pathlib import Path
 
 import dagster as dg
 
-from code_location_b.books import close_books
-from code_location_b.invoices import invoices, invoices_job, new_orders
-from code_location_b.price_list import price_list
 
-defs = dg.Definitions(
-    assets=[invoices, price_list],
-    jobs=[close_books, invoices_job],
-    sensors=[new_orders],
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Everything in the folder `defs`."""
+    found = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
     # The steps of these runs are small: one process a run.
-    executor=dg.in_process_executor,
-)
+    return dg.Definitions.merge(found, dg.Definitions(executor=dg.in_process_executor))

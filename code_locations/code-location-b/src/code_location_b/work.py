@@ -1,4 +1,4 @@
-"""How long a run works."""
+"""How much a run works."""
 
 import time
 
@@ -9,8 +9,22 @@ from pydantic import Field
 class Work(dg.Config):
     """The run configuration that every op and asset of this code location takes."""
 
-    seconds: float = Field(default=2, ge=0, description="Seconds that a run works, so that limits are seen.")
+    rows: int = Field(
+        default=1_000_000,
+        ge=1,
+        description="Rows that are made up and calculated with; a million takes about a second.",
+    )
+
+
+class WorkAndWait(Work):
+    """The run configuration of an op that waits for another system, too."""
+
+    seconds: float = Field(
+        default=0,
+        ge=0,
+        description="Seconds that the other system takes: the run holds its slot and uses no core.",
+    )
 
     def wait(self) -> None:
-        """Stand in for the work of a real team."""
+        """Stand in for the other system's answer."""
         time.sleep(self.seconds)

@@ -1,6 +1,8 @@
 """The invoices of each day's orders, made when the orders arrive."""
 
 import os
+import random
+from itertools import pairwise
 
 import dagster as dg
 
@@ -10,15 +12,37 @@ from code_location_b.work import Work
 days = dg.DailyPartitionsDefinition(start_date="2026-01-01")
 
 
-@dg.asset(partitions_def=days, deps=[ORDERS], pool="ledger", group_name="accounts", kinds={"python"})
+@dg.asset(
+    partitions_def=days,
+    deps=[ORDERS],
+    pool="ledger",
+    group_name="accounts",
+    owners=["team:accounts"],
+    kinds={"python"},
+    check_specs=[dg.AssetCheckSpec("all_is_invoiced", asset="invoices")],
+)
 def invoices(context: dg.AssetExecutionContext, config: Work) -> dg.MaterializeResult:
     """The invoices of a day. The pool lets one run at a time write to the ledger."""
     ordered = latest_metadata(context.instance, ORDERS, context.partition_key)
-    config.wait()
-    revenue = float(ordered["revenue"])
+    revenue = round(100 * float(ordered["revenue"]))
+    cents = shared_out(revenue, config.rows)
+    net = sum(cents)
     return dg.MaterializeResult(
-        metadata={"net": revenue, "tax": round(revenue * 0.19, 2), "gross": round(revenue * 1.19, 2)}
+        metadata={
+            "dagster/row_count": len(cents),
+            "net": net / 100,
+            "tax": round(net * 0.19) / 100,
+            "gross": round(net * 1.19) / 100,
+        },
+        check_results=[dg.AssetCheckResult(passed=net == revenue, metadata={"revenue": revenue / 100})],
     )
+
+
+def shared_out(cents: int, invoices: int) -> list[int]:
+    """An amount shared out among some invoices, by chance: what each of them is over, in cents."""
+    dice = random.Random(cents)
+    ends = sorted(int(dice.random() * cents) for _ in range(invoices - 1))
+    return [end - begin for begin, end in pairwise([0, *ends, cents])]
 
 
 invoices_job = dg.define_asset_job("invoices_job", selection=[invoices], description="One day's invoices.")

@@ -1,11 +1,14 @@
 """A job of two steps, its schedule, and what happens when it fails."""
 
 import os
+import random
+from collections import Counter
 
 import dagster as dg
 from pydantic import Field
 
-from code_location_a.work import Work
+from code_location_a.till import PRICES
+from code_location_a.work import WorkAndWait
 
 
 class Publish(dg.Config):
@@ -15,10 +18,12 @@ class Publish(dg.Config):
 
 
 @dg.op
-def collect(context: dg.OpExecutionContext, config: Work) -> None:
-    """Collect the articles to be found."""
+def collect(context: dg.OpExecutionContext, config: WorkAndWait) -> None:
+    """Count the words in what customers say about the articles."""
     config.wait()
-    context.add_output_metadata({"articles": 3})
+    dice, words = random.Random(config.rows), [*PRICES, "small", "large", "strong", "cheap"]
+    found = Counter(words[int(dice.random() * len(words))] for _ in range(config.rows))
+    context.add_output_metadata({"words": config.rows, "most often": found.most_common(1)[0][0]})
 
 
 @dg.op(ins={"collected": dg.In(dg.Nothing)})

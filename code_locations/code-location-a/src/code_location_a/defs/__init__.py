@@ -1,0 +1,1 @@
+"""What Dagster loads: every definition in this folder and its subfolders."""
