@@ -59,7 +59,7 @@ setup: $(VENV)/.made ## Prepare the environment in .venv; the other commands do 
 dev: export NEW_ORDERS := on
 # only in the template: end
 .PHONY: dev
-dev: setup ## Run Dagster with all code locations in the browser; PORT=3000, PAGE_PORT=3001
+dev: setup ## Run Dagster with all code locations; PORT=3000, PAGE_PORT=3001
 	@mkdir -p "$(STATE)"
 	@ln -sf "$(CURDIR)/dagster.yaml" "$(STATE)/dagster.yaml"
 	@echo "Dagster will be at http://127.0.0.1:$(PORT); Ctrl-C stops it. Its state is in $(STATE)."
@@ -109,7 +109,7 @@ remove-location: setup ## Remove a code location: NAME=billing
 
 # With LOCATION only that code location is locked, from the packages that are locked already.
 .PHONY: lock
-lock: ## Lock the packages, with hashes; UPGRADE=yes takes their newest versions
+lock: ## Lock new dependencies, with hashes; what is locked keeps its version
 	@test -x $(RUN)/uv || { $(PYTHON) -m venv $(VENV) && $(RUN)/python -m pip install --quiet uv; }
 ifndef LOCATION
 	$(COMPILE) --group pyproject.toml:build --output-file requirements/build.txt
@@ -123,6 +123,10 @@ endif
 		$(COMPILE) code_locations/$$location/pyproject.toml \
 			--constraint requirements/dev.txt --output-file code_locations/$$location/requirements.txt; \
 	done
+
+.PHONY: upgrade
+upgrade: ## Lock the newest version of every package
+	@$(MAKE) --no-print-directory lock UPGRADE=yes
 
 ##@ Check
 
@@ -188,9 +192,10 @@ images: ## Build the images (IMAGES, VERSION, REGISTRY, BASE, BUILDER, BUILD_OPT
 push: ## Push the images to REGISTRY (IMAGES, VERSION)
 	for image in $(IMAGES); do $(BUILDER) push $(REGISTRY)/$$image:$(VERSION); done
 
+# What the workflows deploy: dist/values.yaml, which is VALUES with the images of REGISTRY and VERSION.
 # With LOCATION these are the values of that code location alone, for a release of its own.
 .PHONY: release-values
-release-values: setup ## Write dist/values.yaml: VALUES with the images of REGISTRY and VERSION
+release-values: setup
 	@mkdir -p dist
 	$(RUN)/python -m scripts.release_values $(VALUES) --registry $(REGISTRY) --tag $(VERSION) \
 		$(if $(LOCATION),--location "$(LOCATION)") --output "dist/$(or $(LOCATION),values).yaml"
