@@ -37,7 +37,6 @@ REMOVED = (
     "docs/get-started.md",
     "docs/pictures/fair.png",
     "docs/pictures/runs.png",
-    "docs/when-to-use-it.md",
     "requirements/pictures.txt",
     "scripts/pictures.py",
     # the tests that launch runs of the sample code locations
@@ -89,7 +88,7 @@ Next:
   make dev                       see your code locations
   git add --all && git commit    keep it
 Then write your definitions in code_locations/, choose limits and the database in deploy/values.yaml, set up the
-workflows (docs/releases.md), and note how to take later versions of the template (docs/updates.md)."""
+workflows (docs/releases.md), and note how to take later versions of the template (docs/upgrade.md)."""
 
 RENDERED = {"README.md": "README.md.jinja", "docs/index.md": "index.md.jinja"}
 EXAMPLES = (
