@@ -39,6 +39,8 @@ def test_the_text_is_whole(home: Home) -> None:
         "",
         f"Held: when there is room for a run of {A}, 2 runs go first",
     ]
+    assert lines[-2] == ""
+    assert lines[-1].startswith("When it starts can't be told: it depends on how long runs of job ")
 
 
 def test_a_run_that_nothing_holds(home: Home) -> None:
@@ -67,6 +69,12 @@ def test_json_has_the_documented_fields(home: Home) -> None:
         "share": 0,
         "credit_slot_seconds": 0.0,
         "starts_within_seconds": None,
+        "estimate": {
+            "earliest_seconds": None,
+            "latest_seconds": None,
+            "measured_runs": 0,
+            "why_not": f"nobody knows when this ends: {pause['what']}",
+        },
         "notes": [],
     }
     assert pause["what"].startswith(f"{A} is paused by ")

@@ -80,6 +80,8 @@ def _lines(found: Explanation) -> Iterator[str]:
         if blocker.held_by > len(blocker.holders):
             yield f"        and {blocker.held_by - len(blocker.holders)} more"
         yield f"  ->  {blocker.cure}"
+    if found.held_by:
+        yield from ("", found.estimate.in_words)
     for note in found.notes:
         yield from ("", f"Note: {note}")
 

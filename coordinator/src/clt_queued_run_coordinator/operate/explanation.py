@@ -32,7 +32,9 @@ from clt_queued_run_coordinator.operate.coming_tick import (
     without_tag_limits_on,
 )
 from clt_queued_run_coordinator.operate.now import Now
+from clt_queued_run_coordinator.operate.start_estimate import start_estimate
 from clt_queued_run_coordinator.operate.stored_run import StoredRun
+from clt_queued_run_coordinator.policy.estimate import Estimate
 from clt_queued_run_coordinator.policy.holds import holds, limit_without_pause
 from clt_queued_run_coordinator.policy.in_force import Source
 from clt_queued_run_coordinator.policy.job_and_backfill_limits import lane_key
@@ -61,6 +63,7 @@ class Explanation:
         share: Its code location's share of the slots; None if slots are not shared.
         credit_slot_seconds: The credit of its code location; None if slots are not shared.
         starts_within_seconds: If nothing holds it, the longest time until the next tick; otherwise None.
+        estimate: When it will start: a range, or why there is none.
         held_by: Everything that holds it now.
         notes: Anything else worth knowing.
     """
@@ -76,6 +79,7 @@ class Explanation:
     share: float | None
     credit_slot_seconds: float | None
     starts_within_seconds: int | None
+    estimate: Estimate
     held_by: Sequence[Blocker]
     notes: Sequence[str]
 
@@ -131,6 +135,7 @@ def explain(
         share=share,
         credit_slot_seconds=now.credit_slot_seconds(name),
         starts_within_seconds=None if held_by else interval,
+        estimate=start_estimate(instance, queue, facts, held_by, interval),
         held_by=held_by,
         notes=list(_notes(instance, now, name)),
     )

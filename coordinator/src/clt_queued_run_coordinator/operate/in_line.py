@@ -20,6 +20,7 @@ class InLine:
     """A queued run.
 
     Attributes:
+        storage_id: Its number in the run database.
         run_id: Its id.
         job: Its job.
         priority: Its priority.
@@ -27,6 +28,7 @@ class InLine:
         starts: Whether the next tick of the daemon starts it, as far as can be told.
     """
 
+    storage_id: int
     run_id: str
     job: str
     priority: int
@@ -57,7 +59,13 @@ def first_in_line(
         rows = connection.execute(query.where(columns.id.in_([run.storage_id for run in first]))).all()
     found = {storage_id: (run_id, job, utc(created)) for storage_id, run_id, job, created in rows}
     return [
-        InLine(*found[run.storage_id][:2], run.priority, found[run.storage_id][2], run.storage_id in coming)
+        InLine(
+            run.storage_id,
+            *found[run.storage_id][:2],
+            run.priority,
+            found[run.storage_id][2],
+            run.storage_id in coming,
+        )
         for run in first
         if run.storage_id in found
     ]

@@ -82,11 +82,12 @@ class Claims:
 
         No further run could start of the code locations that are blocked.
         """
-        claims = {}
+        claims = dict(self.code_locations)
         for name, claim in self.code_locations.items():
             started = starts.get(name, 0)
             startable = 0 if name in blocked else max(0, claim.startable - started)
-            claims[name] = replace(claim, startable=startable, in_progress=claim.in_progress + started)
+            if started or startable != claim.startable:
+                claims[name] = replace(claim, startable=startable, in_progress=claim.in_progress + started)
         return replace(self, code_locations=claims)
 
 

@@ -1,0 +1,187 @@
+"""When a queued run will start: reads what `policy.estimate` replays, and says where nothing can be said."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain, islice
+from statistics import median
+from typing import NamedTuple
+
+import sqlalchemy as db
+
+from clt_queued_run_coordinator._dagster import DagsterEventType, DagsterInstance, RunsTable
+from clt_queued_run_coordinator.daemon.dagster_checks import Needs
+from clt_queued_run_coordinator.daemon.manual_launches import pass_breakers
+from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
+from clt_queued_run_coordinator.operate.blockers import Blocker, RunFacts
+from clt_queued_run_coordinator.operate.coming_tick import checks_of
+from clt_queued_run_coordinator.policy.estimate import (
+    Estimate,
+    Job,
+    Running,
+    Waiting,
+    Workload,
+    competing,
+    estimate,
+)
+from clt_queued_run_coordinator.policy.queue_state import QueueState
+from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, JobAndBackfill, QueuedRun
+from clt_queued_run_coordinator.store.code_location import origins
+from clt_queued_run_coordinator.store.database_clock import utc
+from clt_queued_run_coordinator.store.rows import of_runs
+from clt_queued_run_coordinator.store.transaction import reading
+
+AHEAD = 1000
+"""With more queued runs ahead in its code location, nothing is said of a run."""
+
+AT_THE_FRONT = 2000
+"""The most queued runs that are read beside those, divided between the code locations."""
+
+JOBS = 100
+"""The most jobs of which runs are measured, those first that have runs in progress or at the front."""
+
+OF_EACH_JOB = 50
+"""The most finished runs of a job that are measured, the newest ones; where many code locations have a job of this
+name, the newest `IN_ALL` of them all."""
+
+IN_ALL = 1000
+
+LAUNCHES = 10
+"""The number of launches that are measured."""
+
+_WITHOUT_AN_END = {"daemon", "daemon_error", "code_server"}
+"""The kinds of blockers that hold every run of a code location, and of which nobody knows when they end."""
+
+
+def start_estimate(
+    instance: DagsterInstance, queue: QueuedRuns, facts: RunFacts, held_by: Sequence[Blocker], interval: int
+) -> Estimate:
+    """When a queued run will start. Writes nothing.
+
+    Args:
+        instance: The instance.
+        queue: The order of its queue.
+        facts: The facts about the run.
+        held_by: What holds it.
+        interval: The seconds between two ticks.
+    """
+    if not held_by:
+        return Estimate(0, interval)
+    if facts.before >= AHEAD:
+        return Estimate(why_not=f"more than {AHEAD} queued runs of its code location are ahead of it")
+    endless = [blocker.what for blocker in held_by if blocker.kind in _WITHOUT_AN_END | {"pool", "tag_limit"}]
+    if not endless:
+        runs = [facts.storage_id]
+        found = start_estimates(
+            instance, queue, facts.state, facts.code_location, runs, held_by=held_by, interval=interval
+        )
+        if facts.storage_id in found:
+            return found[facts.storage_id]
+        endless = [blocker.what for blocker in held_by]
+    return Estimate(why_not=f"nobody knows when this ends: {endless[0]}")
+
+
+def start_estimates(
+    instance: DagsterInstance,
+    queue: QueuedRuns,
+    state: QueueState,
+    code_location: str,
+    storage_ids: Sequence[int],
+    *,
+    held_by: Sequence[Blocker],
+    interval: int,
+) -> dict[int, Estimate]:
+    """When queued runs of a code location will start; those of which nobody knows are left out. Writes nothing.
+
+    Args:
+        instance: The instance.
+        queue: The order of its queue, as it was read for `state`.
+        state: The same.
+        code_location: The code location.
+        storage_ids: Some of its first `AHEAD` queued runs.
+        held_by: What holds one of them.
+        interval: The seconds between two ticks.
+    """
+    is_known = code_location in state.claims.code_locations  # the queue may have been read again meanwhile
+    if not is_known or any(blocker.kind in _WITHOUT_AN_END for blocker in held_by):
+        return {}
+    return estimate(_workload(instance, queue, state, code_location, interval), storage_ids)
+
+
+def _workload(
+    instance: DagsterInstance, queue: QueuedRuns, state: QueueState, code_location: str, interval: int
+) -> Workload:
+    state = pass_breakers(instance, queue, state)
+    names = competing(state, code_location)
+    checks = checks_of(instance, state)
+    needed = [lane.of.needs for name in names for lane in queue.lanes(name)]
+    checks.load_pools(needs.run for needs in needed if isinstance(needs, Needs))
+    most = dict.fromkeys(names, AT_THE_FRONT // len(names)) | {code_location: AHEAD + AT_THE_FRONT // len(names)}
+    first = {name: list(islice(queue.in_order(name), number)) for name, number in most.items()}
+    with reading(instance) as connection:
+        query = db.select(RunsTable.c.id, RunsTable.c.pipeline_name)
+        job_of = dict(of_runs(connection, query, (run.storage_id for runs in first.values() for run in runs)))
+
+        def waiting(name: str, run: QueuedRun) -> Waiting:
+            of = queue.lane_of[run.storage_id].of
+            is_held = isinstance(of.needs, Needs) and checks.hold(of.needs)
+            return Waiting(run, Job(name, job_of.get(run.storage_id, "")), of, is_held)
+
+        queued = {name: [waiting(name, run) for run in runs] for name, runs in first.items()}
+        jobs = [Job(name, run.job_name) for name, run in state.runs_in_progress() if name in names]
+        waits = chain(queued[code_location], *queued.values())
+        jobs = list(dict.fromkeys([*jobs, *(run.job for run in waits)]))
+        measured = _measured(connection, jobs[:JOBS])
+    launch = _launch_seconds(instance, measured)
+    lengths: dict[Job, list[float]] = defaultdict(list)
+    for job, _, start, end in sorted(measured, key=lambda run: run.end - run.start):
+        for key in (job, Job(job.code_location)):
+            lengths[key].append(launch + max(0.0, end - start))
+    running = [run for run in _running(state, launch) if run.job.code_location in names]
+    return Workload(state, queued, running, lengths, interval)
+
+
+def _running(state: QueueState, launch: float) -> Iterator[Running]:
+    now = state.live.read_at.timestamp()
+    for (name, run), record in zip(state.runs_in_progress(), state.in_progress, strict=True):
+        launched = record.start_time - launch if record.start_time else utc(record.update_timestamp).timestamp()
+        yield Running(Job(name, run.job_name), JobAndBackfill.of(run), max(0.0, now - launched))
+
+
+class _Measured(NamedTuple):
+    """A finished run, with the moments of its start and its end, in seconds since 1970."""
+
+    job: Job
+    run_id: str
+    start: float
+    end: float
+
+
+def _measured(connection: db.Connection, jobs: Collection[Job]) -> list[_Measured]:
+    """The newest finished runs of jobs, by the index on job and id. Their origins tell their code locations."""
+    code_locations = Counter(job.name for job in jobs)
+    columns = RunsTable.c
+    query = db.select(columns.id, columns.run_id, columns.pipeline_name, columns.start_time, columns.end_time)
+    has_run = db.and_(columns.start_time.is_not(None), columns.end_time.is_not(None))
+    found = {
+        storage_id: rest
+        for name, number in code_locations.items()
+        for storage_id, *rest in connection.execute(
+            query.where(columns.pipeline_name == name, has_run)
+            .order_by(columns.id.desc())
+            .limit(min(IN_ALL, OF_EACH_JOB * number))
+        )
+    }
+    of = origins(connection, sorted(found, reverse=True))
+    return [
+        _Measured(Job(of[storage_id] or NO_CODE_LOCATION, name), run_id, start, end)
+        for storage_id, (run_id, name, start, end) in found.items()
+    ]
+
+
+def _launch_seconds(instance: DagsterInstance, measured: Sequence[_Measured]) -> float:
+    """How long runs took from their launch, which takes their slot, to their start: the median of a few."""
+    seconds = []
+    for run in measured[:LAUNCHES]:
+        launches = instance.get_records_for_run(run.run_id, of_type=DagsterEventType.RUN_STARTING).records
+        seconds += [max(0.0, run.start - launch.timestamp) for launch in launches]
+    return median(seconds) if seconds else 0.0
