@@ -22,7 +22,7 @@ from benchmarks.measure import NOTHING, Bench, Goal, Row
 CODE_LOCATIONS = 200
 WITHOUT = "explain without it"
 LEFT_OUT = "left out"
-WORKLOADS = 100
+WORKLOADS = 25
 
 
 def run(bench: Bench) -> Iterator[Row]:
