@@ -139,8 +139,8 @@ def test_a_pause_by_keyboard_alone_is_seen_by_another_viewer(chromium: Any, addr
         changing.goto(address + "location?name=" + A)
         _tab_to(changing, "Pause")
         changing.keyboard.press("Enter")
-        changing.wait_for_selector("#lasts")
-        _tab_to(changing, "lasts")
+        changing.wait_for_selector("#until")
+        _tab_to(changing, "until")
         changing.keyboard.type("2h")
         changing.keyboard.press("Tab")
         changing.keyboard.type("the warehouse is slow")
@@ -181,10 +181,11 @@ def test_without_script_it_is_a_still_picture_that_can_change_things(
         assert "only=busy" in page.url
         page.goto(address + "change?action=limit&location=" + A)
         page.fill("#number", "1")
+        page.fill("#until", "2999-12-24T18:00+01:00")
         page.fill("#reason", "a test")
         page.click("text=Show what it does")
         page.click("button:has-text('Set the limit')")
-        assert "1, changed by ann: a test" in page.inner_text("main")
+        assert "1, changed until 2999-12-24 17:00 UTC by ann: a test" in page.inner_text("main")
     live.clear_limit(queue.instance, A)
 
 

@@ -379,16 +379,30 @@ class TestChanging:
         queue = home.queue()
         queue.queue(A)
         client = client_of(queue, CHANGEABLE, headers=ANN)
-        preview = post(client, "preview", action="pause", location=A, lasts="2h", reason="deploy <now>")
+        preview = post(client, "preview", action="pause", location=A, until="2h", reason="deploy <now>")
         assert preview.status_code == 200
         assert "limit 3 (configuration)" in preview.text
         assert "limit 0 (paused) from the next tick until" in preview.text
         assert limit_of(queue, A) is None
-        done = post(client, action="pause", location=A, lasts="2h", reason="deploy <now>")
+        done = post(client, action="pause", location=A, until="2h", reason="deploy <now>")
         assert (done.status_code, done.headers["location"]) == (303, f"/location?name={A}")
         assert limit_of(queue, A) == 0
         assert "by ann: deploy &lt;now&gt;" in client.get(done.headers["location"]).text
         assert '"by": "ann"' in home.run("history", "--output", "json").out
+
+    def test_a_change_can_end_at_a_time(self, home: Home) -> None:
+        """By the same words as `--until`; preview, page and history say it in UTC."""
+        queue = home.queue()
+        client = client_of(queue, CHANGEABLE, headers=ANN)
+        for action, number in (("pause", ""), ("limit", "1")):
+            form = {"action": action, "location": A, "number": number, "until": "2999-12-24T18:00+01:00"}
+            preview = post(client, "preview", **form)
+            assert "from the next tick until 2999-12-24 17:00 UTC, then " in preview.text
+            assert 'name="until" value="2999-12-24T18:00+01:00"' in preview.text
+            done = post(client, **form)
+            assert "until 2999-12-24 17:00 UTC by ann" in client.get(done.headers["location"]).text
+            post(client, action="resume", location=A)
+        assert client.get("/changes").text.count("2999-12-24 17:00 UTC") == 2
 
     def test_resume_limits_and_everything(self, home: Home) -> None:
         """Each one does what the command of its name does."""
@@ -396,7 +410,7 @@ class TestChanging:
         queue.queue(A)
         client = client_of(queue, CHANGEABLE, headers=ANN)
         for form, limit in (
-            ({"action": "limit", "location": A, "number": "2", "lasts": "1h"}, 2),
+            ({"action": "limit", "location": A, "number": "2", "until": "1h"}, 2),
             ({"action": "pause", "location": A}, 0),
             ({"action": "resume", "location": A}, 2),
             ({"action": "clear-limit", "location": A}, None),
@@ -432,7 +446,9 @@ class TestChanging:
         [
             ({"action": "pause", "location": "code-location-x"}, "No run was ever queued"),
             ({"action": "pause", "location": A, "reason": " "}, "Why: it is empty"),
-            ({"action": "pause", "location": A, "lasts": "soon"}, "is not a duration"),
+            ({"action": "pause", "location": A, "until": "soon"}, "Until when: &#39;soon&#39; is not a duration"),
+            ({"action": "pause", "location": A, "until": "2999-12-24T18:00"}, "lacks its offset from UTC"),
+            ({"action": "pause", "location": A, "until": "2020-12-24T18:00Z"}, "has passed; by the database"),
             ({"action": "limit", "location": A, "number": "-1"}, "it must be 0 or more"),
             ({"action": "limit", "location": A, "number": "few"}, "is not a whole number"),
             ({"action": "priority", "job": "nothing", "number": "1"}, "No run was ever made of a job"),

@@ -4,7 +4,7 @@ from datetime import datetime, timezone
 
 import pytest
 from clt_queued_run_coordinator.cli import main
-from clt_queued_run_coordinator.cli.options import parse_time
+from clt_queued_run_coordinator.config.duration import moment_of
 from tests.runner import new_runner
 
 A = "code-location-a"
@@ -22,7 +22,7 @@ A = "code-location-a"
             "'tomorrow' is not a date and time; write one such as 2026-12-24T18:00+01:00",
         ),
         (["pause", A, "--until", "2999-01-01T00:00"], "lacks its offset from UTC"),
-        (["pause", A, "--until", "9999-12-31T23:59-14:00"], "is too far in the future; leave --until out"),
+        (["pause", A, "--until", "9999-12-31T23:59-14:00"], "is too far in the future; leave it out"),
         (["resume", A, "--reason", " \n"], "it is empty; write something, or leave it out"),
         (["resume", A, "--reason", "\x1b[31mred"], "it contains characters that can't be printed"),
         (["resume", A, "--reason", "x" * 501], "it has 501 characters; shorten it to 500"),
@@ -45,7 +45,7 @@ def test_wrong_usage_has_exit_code_2(arguments: list[str], message: str) -> None
 )
 def test_a_moment_is_understood_with_its_offset(text: str) -> None:
     """And turned into UTC."""
-    moment = parse_time(text)
+    moment = moment_of(text)
     assert moment == datetime(2026, 12, 24, 17, tzinfo=timezone.utc)
 
 

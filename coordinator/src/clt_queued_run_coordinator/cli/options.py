@@ -3,56 +3,34 @@
 import functools
 import math
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
-from typing import Any
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import click
 
-from clt_queued_run_coordinator.config.duration import EXAMPLES, seconds_of
+from clt_queued_run_coordinator.config.duration import EXAMPLES, moment_of, seconds_of
 from clt_queued_run_coordinator.text.safe import typed_line
 
-LATEST = datetime(9000, 1, 1, tzinfo=timezone.utc)
-"""The latest end of a change: calculating with a later one could overflow."""
+T = TypeVar("T")
 
 
+def _parsed(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """A parser for click: it raises BadParameter for a ValueError, with its message."""
+
+    @functools.wraps(parse)
+    def parsed(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+
+    return parsed
+
+
+@_parsed
 def parse_duration(text: str) -> timedelta:
     """A length of time, such as `2h`; raises BadParameter."""
-    try:
-        return timedelta(seconds=seconds_of(text))
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-
-
-def parse_time(text: str) -> datetime:
-    """A date and time with an offset, such as `2026-12-24T18:00+01:00`, in UTC; raises BadParameter."""
-    bare = text.strip()
-    try:
-        # Python 3.10 doesn't know the Z.
-        time = datetime.fromisoformat(f"{bare[:-1]}+00:00" if bare[-1:] in {"Z", "z"} else bare)
-    except ValueError as error:
-        raise click.BadParameter(
-            f"{text!r} is not a date and time; write one such as 2026-12-24T18:00+01:00"
-        ) from error
-    if time.tzinfo is None:
-        raise click.BadParameter(
-            f"{text!r} lacks its offset from UTC; write it such as 2026-12-24T18:00+01:00, or"
-            " 2026-12-24T17:00Z for UTC"
-        )
-    try:
-        in_utc = time.astimezone(timezone.utc)
-    except OverflowError:
-        in_utc = LATEST
-    if in_utc >= LATEST:
-        raise click.BadParameter(f"{text!r} is too far in the future; leave --until out for a change without end")
-    return in_utc
-
-
-def parse_line(text: str) -> str:
-    """One line of text; raises BadParameter."""
-    try:
-        return typed_line(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
+    return timedelta(seconds=seconds_of(text))
 
 
 output_option = click.option(
@@ -93,21 +71,24 @@ _END_OPTIONS = (
     click.option(
         "--until",
         metavar="TIME",
-        type=parse_time,
+        type=_parsed(moment_of),
         help="Undo the change automatically at this time, such as 2026-12-24T18:00+01:00.",
     ),
 )
 
 _SIGNING_OPTIONS = (
     click.option(
-        "--reason", metavar="TEXT", type=parse_line, help="Why, in one line; `status` and `history` show it."
+        "--reason",
+        metavar="TEXT",
+        type=_parsed(typed_line),
+        help="Why, in one line; `status` and `history` show it.",
     ),
     click.option(
         "--by",
         metavar="NAME",
         envvar="DAGSTER_CLT_BY",
         show_envvar=True,
-        type=parse_line,
+        type=_parsed(typed_line),
         help="Who makes the change, as `status` and `history` show it; by default the user and the machine.",
     ),
 )

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 import sqlalchemy as db
 
@@ -29,7 +28,7 @@ class Wanted:
         code_location: Which one; None for all.
         kind: `Kind.LIMIT` or `Kind.PAUSED`.
         value: The limit, or whether it is paused; None to take a limit back.
-        lasts: How long it lasts; None until it is taken back.
+        until: When it ends, or how long it lasts; None until it is taken back.
         reason: Why.
         by: Who makes it.
     """
@@ -37,7 +36,7 @@ class Wanted:
     code_location: str | None
     kind: Kind
     value: int | bool | None
-    lasts: timedelta | None = None
+    until: live.End = None
     reason: str | None = None
     by: str | None = None
 
@@ -62,9 +61,9 @@ class Wanted:
         return live.write(instance, *self._what, **self._how(known))
 
     @property
-    def _what(self) -> tuple[Kind, str, int | bool | None, timedelta | None]:
+    def _what(self) -> tuple[Kind, str, int | bool | None, live.End]:
         name = EVERY_CODE_LOCATION if self.code_location is None else self.code_location
-        return self.kind, name, self.value, self.lasts
+        return self.kind, name, self.value, self.until
 
     def _how(self, known: Sequence[str]) -> live.How:
         return {"reason": self.reason, "by": self.by, "known": known if self.code_location is None else ()}

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TypeVar
 
 from clt_queued_run_coordinator._dagster import DagsterInstance
-from clt_queued_run_coordinator.config.duration import seconds_of
+from clt_queued_run_coordinator.config.duration import end_of
 from clt_queued_run_coordinator.config.kinds import LARGEST_WHOLE_NUMBER
 from clt_queued_run_coordinator.operate import changing, lookup
 from clt_queued_run_coordinator.operate.changing import Wanted
@@ -19,7 +18,7 @@ from clt_queued_run_coordinator.text.safe import typed_line
 
 T = TypeVar("T")
 
-FIELDS = ("action", "location", "run", "job", "backfill", "number", "lasts", "reason")
+FIELDS = ("action", "location", "run", "job", "backfill", "number", "until", "reason")
 """The fields of the form; each is text."""
 
 
@@ -30,22 +29,22 @@ class Action:
     Attributes:
         title: What it is called.
         number: What the number is that it needs; empty if it needs none.
-        lasts: Whether it can end by itself.
+        ends: Whether it can end by itself.
         kind: The kind of change; None for a priority.
         value: The value of the change, where that isn't the number.
     """
 
     title: str
     number: str = ""
-    lasts: bool = False
+    ends: bool = False
     kind: Kind | None = None
     value: bool | None = None
 
 
 ACTIONS = {
-    "pause": Action("Pause", lasts=True, kind=Kind.PAUSED, value=True),
+    "pause": Action("Pause", ends=True, kind=Kind.PAUSED, value=True),
     "resume": Action("Resume", kind=Kind.PAUSED, value=False),
-    "limit": Action("Set the limit", "The most runs in progress at once", lasts=True, kind=Kind.LIMIT),
+    "limit": Action("Set the limit", "The most runs in progress at once", ends=True, kind=Kind.LIMIT),
     "clear-limit": Action("Take the limit back", kind=Kind.LIMIT),
     "priority": Action("Set a priority", "Priority; runs with a higher one go first, and 0 is the usual one"),
 }
@@ -91,12 +90,12 @@ def prepare(form: Mapping[str, str], viewer: Viewer, opened: Opened, queue: Queu
         return _priority(form, viewer, opened[0], queue, priority=number or 0, reason=reason)
     if number is not None and not 0 <= number <= LARGEST_WHOLE_NUMBER:
         raise RefusalError(f"The limit is {number}; it must be 0 or more, and a number of runs.")
-    seconds = _field("For how long", seconds_of, form["lasts"]) if action.lasts and form["lasts"].strip() else None
+    until = _field("Until when", end_of, form["until"]) if action.ends and form["until"].strip() else None
     wanted = Wanted(
         form["location"] or None,
         action.kind,
         number if action.number else action.value,
-        None if seconds is None else timedelta(seconds=seconds),
+        until,
         reason,
         viewer.user,
     )

@@ -89,7 +89,7 @@ def state_of(line: CodeLocationStatus, queue: Queue) -> str:
     if line.waits_for.startswith(POOLS):
         return f"No slot is free in {line.waits_for}"
     if sentence is None:  # the counts don't tell; the page of its first run does
-        return "Something else holds it: a pool, a tag limit or its code server"
+        return "A pool, another limit or its code server holds it"
     return sentence.format(
         total=queue.status.max_concurrent_runs, in_progress=line.in_progress, limit=line.limit, group=line.group
     )
