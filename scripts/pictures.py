@@ -1,10 +1,10 @@
 """The pictures of the docs, taken of a running system under load.
 
-`PYTHONPATH=coordinator .venv/bin/python -m scripts.pictures` takes them, and with the word `page` behind it only
-those of the page of the queue. It needs Debian's packages `chromium` and `prometheus`, and what
-`.venv/bin/uv pip install --requirement requirements/pictures.txt` installs. The panels of the dashboard are drawn
-from the queries of `deploy/monitoring/dashboard.json`, answered by a real
-Prometheus; Grafana draws them more finely.
+`PYTHONPATH=coordinator .venv/bin/python -m scripts.pictures` takes them. With the word `page` behind it, it
+takes only those of the page of the queue, and with `runs` only the list of runs. It needs Debian's packages
+`chromium` and `prometheus`, and what `.venv/bin/uv pip install --requirement requirements/pictures.txt`
+installs. The panels of the dashboard are drawn from the queries of `deploy/monitoring/dashboard.json`,
+answered by a real Prometheus; Grafana draws them more finely.
 """
 
 import json
@@ -24,6 +24,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+import dagster as dg
 from harness.launches import A, B, launch_of
 from harness.process import free_port, listens, stop_on_signals
 from harness.prometheus import Prometheus
@@ -107,6 +108,32 @@ def pictures_of_page(console: Console, folder: Path) -> None:
             photograph(f"http://127.0.0.1:{port}/", f"location?name={B}")
         finally:
             page.stop()
+
+
+def picture_of_runs(console: Console, folder: Path) -> None:
+    """Dagster's list of runs as docs/get-started.md tells: a backfill of orders, and invoices beside it."""
+    console.print("Launching a backfill of orders (a minute).")
+    with System(folder / "runs", trial_config(), {"NEW_ORDERS": "on"}) as system:
+        system.graphql.ask(
+            """
+            mutation ($parameters: LaunchBackfillParams!) {
+              launchPartitionBackfill(backfillParams: $parameters) { __typename ... on Error { message } }
+            }
+            """,
+            parameters={
+                "assetSelection": [{"path": ["orders"]}],
+                "partitionNames": [f"2026-01-{day:02}" for day in range(1, 13)],
+            },
+        )
+        invoices = dg.RunsFilter(job_name="invoices_job", statuses=[dg.DagsterRunStatus.STARTED])
+        with system.instance() as instance:
+            wait_until(
+                "invoices are made beside the orders",
+                lambda: instance.get_runs_count(invoices),
+                seconds=600,
+                every=0.2,
+            )
+        screenshot(f"{system.url}/runs?view=RUNS", PICTURES / "runs.png", 1500, 900)
 
 
 def photograph(address: str, code_location: str) -> None:
@@ -278,7 +305,7 @@ def wait_for_ended(system: System, run_ids: Sequence[str], number: int) -> None:
 def main() -> int:
     """Take the pictures; returns the exit code."""
     parser = ArgumentParser(prog="python -m scripts.pictures", description=__doc__)
-    parser.add_argument("only", nargs="?", choices=["page"], help="take only the pictures of this")
+    parser.add_argument("only", nargs="?", choices=["page", "runs"], help="take only the pictures of this")
     only = parser.parse_args().only
     console = Console()
     stop_on_signals()
@@ -288,7 +315,10 @@ def main() -> int:
             return 1
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="dagster-pictures-") as name:
-        pictures_of_page(console, Path(name))
+        if only != "page":
+            picture_of_runs(console, Path(name))
+        if only != "runs":
+            pictures_of_page(console, Path(name))
     if only:
         return 0
     console.print("Comparing fifo and fair (two minutes).")
@@ -299,11 +329,6 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="dagster-pictures-") as name,
         watched_system(folder := Path(name)) as (system, prometheus),
     ):
-        console.print("A few runs of each code location (half a minute).")
-        few = system.graphql.launch_several([launch_of(name, 8) for _ in range(5) for name in (A, B)])
-        wait_for_ended(system, few, 4)
-        screenshot(f"{system.url}/runs", PICTURES / "runs.png", 1500, 900)
-        wait_for_ended(system, few, len(few))
         console.print(f"Flooding the queue with runs of {A}, then of {B} (three minutes).")
         start = time.time()
         of_a = system.graphql.launch_several([launch_of(A, 4)] * 40)
