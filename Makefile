@@ -252,7 +252,7 @@ compose-up: setup images ## Run Dagster on this machine in containers (REGISTRY,
 
 # What tests are about, as pytest's -m takes it: install, overlays, restore, rollout, upgrade, compose, images.
 MARKERS ?= install or images
-# The older Dagster that an upgrade begins with.
+# The older Dagster that an upgrade begins with; the sample code locations need 1.11.
 DAGSTER ?= 1.12.19
 
 .PHONY: e2e-images

@@ -47,7 +47,7 @@ def beat(queue: RunQueue) -> None:
 
 
 def test_it_waits_until_nothing_is_in_progress_and_the_daemon_goes_by_the_pause(home: Home) -> None:
-    """Each change of the count is told on standard error."""
+    """Each change of the count is printed to standard error."""
     queue = home.queue()
     queue.put(A, DagsterRunStatus.STARTING, 2)
     queue.put(B, DagsterRunStatus.STARTING, 1)

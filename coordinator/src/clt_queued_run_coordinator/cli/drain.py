@@ -72,7 +72,7 @@ def drain(code_location: str | None, *, timeout: timedelta, interval: float, **h
 def _wait(instance: DagsterInstance, names: list[str] | None, timeout: timedelta, interval: float) -> Draining:
     """Wait until nothing is in progress, somebody resumes what was paused, or the time is up.
 
-    Each change of what is left is told on standard error. A database that is away for a while is waited for.
+    It prints each change of what is left to standard error, and waits while the database is away.
     """
     ends = time.monotonic() + timeout.total_seconds()
     told = ""
