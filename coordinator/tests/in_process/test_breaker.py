@@ -1,4 +1,4 @@
-"""The circuit breaker: after a number of failed runs it holds their code location, through real ticks and restarts."""
+"""The circuit breaker opens after a number of failed runs, through real ticks and restarts."""
 
 import logging
 import time
