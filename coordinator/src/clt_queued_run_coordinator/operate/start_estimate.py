@@ -15,6 +15,7 @@ from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.operate.blockers import Blocker, RunFacts
 from clt_queued_run_coordinator.operate.coming_tick import checks_of
 from clt_queued_run_coordinator.policy.estimate import (
+    LEAST_MEASURED,
     Estimate,
     Job,
     Running,
@@ -40,10 +41,10 @@ JOBS = 100
 """The most jobs of which runs are measured, those first that have runs in progress or at the front."""
 
 OF_EACH_JOB = 50
-"""The most finished runs of a job that are measured, the newest ones; where many code locations have a job of this
-name, the newest `IN_ALL` of them all."""
+"""So many finished runs of each job are measured, the newest ones ..."""
 
-IN_ALL = 1000
+MEASURED = 2000
+"""... and about so many in all: if there are many jobs, fewer of each."""
 
 LAUNCHES = 10
 """The number of launches that are measured."""
@@ -159,6 +160,7 @@ class _Measured(NamedTuple):
 def _measured(connection: db.Connection, jobs: Collection[Job]) -> list[_Measured]:
     """The newest finished runs of jobs, by the index on job and id. Their origins tell their code locations."""
     code_locations = Counter(job.name for job in jobs)
+    of_each = max(LEAST_MEASURED, min(OF_EACH_JOB, MEASURED // max(1, len(jobs))))
     columns = RunsTable.c
     query = db.select(columns.id, columns.run_id, columns.pipeline_name, columns.start_time, columns.end_time)
     has_run = db.and_(columns.start_time.is_not(None), columns.end_time.is_not(None))
@@ -166,9 +168,7 @@ def _measured(connection: db.Connection, jobs: Collection[Job]) -> list[_Measure
         storage_id: rest
         for name, number in code_locations.items()
         for storage_id, *rest in connection.execute(
-            query.where(columns.pipeline_name == name, has_run)
-            .order_by(columns.id.desc())
-            .limit(min(IN_ALL, OF_EACH_JOB * number))
+            query.where(columns.pipeline_name == name, has_run).order_by(columns.id.desc()).limit(of_each * number)
         )
     }
     of = origins(connection, sorted(found, reverse=True))
