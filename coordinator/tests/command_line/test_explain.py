@@ -23,6 +23,7 @@ def test_the_text_is_whole(home: Home) -> None:
     queue = alive(home.queue())
     running = queue.queue(A, 3)
     queue.tick()
+    queue.tick()  # without it, a slow machine takes the launches of the first one for still under way
     *_, run_id = queue.queue(A, 3)
     answer = home.run("explain", run_id)
     assert (answer.code, answer.err) == (0, "")
