@@ -5,6 +5,7 @@ from datetime import datetime, timezone
 
 import sqlalchemy as db
 from clt_queued_run_coordinator._dagster import RunsTable
+from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.operate import last_hours
 from clt_queued_run_coordinator.operate.last_hours import STEP_SECONDS, STEPS
 from clt_queued_run_coordinator.store import live
@@ -44,7 +45,9 @@ def test_runs_wait_until_they_start_and_run_until_they_end(stored_queue: RunQueu
                 expected["waiting"][name][step] += waits
                 expected["running"][name][step] += runs
     with reading(queue.instance) as connection:
-        found = last_hours.read(connection, now)
+        order = QueuedRuns()
+        order.refresh(connection, now)
+        found = last_hours.read(connection, now, order.code_locations())
     for name in (A, B):
         assert list(found.waiting[name]) == expected["waiting"][name]
         assert list(found.running[name]) == expected["running"][name]

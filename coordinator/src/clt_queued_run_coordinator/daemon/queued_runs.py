@@ -168,6 +168,10 @@ class QueuedRuns:
         first = {name: [lane.ids[0] for lane in self.lanes(name)] for name in self._lanes}
         return {name: min(ids) for name, ids in first.items() if ids}
 
+    def code_locations(self) -> dict[int, str]:
+        """The code location of each queued run, by the storage's id; `NO_CODE_LOCATION` can be among them."""
+        return {storage_id: lane.code_location for storage_id, lane in self.lane_of.items()}
+
     def show_only_manual(self, code_locations: Collection[str]) -> None:
         """Hide all but the manually launched runs of some code locations until the next refresh."""
         self._only_manual = code_locations

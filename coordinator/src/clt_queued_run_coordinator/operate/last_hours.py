@@ -1,6 +1,6 @@
 """How many runs of each code location waited and ran in the last hours, from the run database."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,12 +12,13 @@ import sqlalchemy as db
 from clt_queued_run_coordinator._dagster import IN_PROGRESS_STATUSES, DagsterRunStatus, RunsTable
 from clt_queued_run_coordinator.store.code_location import by_rows
 from clt_queued_run_coordinator.store.database_clock import seconds
+from clt_queued_run_coordinator.store.rows import IS_QUEUED
 
 HOURS = 6
 STEP_SECONDS = 300
 STEPS = HOURS * 3600 // STEP_SECONDS
 
-_LIVE = [status.value for status in (DagsterRunStatus.QUEUED, *IN_PROGRESS_STATUSES)]
+_IN_PROGRESS = [status.value for status in IN_PROGRESS_STATUSES]
 _ENDED = [
     status.value for status in (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
 ]
@@ -31,7 +32,7 @@ class LastHours:
 
     Attributes:
         until: The end of the last step, in UTC.
-        waiting: By code location; a run whose rows don't tell its code location is in None.
+        waiting: By code location; a run of which that isn't known is in None.
         running: By code location.
     """
 
@@ -40,12 +41,13 @@ class LastHours:
     running: Mapping[str | None, tuple[int, ...]] = field(default_factory=dict)
 
 
-def read(connection: db.Connection, now: datetime) -> LastHours:
-    """Read it by one statement: the runs that haven't ended, and those that ended lately, both found by an index.
+def read(connection: db.Connection, now: datetime, queued: Mapping[int, str]) -> LastHours:
+    """Read it by two statements: the queued runs, and those in progress or ended lately, each found by an index.
 
     Args:
         connection: From `transaction.reading`.
         now: The time by the database's clock, in UTC.
+        queued: The code location of each queued run, by the storage's id: many of them would take long to look up.
     """
     since = int(now.timestamp()) // STEP_SECONDS * STEP_SECONDS + STEP_SECONDS - STEPS * STEP_SECONDS
     waiting: dict[str | None, list[int]] = defaultdict(lambda: [0] * (STEPS + 1))
@@ -55,13 +57,22 @@ def read(connection: db.Connection, now: datetime) -> LastHours:
         """The step in which it is; the one after the last where it hasn't come."""
         return STEPS if moment is None else min(STEPS, max(0, (moment - since) // STEP_SECONDS))
 
-    for name, created, begun, ended, runs in connection.execute(_steps(connection, now, since)).all():
+    of_queued = connection.execute(_created(connection, since)).tuples().all()
+    still = Counter((queued.get(storage_id), created) for storage_id, created in of_queued)
+    others = connection.execute(_steps(connection, now, since)).tuples().all()
+    waits = [(name, created, None, None, runs) for (name, created), runs in still.items()]
+    for name, created, begun, ended, runs in (*others, *waits):
         for changes, first, last in ((waiting, step(created), step(begun)), (running, step(begun), step(ended))):
             changes[name][first] += runs
             changes[name][last] -= runs
     return LastHours(
         now, *({name: tuple(accumulate(of[:-1])) for name, of in both.items()} for both in (waiting, running))
     )
+
+
+def _created(connection: db.Connection, since: int) -> db.Select[tuple[int, int]]:
+    created = _step_of(seconds(connection, RunsTable.c.create_timestamp), since)
+    return db.select(RunsTable.c.id, created).where(IS_QUEUED)
 
 
 def _steps(
@@ -78,7 +89,7 @@ def _steps(
             _step_of(db.func.coalesce(columns.start_time, columns.end_time), since).label("begun"),
             _step_of(columns.end_time, since).label("ended"),
         )
-        .where(db.or_(columns.status.in_(_LIVE), ended_lately))
+        .where(db.or_(columns.status.in_(_IN_PROGRESS), ended_lately))
         .subquery()
     )
     alike = (runs.c.name, runs.c.created, runs.c.begun, runs.c.ended)

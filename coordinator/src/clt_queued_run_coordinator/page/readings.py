@@ -166,9 +166,10 @@ class Readings:
         with self._lock:
             instance, coordinator = self._open_once()
             now = at_this_moment.read(instance, coordinator.settings, self._order)
-        if self._hours is None or now.at - self._hours.until >= HOURS_INTERVAL:
-            with reading(instance) as connection:
-                self._hours = last_hours.read(connection, now.at)
+            if self._hours is None or now.at - self._hours.until >= HOURS_INTERVAL:
+                assert self._order is not None  # noqa: S101 - made with the instance
+                with reading(instance) as connection:
+                    self._hours = last_hours.read(connection, now.at, self._order.code_locations())
         hours, interval = self._hours, timedelta(seconds=coordinator.dequeue_interval_seconds)
         together = total(hours.waiting.values()), total(hours.running.values())
         return Queue(now, status.read(instance, now), hours, interval, *together)
