@@ -123,6 +123,13 @@ def test_each_page_fits_and_a_screen_reader_can_read_it(
             assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == [], url
 
 
+def test_a_queue_can_be_read_on_a_phone(chromium: Any, address: str) -> None:
+    """The names of its jobs aren't squeezed to a few letters a line."""
+    with tab(chromium, viewport={"width": 390, "height": 800}) as page:
+        page.goto(address + "location?name=" + A)
+        assert page.locator("td:nth-child(3)").first.bounding_box()["width"] >= 100
+
+
 def test_the_dark_is_dark(chromium: Any, address: str) -> None:
     """Where the system says so, without a button for it."""
     for scheme, is_dark in (("light", False), ("dark", True)):
