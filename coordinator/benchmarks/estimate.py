@@ -54,7 +54,7 @@ def _timed(queue: RunQueue, run_id: str) -> Callable[[], float]:
         explained = explanation.explain(queue.instance, queue.coordinator, stored)
         seconds = time.perf_counter() - begin
         assert explained
-        assert explained.estimate.measured_runs or explained.estimate.why_not == LEFT_OUT
+        assert explained.estimate.measured_runs or explained.estimate.why_not == LEFT_OUT, explained.estimate
         return seconds
 
     return measure

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain, islice
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as db
 
@@ -43,8 +43,8 @@ JOBS = 100
 OF_EACH_JOB = 50
 """So many finished runs of each job are measured, the newest ones ..."""
 
-MEASURED = 2000
-"""... and about so many in all: if there are many jobs, fewer of each."""
+LOOKED_AT = 2000
+"""... among the newest runs that have a job of this name in any code location: about so many in all."""
 
 LAUNCHES = 10
 """The number of launches that are measured."""
@@ -159,23 +159,21 @@ class _Measured(NamedTuple):
 
 def _measured(connection: db.Connection, jobs: Collection[Job]) -> list[_Measured]:
     """The newest finished runs of jobs, by the index on job and id. Their origins tell their code locations."""
-    code_locations = Counter(job.name for job in jobs)
-    of_each = max(LEAST_MEASURED, min(OF_EACH_JOB, MEASURED // max(1, len(jobs))))
+    names = Counter(job.name for job in jobs)
     columns = RunsTable.c
     query = db.select(columns.id, columns.run_id, columns.pipeline_name, columns.start_time, columns.end_time)
     has_run = db.and_(columns.start_time.is_not(None), columns.end_time.is_not(None))
-    found = {
-        storage_id: rest
-        for name, number in code_locations.items()
-        for storage_id, *rest in connection.execute(
-            query.where(columns.pipeline_name == name, has_run).order_by(columns.id.desc()).limit(of_each * number)
-        )
-    }
-    of = origins(connection, sorted(found, reverse=True))
-    return [
-        _Measured(Job(of[storage_id] or NO_CODE_LOCATION, name), run_id, start, end)
-        for storage_id, (run_id, name, start, end) in found.items()
-    ]
+    found: list[db.Row[Any]] = []
+    for name, number in names.items():
+        newest = query.where(columns.pipeline_name == name, has_run).order_by(columns.id.desc())
+        found += connection.execute(newest.limit(max(LEAST_MEASURED * number, LOOKED_AT // len(names)))).all()
+    of = origins(connection, [row[0] for row in found])
+    measured: dict[Job, list[_Measured]] = defaultdict(list)
+    for storage_id, run_id, name, start, end in found:
+        job = Job(of[storage_id] or NO_CODE_LOCATION, name)
+        if len(measured[job]) < OF_EACH_JOB:
+            measured[job].append(_Measured(job, run_id, start, end))
+    return list(chain.from_iterable(measured.values()))
 
 
 def _launch_seconds(instance: DagsterInstance, measured: Sequence[_Measured]) -> float:
