@@ -1,14 +1,16 @@
 """The pictures of the docs, taken of a running system under load.
 
 `PYTHONPATH=coordinator .venv/bin/python -m scripts.pictures` takes them. With the word `page` behind it, it
-takes only those of the page of the queue, and with `runs` only the list of runs. It needs Debian's packages
-`chromium` and `prometheus`, and what `.venv/bin/uv pip install --requirement requirements/pictures.txt`
-installs. The panels of the dashboard are drawn from the queries of `deploy/monitoring/dashboard.json`,
-answered by a real Prometheus; Grafana draws them more finely.
+takes only those of the page of the queue and of the tag `waits_for`, and with `runs` only the list of runs. It
+needs Debian's packages `chromium` and `prometheus`, and what
+`.venv/bin/uv pip install --requirement requirements/pictures.txt` installs. The panels of the dashboard are drawn
+from the queries of `deploy/monitoring/dashboard.json`, answered by a real Prometheus; Grafana draws them more
+finely. The hours before the pictures of the page are made up.
 """
 
 import json
 import os
+import random
 import re
 import shutil
 import socket
@@ -16,15 +18,17 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
 import dagster as dg
+from clt_queued_run_coordinator._dagster import RunsTable, run_database
 from harness.launches import A, B, launch_of
 from harness.process import free_port, listens, stop_on_signals
 from harness.prometheus import Prometheus
@@ -33,7 +37,7 @@ from harness.waiting import count_ended, wait_until
 from matplotlib import dates, pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 from rich.console import Console
 from rich.text import Text
 
@@ -72,8 +76,8 @@ def screenshot(url: str, file: Path, width: int, height: int, wait_ms: int = 150
 
 
 def pictures_of_page(console: Console, folder: Path) -> None:
-    """The page of the queue under load, in the light, in the dark and on a phone."""
-    console.print("Filling a queue for its page (two minutes).")
+    """The page of the queue under load: light, dark and on a phone; then Dagster's own list of runs."""
+    console.print("Filling a queue for its page (four minutes).")
     limits = {
         "default": 3,
         "locations": {A: {"limit": 3, "max_per_job": 2}, "reports": 2, "search": {"limit": 8, "weight": 2}},
@@ -82,23 +86,17 @@ def pictures_of_page(console: Console, folder: Path) -> None:
     }
     port = free_port()
     with System(folder / "page", trial_config(max_concurrent_runs=6, code_location_limits=limits)) as system:
-        of_a = system.graphql.launch_several([launch_of(A, 6)] * 30)
-        wait_for_ended(system, of_a, 6)
-        answer_of(
-            system,
-            "pause",
-            "reports",
-            "--until",
-            "2030-01-01T18:00Z",
-            "--reason",
-            "the ledger is closed",
-            "--by",
-            "ann",
-        )
+        first = system.graphql.launch_several([launch_of(name, 1) for name in (A, B)])
+        wait_for_ended(system, first, 2)
+        make_up_hours(system, first)
+        closed = ("--until", "2030-01-01T18:00Z", "--reason", "the ledger is closed", "--by", "ann")
+        answer_of(system, "pause", "reports", *closed)
         answer_of(system, "set-limit", B, "1", "--for", "2h", "--reason", "the warehouse is slow", "--by", "ann")
-        of_b = system.graphql.launch_several([launch_of(B, 20)] * 9)
+        of_a = system.graphql.launch_several([launch_of(A, 25)] * 30)
+        of_b = system.graphql.launch_several([launch_of(B, 40)] * 9)
+        system.graphql.launch_several([launch_of(A, 25)] * 2)
         answer_of(system, "prioritize", of_b[4][:8], "10", "--reason", "the auditors wait", "--by", "bob")
-        wait_for_ended(system, of_a, 9)
+        wait_for_ended(system, of_a, 5)
         page = system.process(
             "page", "clt_queued_run_coordinator.cli", "page", "--port", str(port), "--dagster-url", system.url
         )
@@ -108,6 +106,45 @@ def pictures_of_page(console: Console, folder: Path) -> None:
             photograph(f"http://127.0.0.1:{port}/", f"location?name={B}")
         finally:
             page.stop()
+        today = datetime.now(timezone.utc).date()
+        answer_of(system, "pause", B, "--until", f"{today}T23:59Z", "--reason", "its release", "--by", "ann")
+        with system.instance() as instance:
+            newest = dg.RunsFilter(run_ids=[of_b[-1]], tags={"waits_for": "paused until 23:59 UTC"})
+            wait_until("its tag says that it is paused", lambda: instance.get_runs(newest))
+        photograph_queue_in_dagster(system.url)
+
+
+def make_up_hours(system: System, run_ids: Sequence[str]) -> None:
+    """Store copies of some runs as if they had waited and run in the last hours, for the charts."""
+    chance, now = random.Random(7), time.time()  # noqa: S311 - the same charts each time
+    with system.instance() as instance:
+        for run in [run for run in instance.get_runs(dg.RunsFilter(run_ids=run_ids)) for _ in range(300)]:
+            created = now - 2400 - 19_000 * chance.betavariate(2, 2)
+            begun = created + chance.uniform(30, 1500)
+            ended = begun + chance.uniform(20, 60)
+            copy = run._replace(run_id=str(uuid.uuid4()))
+            instance.run_storage.add_run(copy)
+            times = {"create_timestamp": in_utc(created), "update_timestamp": in_utc(ended)}
+            with run_database(instance).connect() as connection:
+                connection.execute(
+                    RunsTable.update()
+                    .where(RunsTable.c.run_id == copy.run_id)
+                    .values(start_time=begun, end_time=ended, **times)
+                )
+
+
+def in_utc(moment: float) -> datetime:
+    """A time as SQLite stores it."""
+    return datetime.fromtimestamp(moment, timezone.utc).replace(tzinfo=None)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 def picture_of_runs(console: Console, folder: Path) -> None:
@@ -138,8 +175,7 @@ def picture_of_runs(console: Console, folder: Path) -> None:
 
 def photograph(address: str, code_location: str) -> None:
     """Take the pictures of the page at an address."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+    with chromium() as browser:
         for name, path, scheme, width in (
             ("queue-page", "", "light", 1200),
             ("queue-page-dark", code_location, "dark", 1200),
@@ -149,7 +185,15 @@ def photograph(address: str, code_location: str) -> None:
             page.goto(address + path)
             page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
             page.close()
-        browser.close()
+
+
+def photograph_queue_in_dagster(address: str) -> None:
+    """Take the picture of Dagster's own list of queued runs, whose tags say what each of them waits for."""
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1700, "height": 840})
+        page.goto(f"{address}/runs?q[]=status:QUEUED")
+        page.get_by_text("waits_for").first.wait_for(timeout=120_000)
+        page.screenshot(path=PICTURES / "waits-for.png")
 
 
 def picture_of_terminal(command: str, output: str, file: Path, folder: Path) -> None:
