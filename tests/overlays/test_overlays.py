@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.overlays.rendering import OVERLAYS, manifests_of, rendered, values_of
+from tests.chart import VALUES
+from tests.overlays.rendering import OVERLAYS, instance_of, manifests_of, rendered, values_of
 
 FOLDERS = sorted(folder.name for folder in OVERLAYS.iterdir() if folder.is_dir())
 
@@ -14,6 +16,15 @@ def test_it_renders_with_the_deployments_values(overlay: str) -> None:
     """An overlay has Helm values, manifests or both, and the chart takes the values."""
     assert values_of(overlay) or manifests_of(overlay)
     assert rendered(overlay)
+
+
+@pytest.mark.parametrize("overlays", [[], ["pgbouncer"]], ids=["the chart's own database", "pgbouncer"])
+def test_every_program_notices_a_database_that_is_gone(overlays: list[str]) -> None:
+    """Each storage of the instance connects with the time limits of the values."""
+    params = yaml.safe_load(VALUES.read_text())["postgresql"]["postgresqlParams"]
+    instance = instance_of(rendered(*overlays))
+    for storage in ("event_log_storage", "run_storage", "schedule_storage"):
+        assert instance[storage]["config"]["postgres_db"]["params"] == params
 
 
 @pytest.mark.parametrize("overlay", FOLDERS)

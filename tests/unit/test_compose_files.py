@@ -10,8 +10,9 @@ import dagster as dg
 import pytest
 import yaml
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
+from psycopg2.extensions import make_dsn, parse_dsn
 
-from tests.unit.deployed_files import FOLDERS, ROOT, deployments
+from tests.unit.deployed_files import FOLDERS, ROOT, deployments, values
 
 COMPOSE = ROOT / "deploy" / "compose"
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
@@ -43,6 +44,14 @@ def test_every_limit_can_be_reached_and_names_a_code_location() -> None:
     locations = OPTIONS["code_location_limits"]["locations"]
     assert set(locations) <= FOLDERS
     assert OPTIONS["max_concurrent_runs"] >= sum(locations.values())
+
+
+def test_every_program_notices_a_database_that_is_gone() -> None:
+    """With the time limits of the Helm values, by names that PostgreSQL's library knows."""
+    params = DAGSTER["storage"]["postgres"]["postgres_db"]["params"]
+    assert params == values()["postgresql"]["postgresqlParams"]
+    assert parse_dsn(make_dsn(**params)) == {name: str(value) for name, value in params.items()}
+    assert params.keys() >= {"connect_timeout", "keepalives_idle", "tcp_user_timeout"}
 
 
 def test_dagster_accepts_the_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

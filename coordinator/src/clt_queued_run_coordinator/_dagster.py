@@ -8,9 +8,10 @@ What is imported here is for the other modules too.
 
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+import sqlalchemy as db
 from dagster import (
     DagsterEventType,
     DagsterInstance,
@@ -88,6 +89,14 @@ def daemon_step() -> str | None:
 def run_database(instance: DagsterInstance) -> SqlRunStorage:
     """The instance's run storage. All of those that Dagster ships are SQL storages with `connect()`."""
     return cast("SqlRunStorage", instance.run_storage)
+
+
+def replace_engines(instance: DagsterInstance, replace: Callable[[db.engine.Engine], db.engine.Engine]) -> None:
+    """Let each SQL storage of an instance connect through the engine that takes the place of its own."""
+    for storage in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):
+        engine = getattr(storage, "_engine", None)
+        if isinstance(engine, db.engine.Engine):
+            storage._engine = replace(engine)  # type: ignore[union-attr]  # noqa: SLF001
 
 
 def instance_concurrency_settings(instance: DagsterInstance) -> dict[str, object]:

@@ -158,14 +158,14 @@ def test_a_bad_value_is_refused_when_the_coordinator_is_loaded(config: dict[str,
         (
             [1],
             " is [1]; it must be a mapping of default, locations, groups, sharing, page_url, waits_for_tag,"
-            " queue_reading.",
+            " daemon_connections, queue_reading.",
         ),
         (
             {"defualt": 3},
-            ".defualt is not an option; known are default, groups, locations, page_url, queue_reading, sharing,"
-            " waits_for_tag.",
+            ".defualt is not an option; known are daemon_connections, default, groups, locations, page_url,"
+            " queue_reading, sharing, waits_for_tag.",
         ),
-        ({5: 3}, ".5 is not an option; known are default,"),
+        ({5: 3}, ".5 is not an option; known are daemon_connections,"),
         ({"locations": {5: 3}}, ".locations: a key is 5; it must be a name, as text."),
         ({"locations": {"": 3}}, ".locations: a key is ''; it must be a name, as text."),
         ({"locations": {(1, 2): 3}}, ".locations: a key is (1, 2); it must be a name, as text."),
@@ -192,6 +192,7 @@ def test_a_bad_value_is_refused_when_the_coordinator_is_loaded(config: dict[str,
         ),
         ({"page_url": "https://a\nb"}, "it must be an address that begins with http:// or https://"),
         ({"waits_for_tag": "no"}, "waits_for_tag is 'no'; it must be true or false"),
+        ({"daemon_connections": -1}, "daemon_connections is -1; it must be a number of connections from 0 to 100"),
         (
             {"default": {"breaker": {}}},
             ".breaker.failures is null or left out; it must be a whole number of runs, 1",

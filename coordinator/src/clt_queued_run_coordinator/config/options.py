@@ -27,6 +27,7 @@ _HALF_LIFE = checked(
     "a number of seconds from 1 to 1000000000; for no fair sharing write `sharing: fifo`",
     lambda value: 1 <= value <= 1e9,  # noqa: PLR2004
 )
+_CONNECTIONS = checked(int, "a number of connections from 0 to 100", lambda value: 0 <= value <= 100)  # noqa: PLR2004
 _NARROWED = "left out, because the daemon always reads only the queued runs that may start; remove the key"
 
 _ADDRESS = "an address that begins with http:// or https://"
@@ -152,6 +153,11 @@ class CodeLocationLimits:
     )
     waits_for_tag: Annotated[bool, _TRUE_OR_FALSE] = option(
         "Whether queued runs that have waited for a minute get a tag `waits_for` that says what holds them.", True
+    )
+    daemon_connections: Annotated[int, _CONNECTIONS] = option(
+        "The most connections to PostgreSQL that the daemon keeps open. It opens more when it needs them, and"
+        " closes these again. 0: it keeps none, as Dagster does.",
+        10,
     )
     queue_reading: Annotated[str, checked(str, _NARROWED, lambda value: value == "narrowed")] | None = option(
         "Ignored; remove it. The daemon always reads only the queued runs that may start.", None

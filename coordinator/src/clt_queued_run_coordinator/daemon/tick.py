@@ -32,6 +32,7 @@ from clt_queued_run_coordinator.config.settings import Settings
 from clt_queued_run_coordinator.daemon import acknowledged_pauses
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.daemon.accounting import Accounting
+from clt_queued_run_coordinator.daemon.connections import keep_connections
 from clt_queued_run_coordinator.daemon.dagster_checks import DagsterChecks
 from clt_queued_run_coordinator.daemon.manual_launches import pass_breakers
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
@@ -100,6 +101,7 @@ class Ticks:
         Errors of the database are not caught. The tick fails and starts nothing, as Dagster's own would.
         """
         self._began, self._selection = time.time(), NOTHING
+        keep_connections(instance, self._settings.code_location_limits.daemon_connections)
         with reading(instance) as connection:
             if self._stored is None:
                 self._stored = daemon_state.read(connection)
