@@ -1,8 +1,8 @@
 """The connections to PostgreSQL that the daemon keeps open for all of its threads.
 
 Dagster opens one for each group of statements and closes it again, some 14 times to start a run. Its webserver
-keeps one for each storage, and gives it a time-out for the session, which a PgBouncer hands on to others. The daemon
-gets one pool for all of its storages, with connections just as Dagster opens them.
+keeps one for each storage, and gives it a time-out for the session, which a PgBouncer hands on to others. The
+daemon gets one pool for all of its storages, with connections just as Dagster opens them.
 
 Nobody waits for this pool. A thread that finds no kept connection free opens one more, as without the pool. So
 threads that need a second connection while they hold a first never wait for each other.
@@ -51,18 +51,18 @@ def _pooled(engine: db.engine.Engine, most: int) -> db.engine.Engine:
         pool_size=most,
         max_overflow=-1,
         pool_recycle=RECYCLE_SECONDS,
+        pool_pre_ping=True,
     )
-    db.event.listen(pooled, "checkout", _refuse_if_cut)
+    pooled.dialect.do_ping = _is_open  # type: ignore[method-assign]
     return pooled
 
 
-def _refuse_if_cut(connection: Any, *_: Any) -> None:
-    """Let the pool open another connection in place of one that the server, or a keepalive, has ended meanwhile.
+def _is_open(dbapi_connection: Any) -> bool:
+    """Whether neither the server nor a keepalive has ended a connection while nobody used it.
 
-    There is nothing to read from an idle connection until it ends. Unlike a statement before each use
-    (`pool_pre_ping`), a look at that costs no way to the database and back.
+    There is nothing to read from an idle connection until it ends. Unlike the statement that SQLAlchemy would send
+    before each use, a look at that costs no way to the database and back.
     """
     with selectors.DefaultSelector() as selector:
-        selector.register(connection, selectors.EVENT_READ)
-        if selector.select(timeout=0):
-            raise db.exc.DisconnectionError("the connection was ended while nobody used it")
+        selector.register(dbapi_connection, selectors.EVENT_READ)
+        return not selector.select(timeout=0)
