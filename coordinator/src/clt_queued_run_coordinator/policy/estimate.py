@@ -34,8 +34,11 @@ REPLAYS = 40
 LEAST_REPLAYS = 6
 """... and so many where they are long."""
 
-WORK = 18_000
-"""How many code locations and runs all replays look at together: about 0.3 seconds."""
+WORK = 15_000
+"""How many code locations and runs all replays look at together: about 0.25 seconds ..."""
+
+_OF_A_TICK = 5
+"""... with each tick counted like so many of these, whatever it looks at."""
 
 _FINEST, _COARSEST = 1 / 16, 1 / 4
 """The further ahead, the more ends of runs are taken together: those within a part of the time till then. It is
@@ -318,7 +321,7 @@ class _Replay:
             could_start=could_start,
             place=limits.place,
         )
-        self.work += len(names)
+        self.work += len(names) + _OF_A_TICK
         started = Counter(name for name, _ in admission.runs)
         self._ledger.record(claims, slots, started, frozenset(admission.blocked))
         self._waiting -= started
