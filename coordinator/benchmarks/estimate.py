@@ -8,6 +8,7 @@ from unittest import mock
 import sqlalchemy as db
 from clt_queued_run_coordinator._dagster import QUEUE_DAEMON
 from clt_queued_run_coordinator.operate import explanation
+from clt_queued_run_coordinator.operate.blockers import RunFacts
 from clt_queued_run_coordinator.operate.stored_run import find_runs
 from clt_queued_run_coordinator.policy.estimate import Estimate
 from dagster import DagsterRunStatus
@@ -62,7 +63,10 @@ def _timed(queue: RunQueue, run_id: str) -> Callable[[], float]:
 
 def _without(timed: Callable[[], float]) -> Callable[[], float]:
     def measure() -> float:
-        with mock.patch.object(explanation, "start_estimate", return_value=Estimate(why_not=LEFT_OUT)):
+        def left_out(_instance: object, _queue: object, facts: RunFacts, **_: object) -> dict[int, Estimate]:
+            return {facts.storage_id: Estimate(why_not=LEFT_OUT)}
+
+        with mock.patch.object(explanation, "start_estimates", left_out):
             return timed()
 
     return measure

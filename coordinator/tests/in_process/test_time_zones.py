@@ -9,11 +9,14 @@ from clt_queued_run_coordinator._dagster import QUEUE_DAEMON
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.operate import counts, stored_run
 from clt_queued_run_coordinator.operate.explanation import explain
+from clt_queued_run_coordinator.page.readings import Readings
 from clt_queued_run_coordinator.store import live
 from clt_queued_run_coordinator.store.transaction import reading
 from dagster import DagsterRunStatus
 from dagster._core.storage.runs.schema import RunsTable
 from dagster._daemon.types import DaemonHeartbeat
+from tests.in_process.test_start_estimate import MINUTE as A_MINUTE_EACH
+from tests.in_process.test_start_estimate import finish
 from tests.postgresql import PostgreSQL
 from tests.run_queue import A, postgresql_run_queue
 
@@ -68,3 +71,24 @@ def test_what_a_tick_is_launching_is_known_in_every_time_zone(
         (holder,) = blocker.holders
         assert holder.run_id == launching
         assert abs(datetime.now(timezone.utc) - datetime.fromisoformat(holder.since or "")) < MINUTE
+
+
+@in_every_zone
+def test_the_page_estimates_starts_behind_a_launch_in_every_time_zone(
+    postgresql: PostgreSQL, new_database: Callable[[], str], zone: str
+) -> None:
+    """A run that is being launched has a slot since its last change, whose time is in the session's zone."""
+    url = new_database()
+    postgresql.execute(f"ALTER DATABASE {url.rpartition('/')[2]} SET timezone TO '{zone}'")
+    with postgresql_run_queue(url, {"code_location_limits": {"default": 1}}, {}) as queue:
+        finish(queue, A, A_MINUTE_EACH)
+        queue.put(A, DagsterRunStatus.STARTING)
+        queue.queue(A, 2)
+        queue.instance.add_daemon_heartbeat(DaemonHeartbeat(time.time(), QUEUE_DAEMON, "test", []))
+        found = Readings(lambda: (queue.instance, queue.coordinator)).code_location(A).value
+        assert found
+        assert found.first
+        (second,) = found.first.beside.values()
+        assert second.earliest_seconds is not None
+        assert second.latest_seconds is not None
+        assert second.earliest_seconds <= 120 + 5 <= second.latest_seconds <= 200

@@ -1,7 +1,7 @@
 """Why a run is still queued: its place in the queue, what holds it, and what would let it start."""
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -32,7 +32,7 @@ from clt_queued_run_coordinator.operate.coming_tick import (
     without_tag_limits_on,
 )
 from clt_queued_run_coordinator.operate.now import Now
-from clt_queued_run_coordinator.operate.start_estimate import start_estimate
+from clt_queued_run_coordinator.operate.start_estimate import start_estimates
 from clt_queued_run_coordinator.operate.stored_run import StoredRun
 from clt_queued_run_coordinator.policy.estimate import Estimate
 from clt_queued_run_coordinator.policy.holds import holds, limit_without_pause
@@ -66,6 +66,7 @@ class Explanation:
         estimate: When it will start: a range, or why there is none.
         held_by: Everything that holds it now.
         notes: Anything else worth knowing.
+        beside: When others of its code location will start, by the storage's ids; not in `as_data`.
     """
 
     run_id: str
@@ -82,10 +83,11 @@ class Explanation:
     estimate: Estimate
     held_by: Sequence[Blocker]
     notes: Sequence[str]
+    beside: Mapping[int, Estimate] = field(default_factory=dict)
 
     def as_data(self) -> dict[str, Any]:
-        """The explanation as plain data for JSON, with the attributes as fields."""
-        return asdict(self)
+        """The explanation as plain data for JSON, with the other attributes as fields."""
+        return {name: value for name, value in asdict(self).items() if name != "beside"}
 
 
 def explain(
@@ -93,6 +95,7 @@ def explain(
     coordinator: CLTQueuedRunCoordinator,
     stored: StoredRun,
     queue: QueuedRuns | None = None,
+    beside: Sequence[int] = (),
 ) -> Explanation | None:
     """Explain why a run, whose body can be read, is still queued. Writes nothing.
 
@@ -101,6 +104,7 @@ def explain(
         coordinator: Its coordinator.
         stored: The run.
         queue: Where the queue was read into before, for whoever asks often.
+        beside: Other runs at the front of its code location, by the storage's ids, to estimate their starts too.
 
     Returns:
         None if the run has left the queue in the meantime.
@@ -123,6 +127,7 @@ def explain(
         *_code_server(instance, coordinator, facts, order[0]),
         *_of_the_queue(instance, queue, facts),
     ]
+    estimates = start_estimates(instance, queue, facts, held_by=held_by, interval=interval, beside=beside)
     return Explanation(
         run_id=stored.run_id,
         status=stored.status.value,
@@ -135,9 +140,10 @@ def explain(
         share=share,
         credit_slot_seconds=now.credit_slot_seconds(name),
         starts_within_seconds=None if held_by else interval,
-        estimate=start_estimate(instance, queue, facts, held_by, interval),
+        estimate=estimates.pop(stored.storage_id),
         held_by=held_by,
         notes=list(_notes(instance, now, name)),
+        beside=estimates,
     )
 
 

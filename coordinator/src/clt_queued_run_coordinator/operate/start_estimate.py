@@ -53,10 +53,18 @@ _WITHOUT_AN_END = {"daemon", "daemon_error", "code_server"}
 """The kinds of blockers that hold every run of a code location, and of which nobody knows when they end."""
 
 
-def start_estimate(
-    instance: DagsterInstance, queue: QueuedRuns, facts: RunFacts, held_by: Sequence[Blocker], interval: int
-) -> Estimate:
-    """When a queued run will start. Writes nothing.
+def start_estimates(
+    instance: DagsterInstance,
+    queue: QueuedRuns,
+    facts: RunFacts,
+    *,
+    held_by: Sequence[Blocker],
+    interval: int,
+    beside: Sequence[int] = (),
+) -> dict[int, Estimate]:
+    """When a queued run will start, and others of its code location, by the storage's ids. Writes nothing.
+
+    Others of which nobody knows are left out, and those that have left the queue or belong elsewhere.
 
     Args:
         instance: The instance.
@@ -64,48 +72,32 @@ def start_estimate(
         facts: The facts about the run.
         held_by: What holds it.
         interval: The seconds between two ticks.
+        beside: Those others, of the first `AHEAD` queued runs of the code location.
     """
+    own = _without_replays(facts, held_by, interval)
+    name = facts.code_location
+    runs = [run for run in beside if run in queue and queue.lane_of[run].code_location == name]
+    if own is None:
+        runs.insert(0, facts.storage_id)
+    if not runs or any(blocker.kind in _WITHOUT_AN_END for blocker in held_by):
+        found = {}
+    else:
+        found = estimate(_workload(instance, queue, facts.state, name, interval), runs)
+    return {facts.storage_id: own or _nobody_knows(held_by[0]), **found}
+
+
+def _without_replays(facts: RunFacts, held_by: Sequence[Blocker], interval: int) -> Estimate | None:
+    """The estimate where no replay is needed; None where one is."""
     if not held_by:
         return Estimate(0, interval)
     if facts.before >= AHEAD:
         return Estimate(why_not=f"more than {AHEAD} queued runs of its code location are ahead of it")
-    endless = [blocker.what for blocker in held_by if blocker.kind in _WITHOUT_AN_END | {"pool", "tag_limit"}]
-    if not endless:
-        runs = [facts.storage_id]
-        found = start_estimates(
-            instance, queue, facts.state, facts.code_location, runs, held_by=held_by, interval=interval
-        )
-        if facts.storage_id in found:
-            return found[facts.storage_id]
-        endless = [blocker.what for blocker in held_by]
-    return Estimate(why_not=f"nobody knows when this ends: {endless[0]}")
+    endless = (blocker for blocker in held_by if blocker.kind in _WITHOUT_AN_END | {"pool", "tag_limit"})
+    return next(map(_nobody_knows, endless), None)
 
 
-def start_estimates(
-    instance: DagsterInstance,
-    queue: QueuedRuns,
-    state: QueueState,
-    code_location: str,
-    storage_ids: Sequence[int],
-    *,
-    held_by: Sequence[Blocker],
-    interval: int,
-) -> dict[int, Estimate]:
-    """When queued runs of a code location will start; those of which nobody knows are left out. Writes nothing.
-
-    Args:
-        instance: The instance.
-        queue: The order of its queue, as it was read for `state`.
-        state: The same.
-        code_location: The code location.
-        storage_ids: Some of its first `AHEAD` queued runs.
-        held_by: What holds one of them.
-        interval: The seconds between two ticks.
-    """
-    is_known = code_location in state.claims.code_locations  # the queue may have been read again meanwhile
-    if not is_known or any(blocker.kind in _WITHOUT_AN_END for blocker in held_by):
-        return {}
-    return estimate(_workload(instance, queue, state, code_location, interval), storage_ids)
+def _nobody_knows(blocker: Blocker) -> Estimate:
+    return Estimate(why_not=f"nobody knows when this ends: {blocker.what}")
 
 
 def _workload(

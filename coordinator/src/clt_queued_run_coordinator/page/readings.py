@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -17,12 +17,10 @@ from clt_queued_run_coordinator.operate.explanation import Explanation, explain
 from clt_queued_run_coordinator.operate.in_line import InLine, first_in_line
 from clt_queued_run_coordinator.operate.last_hours import LastHours
 from clt_queued_run_coordinator.operate.now import Now
-from clt_queued_run_coordinator.operate.start_estimate import start_estimates
 from clt_queued_run_coordinator.operate.status import Status
 from clt_queued_run_coordinator.operate.stored_run import StoredRun, describe_unqueued, find_runs
 from clt_queued_run_coordinator.page.charts import total
 from clt_queued_run_coordinator.page.shared import Reading, Shared
-from clt_queued_run_coordinator.policy.estimate import Estimate
 from clt_queued_run_coordinator.policy.job_and_backfill_limits import lane_key
 from clt_queued_run_coordinator.store import history
 from clt_queued_run_coordinator.store.history import HistoryEntry
@@ -69,7 +67,6 @@ class CodeLocation:
     in_line: Sequence[InLine]
     in_progress: Sequence[RunRecord]
     first: Explanation | None
-    estimates: Mapping[int, Estimate]
 
 
 @dataclass(frozen=True)
@@ -186,18 +183,9 @@ class Readings:
             in_line = first_in_line(instance, self._order, state, name, SHOWN_RUNS)
             stored = find_runs(instance, in_line[0].run_id) if in_line else []
             is_first = len(stored) == 1 and stored[0].run and stored[0].status is DagsterRunStatus.QUEUED
-            first = explain(instance, coordinator, stored[0], self._order) if is_first else None
-            estimates = start_estimates(
-                instance,
-                self._order,
-                state,
-                name,
-                [run.storage_id for run in in_line],
-                held_by=first.held_by if first else (),
-                interval=coordinator.dequeue_interval_seconds,
-            )
-        in_progress = sorted(of_it, key=lambda record: record.storage_id)
-        return CodeLocation(in_line, in_progress, first, estimates)
+            others = [run.storage_id for run in in_line[1:]]
+            first = explain(instance, coordinator, stored[0], self._order, others) if is_first else None
+        return CodeLocation(in_line, sorted(of_it, key=lambda record: record.storage_id), first)
 
     def _read_run(self, run_id: str) -> FoundRuns:
         with self._lock:
