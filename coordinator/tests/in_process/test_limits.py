@@ -236,3 +236,22 @@ def test_runs_that_end_early_never_let_the_total_be_exceeded(run_queue: MakeRunQ
     queue.queue(A, 4)
     queue.queue(B, 4)
     assert queue.tick() == {A: 2}
+
+
+def test_a_pattern_limits_each_code_location_that_matches(run_queue: MakeRunQueue) -> None:
+    """Each by itself, one with an entry of its own by that, and those of a group together."""
+    queue = run_queue(
+        max_concurrent_runs=20,
+        code_location_limits={
+            "locations": {"pr-*": 2, "pr-3": 4},
+            "groups": {"previews": {"locations": ["pr-*"], "limit": 7}},
+        },
+    )
+    for name in ("pr-1", "pr-2", "pr-3", B):
+        queue.queue(name, 5)
+    assert queue.tick() == {"pr-1": 2, "pr-2": 2, "pr-3": 3, B: 5}
+    queue.queue("pr-4", 1)
+    assert queue.tick() == {}
+    queue.end("pr-1")
+    queue.end("pr-2")
+    assert sum(queue.tick().values()) == 2

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from clt_queued_run_coordinator.config.options import Group
+from clt_queued_run_coordinator.config.patterns import is_pattern
 from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.operate.finding import Finding
 from clt_queued_run_coordinator.text.similar_names import most_similar
@@ -55,7 +56,7 @@ def _without_deployment(values: Values, ours: Loaded) -> Iterator[Finding]:
         for index, name in enumerate(entry.locations):
             named.append((name, f"{name!r} in the group {group!r}", "it has no part in it", (*path, index)))
     for name, subject, consequence, path in named:
-        if known is not None and name not in known:
+        if known is not None and name not in known and not is_pattern(name):
             near = most_similar(name, known)
             cure = "remove it" + (f", or write a deployment's name, the nearest is {near!r}" if near else "")
             yield values.finding(path, f"{subject} names no deployment, so {consequence}", cure)

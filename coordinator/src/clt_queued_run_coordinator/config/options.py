@@ -4,13 +4,15 @@ Dagster's schema, the messages for what is refused, and the values that the rest
 from these classes. A limit that is None limits nothing.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from clt_queued_run_coordinator.config.kinds import Duration, Name, Runs, checked, mapping, option, whole_number
+from clt_queued_run_coordinator.config.patterns import Names, is_pattern
 from clt_queued_run_coordinator.config.windows import Window
 
 OPTION = "code_location_limits"
@@ -103,7 +105,7 @@ class CodeLocationEntry:
 class Group:
     """Code locations that share a limit, a weight or a minimum. No code location is in more than one group."""
 
-    locations: tuple[Name, ...] = option("The names of its code locations.")
+    locations: tuple[Name, ...] = option("The names of its code locations; `*` stands for any characters.")
     limit: Runs | None = option(_LIMIT, None)
     weight: Annotated[float, _WEIGHT] = option(_SHARE, 1.0)
     min: Runs = option(_MINIMUM, 0)
@@ -136,7 +138,12 @@ class CodeLocationLimits:
     )
     entries: Mapping[
         Annotated[Name, "code_location"], Annotated[CodeLocationEntry, mapping(CodeLocationEntry, made=dict)]
-    ] = option("Exceptions from the default, higher or lower: a limit, or several keys.", {}, key="locations")
+    ] = option(
+        "Exceptions from the default, higher or lower: a limit, or several keys. In a name `*` stands for any"
+        " characters; a code location takes the entry of its own name first, then of the longest that matches.",
+        {},
+        key="locations",
+    )
     groups: Mapping[Annotated[Name, "group"], Group] = option(
         "Code locations that share a limit, a weight or a minimum, such as one team's. Slots are shared between"
         " groups first, then within each.",
@@ -163,9 +170,18 @@ class CodeLocationLimits:
         "Ignored; remove it. The daemon always reads only the queued runs that may start.", None
     )
 
+    @cached_property
+    def _names(self) -> Names:
+        return Names(self.entries)
+
+    @cached_property
+    def _members(self) -> Names:
+        return Names(self.group_of)
+
     def entry(self, code_location: str) -> CodeLocationEntry:
-        """The entry of a code location; the default if it isn't named."""
-        return self.entries.get(code_location, self.default)
+        """The entry of a code location: of its name, else of the closest pattern, else the default."""
+        name = self._names.closest(code_location)
+        return self.default if name is None else self.entries[name]
 
     @cached_property
     def used(self) -> set[str]:
@@ -176,13 +192,31 @@ class CodeLocationLimits:
 
     @cached_property
     def group_of(self) -> Mapping[str, str]:
-        """The group's name, for each code location in a group."""
+        """The group's name, for each code location and each pattern in a group."""
         return {location: name for name, group in self.groups.items() for location in group.locations}
+
+    def group_name(self, code_location: str) -> str | None:
+        """The name of the group of a code location, if it is in one: by its name, else by the closest pattern."""
+        name = self._members.closest(code_location)
+        return None if name is None else self.group_of[name]
 
     def group(self, code_location: str) -> Group | None:
         """The group of a code location, if it is in one."""
-        name = self.group_of.get(code_location)
+        name = self.group_name(code_location)
         return None if name is None else self.groups[name]
+
+    def with_members(self, code_locations: Iterable[str]) -> "CodeLocationLimits":
+        """The same, with those code locations by name in their groups that are in them by a pattern."""
+        if not any(map(is_pattern, self.group_of)):
+            return self
+        found: dict[str, list[str]] = defaultdict(list)
+        for code_location in sorted({*code_locations} - self.group_of.keys()):
+            if name := self.group_name(code_location):
+                found[name].append(code_location)
+        groups = {
+            name: replace(group, locations=(*group.locations, *found[name])) for name, group in self.groups.items()
+        }
+        return replace(self, groups=groups) if found else self
 
     def operators(self, code_location: str) -> frozenset[str]:
         """The groups of people who may change a code location: its own, and those of its group."""
@@ -191,5 +225,5 @@ class CodeLocationLimits:
 
     @property
     def named_locations(self) -> set[str]:
-        """The code locations that have an entry or are in a group."""
-        return {*self.entries, *self.group_of}
+        """The code locations that have an entry or are in a group by their name."""
+        return {name for name in (*self.entries, *self.group_of) if not is_pattern(name)}

@@ -9,6 +9,7 @@ from dagster import Field, Noneable
 
 from clt_queued_run_coordinator.config.kinds import ConfigurationError, mapping, path, wrong
 from clt_queued_run_coordinator.config.options import OPTION, CodeLocationEntry, CodeLocationLimits
+from clt_queued_run_coordinator.config.patterns import is_pattern
 
 _log = logging.getLogger("dagster.run_coordinator.clt_queued_run_coordinator")
 _KIND = mapping(CodeLocationLimits, made=dict)
@@ -36,6 +37,10 @@ def parse(option: Mapping[str, Any] | None) -> CodeLocationLimits:
     entries = {name: CodeLocationEntry(**default | own) for name, own in written.pop("entries", {}).items()}
     limits = CodeLocationLimits(CodeLocationEntry(**default), entries, **written)
     for name, entry in entries.items():
+        if entry.min and is_pattern(name):
+            raise wrong(
+                f"{path(f'{OPTION}.locations', name)}.min", entry.min, "left out: a pattern reserves no slots"
+            )
         _refuse_above_limit(path(f"{OPTION}.locations", name), entry.min, entry.limit)
     _refuse_contradicting_groups(limits)
     return limits

@@ -162,7 +162,7 @@ def _of_code_location(now: Now, name: str, full_pools: Sequence[str]) -> CodeLoc
         oldest_queued_seconds=max(0.0, (now.at - oldest).total_seconds()) if oldest else None,
         waits_for=_waits_for(now, name, full_pools) if state.queued.get(name) else "",
         credit_slot_seconds=now.credit_slot_seconds(name),
-        group=limits.group_of.get(name),
+        group=limits.group_name(name),
         min=entry.min,
         changed_until=iso(in_force.until),
         change_reason=change.reason if change else None,

@@ -132,7 +132,7 @@ def within(limits: CodeLocationLimits, name: str) -> Iterator[tuple[str, str]]:
     entry, group = limits.entry(name), limits.group(name)
     if group:
         most = "no limit" if group.limit is None else f"at most {count(group.limit, 'run')} in progress together"
-        yield f"Group {limits.group_of[name]}", f"{', '.join(sorted(group.locations))}: {most}"
+        yield f"Group {limits.group_name(name)}", f"{', '.join(sorted(group.locations))}: {most}"
     if entry.max_per_job.default is not None:
         yield "Each job", f"at most {count(entry.max_per_job.default, 'run')} in progress"
     for job, most_of_job in sorted(entry.max_per_job.jobs.items()):

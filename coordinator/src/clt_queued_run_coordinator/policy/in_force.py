@@ -60,7 +60,7 @@ def resolve(code_location: str, settings: Settings, live: LiveChanges) -> LimitI
     elif window:
         in_force = LimitInForce(window.limit, Source.WINDOW, until=window.until)
     else:
-        named = Source.CONFIGURATION if code_location in configured.entries else Source.DEFAULT
+        named = Source.DEFAULT if entry is configured.default else Source.CONFIGURATION
         in_force = LimitInForce(entry.limit, Source.NONE if entry.limit is None else named)
     for tag_limit in settings.tag_concurrency_limits:
         if limits_code_location(tag_limit, code_location) and (

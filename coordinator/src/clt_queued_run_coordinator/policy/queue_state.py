@@ -7,7 +7,7 @@ limits in force, the free slots and the claims in the same way.
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -40,6 +40,13 @@ class QueueState:
     queued: Mapping[str, int] = field(default_factory=dict)
     in_progress: Sequence[RunRecord] = ()
     credit: Credit = field(default_factory=Credit)
+
+    def __post_init__(self) -> None:
+        """List the code locations that have runs in the groups that they are in by a pattern."""
+        configured = self.settings.code_location_limits
+        limits = configured.with_members((*self.queued, *self.in_progress_of))
+        if limits is not configured:
+            object.__setattr__(self, "settings", replace(self.settings, code_location_limits=limits))
 
     @cached_property
     def limits(self) -> dict[str, LimitInForce]:
