@@ -44,6 +44,7 @@ REMOVED = (
     "tests/e2e",
     "tests/system/conftest.py",
     "tests/system/test_demo*.py",
+    "tests/system/test_login.py",
     "tests/system/test_make_dev.py",
     "tests/system/test_prometheus.py",
     "tests/system/test_reload.py",
