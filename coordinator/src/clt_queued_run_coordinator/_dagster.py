@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import sqlalchemy as db
 from dagster import (
+    DagsterEvent,
     DagsterEventType,
     DagsterInstance,
     DagsterRun,
@@ -41,6 +42,7 @@ from dagster._core.storage.tags import (
     SENSOR_NAME_TAG,
 )
 from dagster._serdes import ConfigurableClassData, deserialize_value, serialize_value
+from dagster._utils.interrupts import raise_interrupts_as
 from dagster._utils.schedules import cron_string_iterator, is_valid_cron_string
 from dagster._utils.tags import TagConcurrencyLimitsCounter
 
@@ -84,6 +86,15 @@ def daemon_step() -> str | None:
         if frame.f_globals.get("__name__") == _DAEMON_MODULE:
             return frame.f_code.co_name
     return None
+
+
+def is_daemon_starting() -> bool:
+    """Whether the process of Dagster's daemons is asking right now, before it starts the first of them."""
+    frame = sys._getframe(1)  # noqa: SLF001 - as above
+    while frame := frame.f_back:  # type: ignore[assignment]
+        if frame.f_globals.get("__name__") == "dagster._daemon.controller":
+            return frame.f_code.co_name == "create_daemon_of_type"
+    return False
 
 
 def run_database(instance: DagsterInstance) -> SqlRunStorage:

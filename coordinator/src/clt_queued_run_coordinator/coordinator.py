@@ -17,13 +17,13 @@ from clt_queued_run_coordinator._dagster import (
     SubmitRunContext,
     daemon_step,
     instance_concurrency_settings,
+    is_daemon_starting,
 )
 from clt_queued_run_coordinator.config.options import OPTION
 from clt_queued_run_coordinator.config.parsing import parse, schema
 from clt_queued_run_coordinator.config.settings import Settings
 from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY, code_location_of, page_tag
 from clt_queued_run_coordinator.daemon.seam import DaemonSeam
-from clt_queued_run_coordinator.daemon.tick import Ticks
 from clt_queued_run_coordinator.lazy_tag_limits import LazyTagLimits
 from clt_queued_run_coordinator.operate import now
 from clt_queued_run_coordinator.registration import Registration, refuse_unsupported_storage
@@ -63,7 +63,7 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         )
         self._registration = Registration()
         self._queue_limiter = QueueLimiter(self._log)
-        self._daemon_seam = DaemonSeam(Ticks(self.settings, self._log), self._log)
+        self._daemon_seam = DaemonSeam(self.settings, super().dequeue_interval_seconds, self._log)
         self.own_max_concurrent_runs: int | None = options.get("max_concurrent_runs")
         """The configured `max_concurrent_runs`; None if it is left out for the instance's `concurrency.runs`."""
 
@@ -127,6 +127,18 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         if daemon_step() == "run_iteration":
             return config._replace(tag_concurrency_limits=self._daemon_seam.begin_tick(self._instance))
         return config._replace(tag_concurrency_limits=LazyTagLimits(self._shown_limits))
+
+    @property
+    def dequeue_interval_seconds(self) -> int:
+        """The seconds between two ticks. The daemon asks when it starts, so with `standby` it waits here."""
+        if self.settings.code_location_limits.standby and is_daemon_starting():
+            self._daemon_seam.wait_to_lead(self._instance)
+        return super().dequeue_interval_seconds
+
+    def dispose(self) -> None:
+        """Let another daemon dequeue at once, if this was the one that did; Dagster calls this at the end."""
+        self._daemon_seam.close()
+        super().dispose()
 
     def _shown_limits(self) -> list[dict[str, Any]]:
         return now.read(self._instance, self.settings).state.tag_limits(applied=False)

@@ -296,8 +296,8 @@ def test_two_daemons_are_found_and_one_after_the_other_is_not(home: Home) -> Non
     assert home.run("check").out == ""
     _daemon(home, since=-500, at=-20, process="old")
     assert home.run("check").out == (
-        "the daemon: 2 daemons read the queue at once, so that limits may be exceeded: new, old;"
-        " stop all but one\n"
+        "the daemon: 2 daemons run at once, so that schedules and sensors may launch twice: new, old;"
+        " stop all but one, or set code_location_limits.standby: true\n"
     )
     _daemon(home, since=-500, at=-300, process="old")
     assert home.run("check").out == ""
@@ -317,7 +317,7 @@ def test_each_daemon_tells_that_it_reads_the_queue(home: Home, monkeypatch: pyte
             patch.setattr(time, "monotonic", partial(_later, monotonic, seconds))
             for queue in (first, second):
                 queue.tick()
-    assert "2 daemons read the queue at once" in home.run("check").out
+    assert "2 daemons run at once" in home.run("check").out
 
 
 @pytest.mark.parametrize("home", ["sqlite"], indirect=True)

@@ -158,7 +158,7 @@ def test_a_bad_value_is_refused_when_the_coordinator_is_loaded(config: dict[str,
         (
             [1],
             " is [1]; it must be a mapping of default, locations, groups, sharing, page_url, waits_for_tag,"
-            " daemon_connections, queue_reading.",
+            " daemon_connections, standby, queue_reading.",
         ),
         (
             {"defualt": 3},

@@ -129,4 +129,6 @@ def _summary(status: Status) -> str:
     total = "no max_concurrent_runs" if status.max_concurrent_runs == -1 else f"of {status.max_concurrent_runs}"
     without = status.without_code_location
     others = f", {without} of them without a code location" if without else ""
-    return f"{status.in_progress} in progress ({total}){others}; {status.queued} queued; sharing {status.sharing}"
+    daemon = f"; dequeued by {safe(status.dequeued_by)}" if status.dequeued_by else ""
+    runs = f"{status.in_progress} in progress ({total}){others}; {status.queued} queued"
+    return f"{runs}; sharing {status.sharing}{daemon}"

@@ -166,6 +166,11 @@ class CodeLocationLimits:
         " closes these again. 0: it keeps none, as Dagster does.",
         10,
     )
+    standby: Annotated[bool, _TRUE_OR_FALSE] = option(
+        "Whether a daemon waits while another one dequeues, before it starts schedules, sensors and the run queue."
+        " For two daemons, of which one stands by. false: it starts at once, and only its run queue waits.",
+        False,
+    )
     queue_reading: Annotated[str, checked(str, _NARROWED, lambda value: value == "narrowed")] | None = option(
         "Ignored; remove it. The daemon always reads only the queued runs that may start.", None
     )

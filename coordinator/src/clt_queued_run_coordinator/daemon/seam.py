@@ -7,6 +7,10 @@ other call on it goes through unchanged. Since only the daemon begins ticks, not
 
 Each tick stands for itself. If the daemon asks in a way that isn't known, it gets Dagster's own queue in this
 tick, and the limits in force as plain tag limits, which it got at the tick's begin in any case.
+
+A daemon that doesn't hold the lease is shown an empty queue. One that holds it starts only what its current tick
+has chosen: what Dagster still has in hand from a tick that failed stays queued, and so does the rest of a tick
+amid which another daemon took the lease.
 """
 
 import functools
@@ -16,8 +20,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import sqlalchemy as db
+
 from clt_queued_run_coordinator._dagster import (
     IN_PROGRESS_STATUSES,
+    DagsterEvent,
+    DagsterEventType,
     DagsterInstance,
     DagsterRun,
     DagsterRunStatus,
@@ -25,12 +33,22 @@ from clt_queued_run_coordinator._dagster import (
     RunRecord,
     RunsFilter,
     daemon_step,
+    raise_interrupts_as,
+    run_database,
 )
+from clt_queued_run_coordinator.config.settings import Settings
+from clt_queued_run_coordinator.daemon import lease
+from clt_queued_run_coordinator.daemon.connections import keep_connections
+from clt_queued_run_coordinator.daemon.lease import Lease
+from clt_queued_run_coordinator.daemon.readers import Presence
 from clt_queued_run_coordinator.daemon.tick import Ticks
 
 SILENT_TICKS = 3
 """After this many consecutive ticks in which the daemon went on without asking, it must be reading in another way.
 That is only told; it changes nothing of how a tick works."""
+
+CHOSEN_KEPT = 100_000
+"""The most runs that were chosen and have not started that are remembered. Beyond that they are forgotten."""
 
 _QUEUED = RunsFilter(statuses=[DagsterRunStatus.QUEUED])
 _IN_PROGRESS = RunsFilter(statuses=IN_PROGRESS_STATUSES)
@@ -39,37 +57,115 @@ _IN_PROGRESS = RunsFilter(statuses=IN_PROGRESS_STATUSES)
 class DaemonSeam:
     """Answers the daemon of one instance."""
 
-    def __init__(self, ticks: Ticks, log: logging.Logger) -> None:
-        self._ticks = ticks
+    def __init__(self, settings: Settings, interval: float, log: logging.Logger) -> None:
+        """`interval` is the time between two ticks, in seconds."""
+        self._settings = settings
         self._log = log
+        self._lease = Lease(interval, log)
+        self._presence = Presence()
+        self._ticks = Ticks(settings, log)
         self._expected = ""
         self._silent_ticks = 0
         self._told: str | None = None
         self._answer: list[DagsterRun] | None = None
+        self._chosen: dict[str, str | None] = {}
+        """The tick that has chosen a run last, by the run's id, until it starts."""
         self._seconds = 0.0
+
+    def wait_to_lead(self, instance: DagsterInstance) -> None:
+        """Wait until no other daemon holds the lease, and end the process should one take it later.
+
+        Called by the daemon's process before it starts any of Dagster's daemons.
+        """
+        told = None
+        while True:
+            try:
+                with run_database(instance).connect() as connection:
+                    self._lease.take(instance, connection)
+                    leader = lease.read(connection)
+                if self._lease.tick:
+                    break
+                line = f"This daemon is the standby: {leader.process if leader else 'another one'} dequeues."
+            except db.exc.SQLAlchemyError as error:
+                line = f"This daemon waits for the database ({type(error).__name__})."
+            if line != told:
+                told = line
+                self._log.warning(line)  # the daemon shows lower levels only later
+            with raise_interrupts_as(KeyboardInterrupt):
+                time.sleep(lease.STANDBY_SECONDS)
+        self._lease.ends_process = True
+        if told:
+            self._log.warning("This daemon dequeues now, and runs schedules and sensors.")
+
+    def close(self) -> None:
+        """Let another daemon dequeue at once, because this one ends."""
+        self._lease.give_up()
 
     def begin_tick(self, instance: DagsterInstance) -> list[dict[str, Any]]:
         """Begin a tick; returns the tag limits for the daemon."""
-        self._notice_silence(instance)
+        keep_connections(instance, self._settings.code_location_limits.daemon_connections)
+        if self._lease.tick:
+            self._notice_silence(instance)
         self._seconds, self._answer, self._expected = 0.0, None, ""
+        if len(self._chosen) > CHOSEN_KEPT:
+            self._chosen.clear()
         with self._measured():
+            with run_database(instance).connect() as connection:
+                is_continued = self._lease.take(instance, connection)
+                self._presence.tell(connection)
+            self._listen_to(instance)
+            if not self._lease.tick:
+                self._answer = []
+                return self._ticks.tag_limits
+            if not is_continued:  # another daemon may have changed what this one remembers
+                self._ticks = Ticks(self._settings, self._log)
             self._ticks.begin(instance)
-        self._listen_to(instance)
         self._expected = "the runs in progress"
         return self._ticks.tag_limits
 
     def _listen_to(self, instance: DagsterInstance) -> None:
-        answers: dict[str, Callable[..., Any]] = {
-            "get_runs": self._queued_runs,
-            "get_run_records": self._runs_in_progress,
+        answers: dict[tuple[object, str], Callable[..., Any]] = {
+            (instance, "get_runs"): self._queued_runs,
+            (instance, "get_run_records"): self._runs_in_progress,
+            (instance, "get_run_by_id"): self._run_to_start,
+            (instance.run_storage, "handle_run_event"): self._event_of_a_run,
         }
-        for name, answer in answers.items():
-            ask = getattr(instance, name)
+        for (of, name), answer in answers.items():
+            ask = getattr(of, name)
             if getattr(ask, "answered_by", None) is self:
                 continue
             answering = functools.wraps(ask)(functools.partial(answer, instance, ask))
             answering.answered_by = self  # type: ignore[attr-defined]
-            setattr(instance, name, answering)
+            setattr(of, name, answering)
+
+    def _run_to_start(
+        self, _: DagsterInstance, ask: Callable[..., DagsterRun | None], *args: Any, **kwargs: Any
+    ) -> DagsterRun | None:
+        """Observe the daemon's last look at a run before it starts it. It passes over a run that isn't queued."""
+        run = ask(*args, **kwargs)
+        if run and run.status is DagsterRunStatus.QUEUED and daemon_step() == "_dequeue_run":
+            is_in_time = self._lease.tick and self._chosen_by(run.run_id) == self._lease.tick
+            return run if is_in_time else run.with_status(DagsterRunStatus.NOT_STARTED)
+        return run
+
+    def _event_of_a_run(
+        self,
+        instance: DagsterInstance,
+        ask: Callable[..., None],
+        run_id: str,
+        event: DagsterEvent,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        """Let the daemon start a run only in the name of the tick that has chosen it."""
+        if event.event_type is DagsterEventType.PIPELINE_STARTING and daemon_step() == "_dequeue_run":
+            self._lease.start(instance, run_id, self._chosen_by(run_id))
+            self._chosen.pop(run_id, None)
+        ask(run_id, event, *args, **kwargs)
+
+    def _chosen_by(self, run_id: str) -> str | None:
+        """The tick that has chosen a run: this one where the daemon has chosen it by itself."""
+        return self._chosen.get(run_id, self._lease.tick)
 
     def _runs_in_progress(
         self, instance: DagsterInstance, ask: Callable[..., Sequence[RunRecord]], *args: Any, **kwargs: Any
@@ -109,6 +205,7 @@ class DaemonSeam:
             except IncompatibleDagsterError as error:
                 return self._pass_on(instance, str(error), ask, args, kwargs)
             self._told, self._answer = None, answer
+            self._chosen.update(dict.fromkeys((run.run_id for run in answer), self._lease.tick))
             self._ticks.record(instance, self._seconds, answer, narrowed=True)
         return _page(self._answer, kwargs["cursor"], kwargs["limit"])
 

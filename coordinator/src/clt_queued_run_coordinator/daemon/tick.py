@@ -32,11 +32,9 @@ from clt_queued_run_coordinator.config.settings import Settings
 from clt_queued_run_coordinator.daemon import acknowledged_pauses
 from clt_queued_run_coordinator.daemon import state as daemon_state
 from clt_queued_run_coordinator.daemon.accounting import Accounting
-from clt_queued_run_coordinator.daemon.connections import keep_connections
 from clt_queued_run_coordinator.daemon.dagster_checks import DagsterChecks
 from clt_queued_run_coordinator.daemon.manual_launches import pass_breakers
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
-from clt_queued_run_coordinator.daemon.readers import Presence
 from clt_queued_run_coordinator.daemon.selection import LOOK_SECONDS, NOTHING, SelectedRun, Selection, select
 from clt_queued_run_coordinator.daemon.state import LAUNCHING_NAMED, DaemonState, Launching
 from clt_queued_run_coordinator.daemon.waits_for import WaitsFor
@@ -71,7 +69,6 @@ class Ticks:
         self._queued = QueuedRuns(lane_key(settings.code_location_limits))
         self._accounting = Accounting(settings.code_location_limits, log)
         self._ledger = Ledger()
-        self._presence = Presence()
         self._stored: DaemonState | None = None
         """What was stored last; None before the first tick."""
         self._offered: dict[str, list[int]] = {}
@@ -101,7 +98,6 @@ class Ticks:
         Errors of the database are not caught. The tick fails and starts nothing, as Dagster's own would.
         """
         self._began, self._selection = time.time(), NOTHING
-        keep_connections(instance, self._settings.code_location_limits.daemon_connections)
         with reading(instance) as connection:
             if self._stored is None:
                 self._stored = daemon_state.read(connection)
@@ -262,7 +258,6 @@ class Ticks:
         if is_due or runs or before.launching or is_news:
             with run_database(instance).connect() as connection:
                 daemon_state.write(connection, state)
-                self._presence.tell(connection)
             self._stored = state
 
     def _log_saturation(self, something_starts: bool) -> None:

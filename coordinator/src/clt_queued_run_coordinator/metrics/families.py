@@ -93,6 +93,9 @@ _OF_ENDS: Numbers = {
     ),
 }
 _OF_TOTALS: Numbers = {"starts": ("Runs that started.", lambda counted: counted.starts)}
+_OF_THE_DAEMON: Numbers = {
+    "dequeues": ("1 for the daemon that dequeues, or last did, by its machine and process.", lambda _: 1)
+}
 _OF_REFUSALS: Numbers = {
     "refusals": (
         "Submits that were refused because as many runs were queued as max_queued allows.",
@@ -105,6 +108,7 @@ def families(scrape: Scrape) -> Iterator[Metric]:
     """The metrics of a scrape that has read the queue, with labels that are safe to show."""
     lines = {line.code_location: line for line in scrape.status.code_locations}
     groups = {group.group: group for group in scrape.status.groups}
+    leaders = filter(None, [scrape.status.dequeued_by])
     # A code location that is known begins at 0, so that its first start makes a rate.
     totals = dict(sorted((dict.fromkeys(lines, Totals()) | dict(scrape.totals)).items()))
     refused = dict(sorted((dict.fromkeys(lines, 0) | dict(scrape.refused)).items()))
@@ -112,6 +116,7 @@ def families(scrape: Scrape) -> Iterator[Metric]:
     why = {(name, reason): (line, reason) for name, line in lines.items() for reason in PAUSE_REASONS}
     for metric in (
         *_numbers(GaugeMetricFamily, _OF_THE_SCRAPE, {(): scrape}),
+        *_numbers(GaugeMetricFamily, _OF_THE_DAEMON, dict.fromkeys(leaders), "process"),
         *_numbers(GaugeMetricFamily, _OF_EACH | _OF_A_CODE_LOCATION, lines, LABEL),
         *_numbers(GaugeMetricFamily, {f"group_{name}": it for name, it in _OF_EACH.items()}, groups, "group"),
         *_numbers(GaugeMetricFamily, _PAUSED, why, LABEL, "reason"),

@@ -86,10 +86,10 @@ def _daemons(reading: Sequence[Reader], found: Now) -> Iterator[Finding]:
     both = readers.at_once(reading, found.at.timestamp())
     if both:
         yield Finding(
-            f"{len(both)} daemons read the queue at once, so that limits may be exceeded:"
+            f"{len(both)} daemons run at once, so that schedules and sensors may launch twice:"
             f" {', '.join(sorted(reader.process for reader in both))}",
             DAEMON,
-            "stop all but one",
+            "stop all but one, or set code_location_limits.standby: true",
         )
     own = version(readers.PACKAGE)
     for reader in reading[:1]:

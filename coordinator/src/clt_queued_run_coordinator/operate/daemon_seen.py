@@ -8,7 +8,9 @@ from typing import Any
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import QUEUE_DAEMON, DagsterRunStatus, RunRecord
+from clt_queued_run_coordinator.daemon import lease
 from clt_queued_run_coordinator.daemon import state as daemon_state
+from clt_queued_run_coordinator.daemon.lease import Leader
 from clt_queued_run_coordinator.daemon.state import DaemonState
 
 SILENCE = timedelta(seconds=90)
@@ -28,12 +30,14 @@ class DaemonSeen:
         process_heartbeat: The last heartbeat of any daemon in the same process. The others go on while a launch
             holds up this one.
         errors: The errors of its ticks in the last five minutes, the newest first. Dagster stores no times.
+        leader: Which of several daemons dequeues; None before the first tick.
     """
 
     stored: DaemonState = field(default_factory=DaemonState)
     heartbeat: datetime | None = None
     process_heartbeat: datetime | None = None
     errors: Sequence[str] = ()
+    leader: Leader | None = None
 
     @property
     def read_queue_at(self) -> datetime | None:
@@ -95,6 +99,7 @@ def read(connection: db.Connection, heartbeats: Mapping[str, Any]) -> DaemonSeen
         heartbeat=utc_time(own.timestamp if own else None),
         process_heartbeat=utc_time(max(same, default=None)),
         errors=[error.message.strip() for error in (own and own.errors) or ()],
+        leader=lease.read(connection),
     )
 
 

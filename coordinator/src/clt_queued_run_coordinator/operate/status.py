@@ -86,6 +86,7 @@ class Status:
         without_code_location: Those of the runs in progress that don't tell their code location.
         queue_reading: `narrowed` where the daemon reads just the queued runs that may start, `whole` where it
             reads the whole queue; None before its first tick.
+        dequeued_by: The machine and process of the daemon that dequeues, or last did; None before its first tick.
     """
 
     max_concurrent_runs: int
@@ -96,6 +97,7 @@ class Status:
     code_locations: list[CodeLocationStatus]
     queue_reading: str | None = None
     groups: list[GroupStatus] = field(default_factory=list)
+    dequeued_by: str | None = None
 
     def as_data(self) -> dict[str, Any]:
         """The same as plain data, for JSON; the attributes are the fields."""
@@ -142,6 +144,7 @@ def status(
         code_locations=[_of_code_location(now, name, (full_pools or {}).get(name, ())) for name in names],
         queue_reading=None if narrowed is None else "narrowed" if narrowed else "whole",
         groups=[_of_group(now, name) for name in sorted(state.settings.code_location_limits.groups)],
+        dequeued_by=now.daemon.leader.process if now.daemon.leader else None,
     )
 
 

@@ -12,15 +12,16 @@ from datetime import datetime, timezone
 import sqlalchemy as db
 
 _NOW = {
-    "sqlite": "strftime('%Y-%m-%dT%H:%M:%f', 'now')",
+    "sqlite": "strftime('%Y-%m-%dT%H:%M:%f', 'now', '{:f} seconds')",
     # In UTC whatever the session's time zone, and the current time instead of the transaction's start.
-    "postgresql": "to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US')",
+    "postgresql": "to_char((clock_timestamp() + interval '{:f} seconds') AT TIME ZONE 'UTC',"
+    " 'YYYY-MM-DD\"T\"HH24:MI:SS.US')",
 }
 
 
-def now(connection: db.Connection) -> db.ColumnElement[str]:
-    """The current time as a column for a statement; `moment` parses it."""
-    return db.literal_column(_NOW[connection.dialect.name], db.String())
+def now(connection: db.Connection, later: float = 0.0) -> db.ColumnElement[str]:
+    """The current time, or a time so many seconds later, as a column for a statement; `moment` parses it."""
+    return db.literal_column(_NOW[connection.dialect.name].format(later), db.String())
 
 
 def moment(stated: str) -> datetime:

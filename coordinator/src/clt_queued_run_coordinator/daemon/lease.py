@@ -1,0 +1,220 @@
+"""Which daemon dequeues: one at a time, however many run and whatever started them.
+
+The lease is a document that names a process and its current tick. A run starts by one statement that also looks at
+this document and locks it. So once another daemon has written itself into it, nothing more can start that was
+chosen before, even by a daemon that was suspended amid its tick. No clock has a part in that.
+
+A second document holds the time of the last renewal, by the database's clock. It only decides when another daemon
+may take the lease. Nothing is tied to a session of the database, so PgBouncer may share its connections.
+"""
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+import weakref
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as db
+from sqlalchemy.dialects import postgresql, sqlite
+
+from clt_queued_run_coordinator._dagster import (
+    DagsterInstance,
+    DagsterRunStatus,
+    KeyValueStoreTable,
+    RunsTable,
+    run_database,
+)
+from clt_queued_run_coordinator.store import database_clock, document
+from clt_queued_run_coordinator.store.rows import IS_QUEUED
+
+KEY = "clt_queued_run_coordinator.lease"
+RENEWED_KEY = "clt_queued_run_coordinator.lease_renewed"
+
+SECONDS = 8.0
+"""A lease that was last renewed longer ago may be taken by another daemon."""
+
+RENEWAL_SECONDS = 2.0
+"""The interval between two renewals."""
+
+STANDBY_SECONDS = 1.0
+"""The interval between two looks of a standby."""
+
+HUNG_SECONDS = 60.0
+"""A tick that has shown no sign of life for this long, beside the interval between two ticks, hangs. The lease is
+not renewed for it, so that a standby takes over."""
+
+PROCESS = f"{socket.gethostname()} process {os.getpid()}"
+"""What a person calls this process."""
+
+THIS_PROCESS = json.dumps({"process": PROCESS, "id": uuid.uuid4().hex})[:-1]
+"""How each text of this process begins. A container that was restarted has the same name and number as before."""
+
+_COLUMNS = KeyValueStoreTable.c
+_LEASE = KeyValueStoreTable.alias().c
+
+
+@dataclass(frozen=True)
+class Leader:
+    """The daemon that holds the lease.
+
+    Attributes:
+        process: Its machine and process.
+        renewed_at: When it last renewed the lease, in UTC by the database's clock; None once it has given it up.
+        tick: What the lease says in its current tick.
+    """
+
+    process: str
+    renewed_at: datetime | None
+    tick: str
+
+
+class NotStartedError(Exception):
+    """A run that a tick has chosen isn't started; the message says why."""
+
+    def __init__(self, run_id: str, why: str) -> None:
+        super().__init__(f"Run {run_id} is not started: {why}. Nothing is lost, and nothing has to be done.")
+
+
+class Lease:
+    """The lease, as one coordinator takes and keeps it."""
+
+    def __init__(self, interval: float, log: logging.Logger) -> None:
+        """`interval` is the time between two ticks, in seconds."""
+        self._process = THIS_PROCESS
+        self._hangs_after = interval + HUNG_SECONDS
+        self._log = log
+        self._sign_of_life = self._renewed = 0.0
+        self._instance: weakref.ref[DagsterInstance] | None = None
+        self._stopped = threading.Event()
+        self._renewing: threading.Thread | None = None
+        self.tick: str | None = None
+        """What the lease says in this tick; None while another daemon holds it."""
+        self.ends_process = False
+        """Whether the process ends when another daemon has taken the lease, for its schedules and sensors."""
+
+    def take(self, instance: DagsterInstance, connection: db.Connection) -> bool:
+        """Begin a tick: `tick` is new afterwards, or None if another daemon holds the lease.
+
+        Returns:
+            Whether nobody else has dequeued since this coordinator's last tick.
+        """
+        before, text = self.tick, f'{self._process}, "tick": "{uuid.uuid4().hex}"}}'
+        self.tick = None
+        self._sign_of_life = time.monotonic()
+        is_continued = before is not None and _changed(
+            connection, _update(KEY, text).where(_COLUMNS.value == before)
+        )
+        if is_continued:
+            _changed(connection, _renewal(connection, self._process))
+        elif _is_free(connection, self._process):
+            document.put(connection, {KEY: text})
+        else:
+            return False
+        self.tick, self._instance, self._renewed = text, weakref.ref(instance), time.monotonic()
+        if not self._renewing and connection.dialect.name == "postgresql":
+            self._renewing = threading.Thread(target=self._keep, name="lease", daemon=True)
+            self._renewing.start()
+        return is_continued
+
+    def start(self, instance: DagsterInstance, run_id: str, tick: str | None) -> None:
+        """Take a run out of the queue, as starting, in the name of the tick that has chosen it.
+
+        Raises:
+            NotStartedError: It isn't queued any more, or another tick has begun, of this daemon or another.
+        """
+        self._sign_of_life = time.monotonic()
+        # FOR SHARE: who takes the lease waits for this statement, and counts the run.
+        held = db.select(db.literal(1)).where(_LEASE.key == KEY, _LEASE.value == tick).with_for_update(read=True)
+        statement = (
+            RunsTable.update()
+            .where(RunsTable.c.run_id == run_id, IS_QUEUED, db.exists(held.subquery().select()))
+            .values(status=DagsterRunStatus.STARTING.value)
+        )
+        with run_database(instance).connect() as connection:
+            if _changed(connection, statement):
+                return
+            if connection.execute(held).scalar():
+                raise NotStartedError(run_id, "it has left the queue since this tick chose it")
+        if tick == self.tick:
+            self.tick = None
+        raise NotStartedError(run_id, "another daemon, or the next tick, has begun to dequeue")
+
+    def give_up(self) -> None:
+        """Let another daemon take the lease at once, because this one ends."""
+        self._stopped.set()
+        instance = self._instance() if self._instance else None
+        # Beyond that it is free anyhow, and the database may be what's missing.
+        if instance and self.tick and time.monotonic() - self._renewed < SECONDS:
+            with suppress(Exception), run_database(instance).connect() as connection:
+                connection.execute(_update(RENEWED_KEY, "").where(_is_of(self._process)))
+        self.tick = None
+
+    def _keep(self) -> None:
+        """Renew the lease until the instance is gone, and notice when another daemon has taken it."""
+        while not self._stopped.wait(RENEWAL_SECONDS) and self._instance and (instance := self._instance()):
+            hangs = time.monotonic() - self._sign_of_life > self._hangs_after
+            # Without the database nothing can be known. It is asked again.
+            with suppress(Exception), run_database(instance).connect() as connection:
+                if self.tick and not hangs and _changed(connection, _renewal(connection, self._process)):
+                    self._renewed = time.monotonic()
+                    continue
+                leader = read(connection)
+                if self.ends_process and leader and not leader.tick.startswith(self._process):
+                    self._log.critical(
+                        "The daemon %s dequeues now, because this one was out of touch. This process ends, so that"
+                        " no schedule and no sensor runs twice. Started again, it is the standby.",
+                        leader.process,
+                    )
+                    os._exit(1)  # without a last word of other threads
+            del instance
+
+
+def read(connection: db.Connection) -> Leader | None:
+    """The daemon that holds the lease or held it last; None if none ever did."""
+    query = db.select(_COLUMNS.key, _COLUMNS.value).where(_COLUMNS.key.in_([KEY, RENEWED_KEY]))
+    texts: dict[str, str] = dict(connection.execute(query).tuples().all())
+    stored = document.parse(texts.get(KEY))
+    if not isinstance(stored, dict) or not isinstance(stored.get("process"), str):
+        return None
+    renewed_at = None
+    with suppress(ValueError):
+        renewed_at = database_clock.moment(texts.get(RENEWED_KEY, ""))
+    return Leader(stored["process"], renewed_at, texts[KEY])
+
+
+def _is_free(connection: db.Connection, process: str) -> bool:
+    """Renew the lease if it is free or the process's. Of several daemons that ask at once only one may.
+
+    PostgreSQL looks at the newest time, also where it had to wait for the one who wrote it.
+    """
+    insert = (postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert)(KeyValueStoreTable)
+    now = database_clock.now(connection)
+    is_fresh = _COLUMNS.value.between(
+        database_clock.now(connection, -SECONDS), database_clock.now(connection, SECONDS)
+    )
+    statement = insert.values(key=RENEWED_KEY, value=now).on_conflict_do_update(
+        index_elements=[_COLUMNS.key], set_={"value": now}, where=db.or_(db.not_(is_fresh), _is_of(process))
+    )
+    return _changed(connection, statement)
+
+
+def _update(key: str, value: str | db.ColumnElement[str]) -> db.Update:
+    return KeyValueStoreTable.update().where(_COLUMNS.key == key).values(value=value)
+
+
+def _renewal(connection: db.Connection, process: str) -> db.Update:
+    return _update(RENEWED_KEY, database_clock.now(connection)).where(_is_of(process))
+
+
+def _is_of(process: str) -> db.ColumnElement[bool]:
+    return db.exists().where(_LEASE.key == KEY, _LEASE.value.startswith(process, autoescape=True))
+
+
+def _changed(connection: db.Connection, statement: db.Executable) -> bool:
+    return connection.execute(statement).rowcount == 1
