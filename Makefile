@@ -208,8 +208,9 @@ NAMESPACE ?= dagster
 VALUES ?= deploy/values.yaml
 # Folders of deploy/overlays: Helm values that go after VALUES, and manifests that must be there before the release.
 OVERLAYS ?=
-# A program that Helm pipes the release through; Helm takes one.
-POST_RENDERER = $(firstword $(wildcard $(OVERLAYS:%=deploy/overlays/%/post-renderer)))
+# The programs that Helm pipes the release through. Helm takes one, so of several a pipe is made.
+POST_RENDERERS = $(addprefix ./,$(wildcard $(OVERLAYS:%=deploy/overlays/%/post-renderer)))
+space := $(subst ,, )
 DEPLOYED_VALUES = $(addprefix --values ,$(VALUES) $(wildcard $(OVERLAYS:%=deploy/overlays/%/values.yaml)))
 
 # With LOCATION only that code location, as a release of its own, with its image of REGISTRY and VERSION.
@@ -228,8 +229,9 @@ else
 		kubectl --namespace $(NAMESPACE) apply --filename $$manifests; \
 	done
 	for manifests in $(wildcard $(OVERLAYS:%=deploy/overlays/%/namespaces)); do kubectl apply --filename $$manifests; done
+	@mkdir -p dist && printf '#!/bin/bash -e\nset -o pipefail\n%s\n' '$(subst $(space), | ,$(POST_RENDERERS))' > dist/post-renderer && chmod +x dist/post-renderer
 	helm upgrade --install $(RELEASE) $(CHART) --namespace $(NAMESPACE) \
-		$(DEPLOYED_VALUES) $(addprefix --post-renderer ./,$(POST_RENDERER)) --wait --timeout 10m $(HELM_OPTIONS)
+		$(DEPLOYED_VALUES) $(if $(POST_RENDERERS),--post-renderer ./dist/post-renderer) --wait --timeout 10m $(HELM_OPTIONS)
 	for program in $(wildcard $(OVERLAYS:%=deploy/overlays/%/after-helm)); do $$program $(NAMESPACE); done
 endif
 
@@ -250,7 +252,7 @@ compose-up: setup images ## Run Dagster on this machine in containers (REGISTRY,
 
 ##@ Test on a cluster
 
-# What tests are about, as pytest's -m takes it: install, overlays, restore, rollout, upgrade, compose, images.
+# What tests are about, as pytest's -m takes it: install, overlays, restore, rollout, standby, upgrade, compose, images.
 MARKERS ?= install or images
 # The older Dagster that an upgrade begins with; the sample code locations need 1.11.
 DAGSTER ?= 1.12.19

@@ -25,7 +25,7 @@ class HalfDead:
         self._epoch += 1
 
     def mend(self) -> None:
-        """New connections get through again. Those of before stay as they are, as behind a firewall that forgot."""
+        """New connections get through again. Those of before stay dead, as behind a firewall that forgot them."""
         self._open = True
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

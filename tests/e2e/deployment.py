@@ -39,6 +39,8 @@ class Deployment:
         self.chart = chart
         self.registry = os.environ.get("REGISTRY", "localhost")
         self.version = os.environ["VERSION"]
+        self.post_renderer: Path | None = None
+        """The program that Helm pipes the release through, where an overlay brings one."""
 
     def image(self, name: str) -> tuple[str, str]:
         """Repository and tag of an image."""
@@ -116,6 +118,7 @@ class Deployment:
             "--skip-schema-validation",
             f"--timeout={timeout}s",
             *(["--wait"] if wait else []),
+            *([f"--post-renderer={self.post_renderer}"] if self.post_renderer else []),
             stdin=yaml.safe_dump(dict(more_values or {})),
             check=check,
         )

@@ -60,33 +60,37 @@ class Pair:
 
 
 @pytest.fixture
+def url(new_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database, which the variable names for every program."""
+    address = new_database()
+    monkeypatch.setenv(DATABASE, address)
+    return address
+
+
+@pytest.fixture
 def pair(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    postgresql: PostgreSQL,
-    new_database: Callable[[], str],
-    seed: int,
-    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest, tmp_path: Path, postgresql: PostgreSQL, url: str, seed: int
 ) -> Iterator[Pair]:
     """Both daemons, on one PostgreSQL."""
-    url = new_database()
     config = instance_config(url)
     config["storage"] = {"postgres": {"postgres_url": {"env": DATABASE}}}
     config["run_coordinator"]["config"]["code_location_limits"]["standby"] = True
-    with half_dead(postgresql.port) as way, kept_if_a_test_fails(request, tmp_path / "home") as home:
-        monkeypatch.setenv(DATABASE, url)
-        with opened_scene(home, postgresql, url, seed, config) as scene:
-            pair = Pair(scene, way)
-            # The leader starts anew, by the proxy; the runs that it starts don't.
-            pair.leader.stop()
-            proxied = url.replace(f":{postgresql.port}/", f":{way.port}/")
-            pair.leader.command = ["env", f"{DATABASE}={proxied}", *pair.leader.command]
-            pair.leader.start()
-            wait_until("the first daemon leads", lambda: pair.leads(pair.leader), every=0.1)
-            try:
-                yield pair
-            finally:
-                pair.standby.stop()
+    with (
+        half_dead(postgresql.port) as way,
+        kept_if_a_test_fails(request, tmp_path / "home") as home,
+        opened_scene(home, postgresql, url, seed, config) as scene,
+    ):
+        pair = Pair(scene, way)
+        # The leader starts anew, by the proxy; the runs that it starts don't take it.
+        pair.leader.stop()
+        proxied = url.replace(f":{postgresql.port}/", f":{way.port}/")
+        pair.leader.command = ["env", f"{DATABASE}={proxied}", *pair.leader.command]
+        pair.leader.start()
+        wait_until("the first daemon leads", lambda: pair.leads(pair.leader), every=0.1)
+        try:
+            yield pair
+        finally:
+            pair.standby.stop()
 
 
 def test_the_leader_is_killed(pair: Pair) -> None:

@@ -1,0 +1,1 @@
+"""A standby of the daemon, with the overlay of that name."""
