@@ -26,10 +26,12 @@ from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY, code_location_of,
 from clt_queued_run_coordinator.daemon.seam import DaemonSeam
 from clt_queued_run_coordinator.lazy_tag_limits import LazyTagLimits
 from clt_queued_run_coordinator.operate import now
+from clt_queued_run_coordinator.policy.size import tag_of_submit
 from clt_queued_run_coordinator.registration import Registration, refuse_unsupported_storage
 from clt_queued_run_coordinator.store.code_location import needs_tags
 from clt_queued_run_coordinator.store.tag_writing import write_tags
 from clt_queued_run_coordinator.submit.max_queued import QueueLimiter
+from clt_queued_run_coordinator.submit.size import SizeGuard
 from clt_queued_run_coordinator.text.safe import SafeMessages
 
 __all__ = ["CLT_TAG_KEY", "CLTQueuedRunCoordinator", "CodeLocationTaggingQueuedRunCoordinator"]
@@ -64,6 +66,7 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         self._registration = Registration()
         self._queue_limiter = QueueLimiter(self._log)
         self._daemon_seam = DaemonSeam(self.settings, super().dequeue_interval_seconds, self._log)
+        self._size_guard = SizeGuard(self._log)
         self.own_max_concurrent_runs: int | None = options.get("max_concurrent_runs")
         """The configured `max_concurrent_runs`; None if it is left out for the instance's `concurrency.runs`."""
 
@@ -101,15 +104,21 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         Raises:
             ConfigurationError: The coordinator has refused the instance.
             RunWithoutCodeLocationError: The run has no code location origin.
+            RunTooLargeError: It takes more slots than a limit on it ever has.
             QueueFullError: Its code location has `max_queued` runs queued already.
             SubmitLockError: Other submits to its code location did not finish in time.
         """
-        run = context.dagster_run
-        page_url = self.settings.code_location_limits.page_url
-        is_tagged = not needs_tags(run, self._log) and page_tag(run, page_url).items() <= run.tags.items()
-        tag = partial(write_tags, run_ids=[] if is_tagged else [run.run_id], page_url=page_url)
+        run, limits = context.dagster_run, self.settings.code_location_limits
         code_location = code_location_of(run) or ""
-        max_queued = self.settings.code_location_limits.entry(code_location).max_queued
+        more = {**page_tag(run, limits.page_url), **tag_of_submit(limits, code_location, run.tags)}
+        is_tagged = not needs_tags(run, self._log) and more.items() <= run.tags.items()
+        tag = partial(write_tags, run_ids=[] if is_tagged else [run.run_id], more=more)
+        if limits.slot and run.status is DagsterRunStatus.NOT_STARTED:
+            sized = run.with_tags({**run.tags, **more})
+            if refusal := self._size_guard.refusal(self._instance, self.settings, sized, code_location):
+                tag(self._instance)
+                raise refusal
+        max_queued = limits.entry(code_location).max_queued
         if max_queued is None or run.status is not DagsterRunStatus.NOT_STARTED:
             # Not DagsterInstance.get(), which would open another instance for each submit.
             tag(self._instance)

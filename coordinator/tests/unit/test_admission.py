@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from clt_queued_run_coordinator.policy.admission import admit
 from clt_queued_run_coordinator.policy.claims import Claim, Claims
 from clt_queued_run_coordinator.policy.queued_run import QueuedRun
+from clt_queued_run_coordinator.policy.room import Room
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +24,7 @@ def admitted(
     waiting: dict[str, Iterator[QueuedRun]] = {
         name: iter(sorted(runs, key=lambda run: run.place)) for name, runs in queues.items()
     }
-    chosen = admit(waiting, claims(queues, room), slots, lambda _name, run: run.storage_id not in held).runs
+    chosen = admit(waiting, Room(claims(queues, room), slots), lambda _name, run: run.storage_id not in held).runs
     return [run.storage_id for _, run in chosen]
 
 
@@ -46,7 +47,7 @@ def test_what_is_held_takes_no_place() -> None:
     assert admitted(queues, {"a": None}, 3, frozenset({1, 2, 3})) == [4, 5, 6]
 
 
-runs = st.builds(QueuedRun, st.integers(-2, 2), st.integers(1, 10_000))
+runs = st.builds(QueuedRun, st.integers(-2, 2), st.integers(1, 10_000), st.just(1))
 queues_of_some = st.dictionaries(
     st.sampled_from("abcdef"), st.lists(runs, max_size=12, unique_by=lambda run: run.storage_id), min_size=1
 )
@@ -62,8 +63,7 @@ def test_limits_and_slots_hold_and_nothing_idles(queues: Queues, data: st.DataOb
     chosen: dict[str, list[int]] = {name: [] for name in queues}
     for name, run in admit(
         {name: iter(sorted(of_it, key=lambda run: run.place)) for name, of_it in queues.items()},
-        claims(queues, room),
-        slots,
+        Room(claims(queues, room), slots),
         lambda _name, run: run.storage_id not in held,
     ).runs:
         chosen[name].append(run.storage_id)

@@ -15,6 +15,7 @@ from clt_queued_run_coordinator.policy.admission import admit
 from clt_queued_run_coordinator.policy.claims import Claim, Claims, group_key
 from clt_queued_run_coordinator.policy.credit import LONGEST_GAP, MOST, Credit, Ledger, shares
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, QueuedRun
+from clt_queued_run_coordinator.policy.room import Room
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -247,7 +248,7 @@ class Simulation:
             claims = self._claims(Counter(name for name, _ in in_progress), now)
             free = max(0, self.slots - claims.in_progress)
             queues = {name: self._runs(name) for name, claim in claims.code_locations.items() if claim.startable}
-            admission = admit(queues, claims, free, lambda _name, _run: True, credit=credit)
+            admission = admit(queues, Room(claims, free), lambda _name, _run: True, credit=credit)
             starts = Counter(name for name, _ in admission.runs)
             assert sum(starts.values()) == free or not admission.waiting, "a slot stays free"
             in_progress += [(name, now + self.seconds(name, chance)) for name, _ in admission.runs]
@@ -384,7 +385,7 @@ def test_of_equals_the_first_to_come_goes_first() -> None:
     """Not the name."""
     claims = claims_of(a=1, b=1)
     queues = {"a": iter([QueuedRun(9, 7), QueuedRun(9, 8)]), "b": iter([QueuedRun(0, 1)])}
-    admission = admit(queues, claims, 2, lambda _name, _run: True, credit=Credit(NOW))
+    admission = admit(queues, Room(claims, 2), lambda _name, _run: True, credit=Credit(NOW))
     assert [run.storage_id for _, run in admission.runs] == [1, 7]
 
 

@@ -10,6 +10,7 @@ from clt_queued_run_coordinator.policy.admission import admit
 from clt_queued_run_coordinator.policy.claims import Claim, Claims, group_key
 from clt_queued_run_coordinator.policy.credit import Credit
 from clt_queued_run_coordinator.policy.queued_run import QueuedRun
+from clt_queued_run_coordinator.policy.room import Room
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +21,7 @@ def allow(claims: Claims, slots: int, credit: Credit | None = None) -> dict[str,
     """What each code location has in progress once the free slots are dealt, nobody's runs being held."""
     queues = {name: iter(_runs(claim.startable)) for name, claim in claims.code_locations.items()}
     free = max(0, slots - claims.in_progress)
-    admission = admit(queues, claims, free, lambda _name, _run: True, credit=credit or Credit())
+    admission = admit(queues, Room(claims, free), lambda _name, _run: True, credit=credit or Credit())
     starts = Counter(name for name, _ in admission.runs)
     return {name: claim.in_progress + starts[name] for name, claim in claims.code_locations.items()}
 
@@ -161,7 +162,7 @@ def test_of_real_queues_limits_hold_and_nothing_idles(
     def starts(_name: str, run: QueuedRun) -> bool:
         return run.storage_id not in held
 
-    admitted = admit(waiting, claims, slots, starts, credit=Credit() if fair else None).runs
+    admitted = admit(waiting, Room(claims, slots), starts, credit=Credit() if fair else None).runs
     assert slots is None or len(admitted) <= slots
     started = {name: [run for code_location, run in admitted if code_location == name] for name in queues}
     left = claims.after({name: len(runs) for name, runs in started.items()})
@@ -181,7 +182,7 @@ def test_with_dagsters_order_a_minimum_goes_first_and_then_the_oldest() -> None:
         "a": iter([QueuedRun(9, 1), QueuedRun(9, 2), QueuedRun(9, 3)]),
         "b": iter([QueuedRun(0, 4), QueuedRun(0, 5), QueuedRun(0, 6)]),
     }
-    admitted = admit(queues, claims, 4, lambda _name, _run: True).runs
+    admitted = admit(queues, Room(claims, 4), lambda _name, _run: True).runs
     assert [run.storage_id for _, run in admitted] == [4, 5, 1, 2]
 
 
@@ -190,7 +191,9 @@ def test_of_several_below_their_minimums_it_is_the_usual_turn() -> None:
     claims = Claims({"a": Claim(startable=2, in_progress=2, min=4), "b": Claim(startable=2, min=2)})
     for fair, first in ((False, "a"), (True, "b")):
         queues = {"a": iter([QueuedRun(0, 1), QueuedRun(0, 2)]), "b": iter([QueuedRun(0, 3), QueuedRun(0, 4)])}
-        (admitted,) = admit(queues, claims, 1, lambda _name, _run: True, credit=Credit() if fair else None).runs
+        (admitted,) = admit(
+            queues, Room(claims, 1), lambda _name, _run: True, credit=Credit() if fair else None
+        ).runs
         assert admitted[0] == first
 
 
@@ -202,7 +205,7 @@ def test_the_slots_of_a_group_go_to_the_minimum_within_it_first() -> None:
         name: iter([QueuedRun(0, start + number) for number in range(9)])
         for name, start in (("a", 100), ("b", 300), ("c", 200))
     }
-    admitted = admit(queues, claims, 5, lambda _name, _run: True).runs
+    admitted = admit(queues, Room(claims, 5), lambda _name, _run: True).runs
     assert [name for name, _ in admitted] == ["b", "b", "a", "a", "c"]
 
 
@@ -214,7 +217,7 @@ def test_a_minimum_counts_whatever_the_group(fair: bool) -> None:
         {"team": Group(("a", "b"))},
     )
     queues = {name: iter([QueuedRun(0, start + of) for of in range(9)]) for name, start in (("b", 50), ("c", 10))}
-    admitted = admit(queues, claims, 3, lambda _name, _run: True, credit=Credit() if fair else None).runs
+    admitted = admit(queues, Room(claims, 3), lambda _name, _run: True, credit=Credit() if fair else None).runs
     assert [name for name, _ in admitted] == ["b", "b", "c"]
 
 
@@ -225,4 +228,7 @@ def test_what_a_group_has_in_progress_without_a_queue_counts_for_it(fair: bool) 
         {"a": Claim(startable=0, in_progress=2), "b": Claim(startable=5)}, {"x": Group(("a", "b"), limit=3)}
     )
     queues = {"b": iter([QueuedRun(0, number) for number in range(1, 6)])}
-    assert len(admit(queues, claims, None, lambda _name, _run: True, credit=Credit() if fair else None).runs) == 1
+    assert (
+        len(admit(queues, Room(claims, None), lambda _name, _run: True, credit=Credit() if fair else None).runs)
+        == 1
+    )

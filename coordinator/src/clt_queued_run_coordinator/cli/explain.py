@@ -13,7 +13,7 @@ from clt_queued_run_coordinator.operate import explanation
 from clt_queued_run_coordinator.operate.blockers import Holder
 from clt_queued_run_coordinator.operate.explanation import Explanation
 from clt_queued_run_coordinator.operate.stored_run import StoredRun, describe_unqueued, find_runs
-from clt_queued_run_coordinator.text.formats import duration, ordinal, signed_duration
+from clt_queued_run_coordinator.text.formats import count, duration, ordinal, signed_duration
 
 
 @click.command()
@@ -68,6 +68,7 @@ def _lines(found: Explanation) -> Iterator[str]:
     of = f" of {found.code_location}" if found.code_location else ""
     priority = f", priority {found.priority}" if found.priority else ""
     created = f"created {duration(found.queued_seconds)} ago"
+    created += "" if found.slots is None else f", takes {count(found.slots, 'slot')}"
     yield f"Run {found.run_id}{of}, job {found.job}{priority}: {created}"
     share = "" if found.share is None else f"; share {found.share:.1f}"
     seconds = found.credit_slot_seconds

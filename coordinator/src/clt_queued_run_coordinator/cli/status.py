@@ -16,7 +16,7 @@ from clt_queued_run_coordinator.cli.options import interval_option, output_optio
 from clt_queued_run_coordinator.cli.output import TableConsole, echo_json, echo_table
 from clt_queued_run_coordinator.operate import status as of_the_queue
 from clt_queued_run_coordinator.operate.status import CodeLocationStatus, Status
-from clt_queued_run_coordinator.text.formats import duration, signed_duration, timestamp
+from clt_queued_run_coordinator.text.formats import count, duration, signed_duration, timestamp
 from clt_queued_run_coordinator.text.safe import safe
 from clt_queued_run_coordinator.text.tables import Column, TextTable
 
@@ -56,8 +56,10 @@ def _number(heading: str, value: Callable[[Any], Any], shown: Callable[[Any], st
     return Column(heading, value, shown, justify="right", is_spare=heading in {"MIN", "WEIGHT", "CREDIT"})
 
 
+_SLOTS = _number("SLOTS", lambda line: line.in_progress_slots)
 _COUNTS = [
     _number("IN PROGRESS", lambda line: line.in_progress),
+    _SLOTS,
     _number("LIMIT", lambda line: line.limit),
     _number("MIN", lambda line: line.min),
 ]
@@ -89,6 +91,7 @@ def status_table(status: Status) -> RenderableType:
     """A table of the code locations, one of the groups, a line for each change in force, and a summary."""
     minimums = [*(line.min for line in status.code_locations), *(line.min for line in status.groups)]
     hidden = [*([] if any(minimums) else _COUNTS[-1:]), *([] if status.sharing == "fair" else _SHARES)]
+    hidden += [_SLOTS] if status.in_progress_slots is None else []
     parts: list[RenderableType] = [
         TextTable([column for column in columns if column not in hidden], lines)
         for columns, lines in ((OF_CODE_LOCATIONS, status.code_locations), (OF_GROUPS, status.groups))
@@ -126,7 +129,10 @@ def _change(line: CodeLocationStatus) -> str:
 
 
 def _summary(status: Status) -> str:
-    total = "no max_concurrent_runs" if status.max_concurrent_runs == -1 else f"of {status.max_concurrent_runs}"
+    slots, most = status.in_progress_slots, status.max_concurrent_runs
+    total = "no max_concurrent_runs" if most == -1 else f"of {most}"
+    if slots is not None:
+        total = f"{count(slots, 'slot')}, {total}" if most == -1 else f"{slots} of {most} slots"
     without = status.without_code_location
     others = f", {without} of them without a code location" if without else ""
     daemon = f"; dequeued by {safe(status.dequeued_by)}" if status.dequeued_by else ""

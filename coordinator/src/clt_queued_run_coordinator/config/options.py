@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from clt_queued_run_coordinator.config.kinds import Duration, Name, Runs, checked, mapping, option, whole_number
 from clt_queued_run_coordinator.config.patterns import Names, is_pattern
+from clt_queued_run_coordinator.config.quantity import PositiveQuantity, Quantity
 from clt_queued_run_coordinator.config.windows import Window
 
 OPTION = "code_location_limits"
@@ -95,6 +96,11 @@ class CodeLocationEntry:
     max_queued: Runs | None = option(
         "The most queued runs. A run submitted beyond that is refused and fails.", None
     )
+    run_needs: Mapping[Annotated[Name, "resource"], Quantity] | None = option(
+        "The resources that a run asks for where its own tags don't say: those of the user deployment. Only with"
+        " `slot`.",
+        None,
+    )
     breaker: Breaker | None = option(
         "A circuit breaker that pauses the code location after a number of failed runs.", None
     )
@@ -153,6 +159,16 @@ class CodeLocationLimits:
         "`fifo`, the default: Dagster's own order, by priority and then age. `fair`: a free slot of"
         " max_concurrent_runs goes to the code location that is furthest below its share.",
         Sharing("fifo"),
+    )
+    slot: Mapping[Annotated[Name, "resource"], PositiveQuantity] | None = option(
+        "What one slot holds, such as `{cpu: 1, memory: 4Gi}`. A run then takes as many slots as it asks for, and"
+        " limits, shares and minimums count slots. Left out: each run takes one.",
+        None,
+    )
+    hold_back_after: Duration = option(
+        "How long a run that is too large for the free slots is passed by smaller ones, before free slots are kept"
+        " for it; only with `slot`. 5m if left out.",
+        300,
     )
     page_url: Annotated[str, checked(str, _ADDRESS, is_address)] | None = option(
         "The address of the page of the queue. Each run gets a tag `queue_page` with its own page's address.",

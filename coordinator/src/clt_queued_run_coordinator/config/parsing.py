@@ -36,6 +36,8 @@ def parse(option: Mapping[str, Any] | None) -> CodeLocationLimits:
     default = written.pop("default", {})
     entries = {name: CodeLocationEntry(**default | own) for name, own in written.pop("entries", {}).items()}
     limits = CodeLocationLimits(CodeLocationEntry(**default), entries, **written)
+    if limits.slot is not None and not limits.slot:
+        raise wrong(f"{OPTION}.slot", {}, "left out, or a mapping of at least one resource, such as {cpu: 1}")
     for name, entry in entries.items():
         if entry.min and is_pattern(name):
             raise wrong(

@@ -18,3 +18,13 @@ def code_location_of(run: DagsterRun | None) -> str | None:
     """The name of the code location that a run was created from; None if the run has no origin."""
     origin = run.remote_job_origin if run else None
     return origin.location_name if origin else None
+
+
+SLOTS_TAG = "slots"
+"""The key of a tag by which users ask for more slots for a run than its resources need."""
+
+TAKES_SLOTS_TAG = "takes_slots"
+"""The key of the tag that says how many slots a run takes, where `slot` is configured. A submit writes it."""
+
+RESOURCES_TAGS = ("dagster-k8s/config", "dagster-k8s/resource_requirements")
+"""The keys of the tags by which a run asks Kubernetes for resources. The second is dagster-k8s' older one."""

@@ -12,6 +12,7 @@ number of ticks that depends only on how many runs were there before it.
 import heapq
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
+from operator import itemgetter
 
 import sqlalchemy as db
 
@@ -21,6 +22,8 @@ from clt_queued_run_coordinator.daemon.dagster_checks import DagsterChecks, Need
 from clt_queued_run_coordinator.daemon.queued_runs import QueuedRuns
 from clt_queued_run_coordinator.policy.job_and_backfill_limits import JobAndBackfillLimits
 from clt_queued_run_coordinator.policy.queued_run import JobAndBackfill, MayStart, QueuedRun
+from clt_queued_run_coordinator.policy.room import Room
+from clt_queued_run_coordinator.policy.size import slots_of
 from clt_queued_run_coordinator.store.rows import load_runs
 
 CANDIDATES_PER_TICK = 1000
@@ -43,6 +46,8 @@ class Candidates:
         code_locations: int,
         job_limits: JobAndBackfillLimits,
         checks: DagsterChecks,
+        *,
+        room: Room,
     ) -> None:
         self._connection = connection
         self._queued = queued
@@ -51,17 +56,20 @@ class Candidates:
         self._needs: dict[int, Needs] = {}
         self._held: set[int] = set()
         self._misplaced: dict[int, str] = {}
+        self._sizes: dict[int, int] = {}
         self._checks = checks
         self._job_limits = job_limits
+        self._room = room
 
-    def likely(self, code_location: str, job_limits: JobAndBackfillLimits) -> Iterator[QueuedRun]:
+    def likely(self, code_location: str, job_limits: JobAndBackfillLimits, room: Room) -> Iterator[QueuedRun]:
         """The runs of a code location in the order in which they start if those not read yet aren't held.
 
-        The likely starts are counted in `job_limits`, a copy of the limits.
+        The likely starts are counted in `job_limits`, a copy of the limits, and in a room of their own.
         """
 
         def may_start(of: JobAndBackfill) -> bool:
-            return job_limits.has_room(code_location, of) and not self._is_held(of)
+            has_room = room.shows(code_location, of.slots) and job_limits.has_room(code_location, of)
+            return has_room and not self._is_held(of)
 
         def of_kind(backfills: bool | None) -> Iterator[QueuedRun]:
             return self._queued.in_order(code_location, None, _of_kind(may_start, backfills))
@@ -81,7 +89,7 @@ class Candidates:
         held = 0
 
         def may_start(of: JobAndBackfill) -> bool:
-            if of.needs is None and held >= most:
+            if (of.needs is None and held >= most) or not self._room.shows(code_location, of.slots):
                 return False
             return self._job_limits.has_room(code_location, of) and not self._is_held(of)
 
@@ -93,10 +101,15 @@ class Candidates:
 
     def _oldest(self, code_location: str, backfills: bool | None, most: int) -> Iterator[QueuedRun]:
         """The oldest runs of a code location whose bodies haven't been read, in Dagster's order."""
-        is_unread = _of_kind(lambda of: of.needs is None, backfills)
+
+        def may_be_read(of: JobAndBackfill) -> bool:
+            return of.needs is None and self._room.shows(code_location, of.slots)
+
+        is_unread = _of_kind(may_be_read, backfills)
         lanes = [lane for lane in self._queued.lanes(code_location) if is_unread(lane.of)]
-        by_age = heapq.merge(*(((run_id, lane.priority) for run_id in lane.ids) for lane in lanes))
-        runs = (QueuedRun(priority, run_id) for run_id, priority in by_age if run_id not in self._bodies)
+        by_age = heapq.merge(*(((run_id, lane) for run_id in lane.ids) for lane in lanes), key=itemgetter(0))
+        unread = ((run_id, lane) for run_id, lane in by_age if run_id not in self._bodies)
+        runs = (QueuedRun(lane.priority, run_id, lane.of.slots) for run_id, lane in unread)
         oldest = sorted(islice(runs, most), key=lambda run: run.place)
         self.load(oldest)
         yield from oldest
@@ -143,7 +156,8 @@ class Candidates:
         has_turns = self._job_limits.turns_of(code_location) is not None
 
         def may_start(other: JobAndBackfill) -> bool:
-            return other.needs is None and self._job_limits.has_room(code_location, other)
+            has_room = self._room.shows(code_location, other.slots)
+            return has_room and other.needs is None and self._job_limits.has_room(code_location, other)
 
         kind = of.backfill is not None if has_turns else None
         behind = self._queued.in_order(code_location, run, _of_kind(may_start, kind))
@@ -158,6 +172,10 @@ class Candidates:
         if not self._job_limits.has_room(code_location, JobAndBackfill.of(body)):
             return False  # its rows say otherwise, so its lane can't tell
         needs = self._needs[run.storage_id] = self._checks.needs_of(body)
+        slots = slots_of(self._job_limits.limits, code_location, body.tags)
+        if slots != run.slots:  # its rows say otherwise
+            self._sizes[run.storage_id] = slots
+            return False
         return not self._checks.hold(needs)
 
     def body(self, run: QueuedRun) -> DagsterRun:
@@ -169,7 +187,8 @@ class Candidates:
     def tell(self) -> None:
         """Tell the queue what the bodies said, once no more runs are looked at."""
         for storage_id, needs in self._needs.items():
-            self._queued.learn(storage_id, needs=needs)
+            size = self._sizes.get(storage_id)
+            self._queued.learn(storage_id, needs=needs, **({} if size is None else {"slots": size}))
         self._queued.relocate(self._misplaced)
 
 

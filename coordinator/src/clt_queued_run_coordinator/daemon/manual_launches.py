@@ -56,4 +56,5 @@ def pass_breakers(instance: DagsterInstance, queued: QueuedRuns, state: QueueSta
         ),
         queued={name: runs for name, runs in state.queued.items() if name not in names}
         | {name: shown[name] for name in names if name in shown},
+        queued_slots=queued.slots(),
     )

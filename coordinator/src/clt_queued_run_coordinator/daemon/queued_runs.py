@@ -18,15 +18,17 @@ import sqlalchemy as db
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from clt_queued_run_coordinator._dagster import BACKFILL_ID_TAG, PRIORITY_TAG, RunsTable, RunTagsTable
+from clt_queued_run_coordinator.config.options import CodeLocationLimits
+from clt_queued_run_coordinator.policy.job_and_backfill_limits import lane_key
 from clt_queued_run_coordinator.policy.lanes import Lane, Lanes
 from clt_queued_run_coordinator.policy.queued_run import (
     NO_CODE_LOCATION,
     JobAndBackfill,
-    LaneKey,
     MayStart,
     QueuedRun,
     priority_of,
 )
+from clt_queued_run_coordinator.policy.size import SIZE_TAGS, slots_of
 from clt_queued_run_coordinator.store.code_location import (
     NAMING_TAGS,
     QueuedRow,
@@ -51,10 +53,11 @@ _ANY = JobAndBackfill()
 
 
 class QueuedRuns:
-    """The queue of an instance; empty until it is first refreshed."""
+    """The queue of an instance; empty until it is first refreshed. The limits decide which runs are alike."""
 
-    def __init__(self, lane_key: LaneKey | None = None) -> None:
-        self._lane_key = lane_key
+    def __init__(self, limits: CodeLocationLimits | None = None) -> None:
+        self._limits = limits or CodeLocationLimits()
+        self._lane_key = lane_key(self._limits)
         self._lanes: dict[str, Lanes] = {}
         self.lane_of: dict[int, Lane] = {}
         """The lane of each queued run, by the storage's id."""
@@ -137,8 +140,11 @@ class QueuedRuns:
         name = row.code_location or NO_CODE_LOCATION
         of = JobAndBackfill(row.job, row.tags.get(BACKFILL_ID_TAG))
         lane = self._lane_key(name, of) if name and self._lane_key else _ANY
+        if self._limits.slot:
+            lane = lane._replace(slots=slots_of(self._limits, name, row.tags))
         if known:
             lane = lane._replace(needs=known.of.needs, is_manual=known.of.is_manual)
+            lane = lane._replace(slots=known.of.slots) if known.of.needs is not None else lane
         self._add(storage_id, name, priority_of(row.tags.get(PRIORITY_TAG)), lane)
         if name and not row.is_tagged:
             self.untagged.add(storage_id)
@@ -146,7 +152,8 @@ class QueuedRuns:
     @property
     def _keys(self) -> set[str]:
         """The keys of the tags to look up."""
-        return {*NAMING_TAGS, PRIORITY_TAG, *((BACKFILL_ID_TAG,) if self._lane_key else ())}
+        of_size = SIZE_TAGS if self._limits.slot else ()
+        return {*NAMING_TAGS, PRIORITY_TAG, *((BACKFILL_ID_TAG,) if self._lane_key else ()), *of_size}
 
     def _leave(self, storage_ids: Iterable[int]) -> None:
         for storage_id in storage_ids:
@@ -162,6 +169,21 @@ class QueuedRuns:
     def counts(self) -> dict[str, int]:
         """The number of queued runs of each code location that has any; `NO_CODE_LOCATION` can be among them."""
         return {name: runs for name in self._lanes if (runs := sum(len(lane.ids) for lane in self.lanes(name)))}
+
+    def slots(self) -> dict[str, int] | None:
+        """The slots that the queued runs of each code location take together; None if each takes one."""
+        if not self._limits.slot:
+            return None
+        return {name: sum(len(lane.ids) * lane.of.slots for lane in self.lanes(name)) for name in self._lanes}
+
+    def slots_of(self, storage_ids: Iterable[int]) -> int:
+        """The slots that those of some runs take together that are queued."""
+        return sum(self.lane_of[of].of.slots for of in storage_ids if of in self.lane_of)
+
+    def get(self, storage_id: int) -> tuple[str, QueuedRun] | None:
+        """A queued run and its code location, by the storage's id; None if it isn't queued."""
+        lane = self.lane_of.get(storage_id)
+        return (lane.code_location, QueuedRun(lane.priority, storage_id, lane.of.slots)) if lane else None
 
     def oldest(self) -> dict[str, int]:
         """The oldest queued run of each code location that has any, by the storage's id."""

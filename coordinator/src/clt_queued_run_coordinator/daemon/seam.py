@@ -178,7 +178,8 @@ class DaemonSeam:
         records = ask(*args, **kwargs)
         with self._measured():
             self._ticks.see_in_progress(instance, records)
-        if self._ticks.state.free_slots == 0:  # the daemon won't read the queue
+        if self._ticks.state.free_slots == 0:  # the daemon reads the queue nevertheless while fewer runs hold them
+            self._answer = []
             self._ticks.record(instance, self._seconds)
         else:
             self._expected = "the queue"

@@ -18,6 +18,7 @@ from clt_queued_run_coordinator.policy.backfill_share import BackfillTurns
 from clt_queued_run_coordinator.policy.job_and_backfill_limits import JobAndBackfillLimits
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import JobAndBackfill, QueuedRun
+from clt_queued_run_coordinator.policy.room import Room
 
 LOOK_SECONDS = 15.0
 """While no slot is free, who could start one is found out so often."""
@@ -43,16 +44,18 @@ class Selection(NamedTuple):
         runs: The runs that may start, in the order in which the daemon should try them.
         blocked: The code locations with room of which no further run could start, and those backed off from.
         backfill_turns: The turns of backfills that were taken, by code location.
+        passed: The runs that were too large at their turn, by code location.
         held_by: Tells what holds others beside the counts.
     """
 
     runs: list[SelectedRun]
     blocked: frozenset[str]
     backfill_turns: Mapping[str, BackfillTurns]
+    passed: Mapping[str, QueuedRun]
     held_by: HeldBy = lambda _code_location, _of: None
 
 
-NOTHING = Selection([], frozenset(), {})
+NOTHING = Selection([], frozenset(), {}, {})
 
 
 def select(
@@ -89,19 +92,21 @@ def select(
         likely_limits.start(name, run, queued.lane_of[run.storage_id].of)
         return True
 
+    passed = (queued.get(storage_id) for storage_id in state.holding_back)
     decide = partial(
         admit,
-        claims=state.claims,
-        slots=state.free_slots,
         credit=state.credit if state.is_fair else None,
         last=backing_off,
+        hold_back=[run for run in passed if run],
     )
+    room, likely_room = (Room(state.claims, state.free_slots) for _ in range(2))
     with run_database(instance).connect() as connection:
         lanes = chain.from_iterable(map(queued.lanes, names))
         checks.load_pools(lane.of.needs.run for lane in lanes if isinstance(lane.of.needs, Needs))
-        candidates = Candidates(connection, queued, len(names), job_limits, checks)
+        candidates = Candidates(connection, queued, len(names), job_limits, checks, room=room)
         likely = decide(
-            {name: candidates.likely(name, likely_limits) for name in names},
+            {name: candidates.likely(name, likely_limits, likely_room) for name in names},
+            likely_room,
             starts=starts,
             could_start=could_start,
             place=likely_limits.place,
@@ -110,6 +115,7 @@ def select(
         candidates.load([*(run for _, run in likely.runs), *heads])
         admission = decide(
             {name: candidates.of(name) for name in names},
+            room,
             starts=candidates.starts,
             could_start=candidates.could_start,
             place=job_limits.place,
@@ -127,4 +133,5 @@ def select(
             return "max_per_backfill" if job_limits.has_room(name, of._replace(backfill=None)) else "max_per_job"
         return "its code server" if name in backing_off else None
 
-    return Selection(runs, frozenset({*admission.blocked, *backing_off}), job_limits.backfill_turns, held_by)
+    blocked = frozenset({*admission.blocked, *backing_off})
+    return Selection(runs, blocked, job_limits.backfill_turns, admission.passed, held_by)

@@ -65,6 +65,8 @@ class DaemonState:
         launching: The runs that this tick handed over; None if it started nothing.
         totals: The totals of each code location; the one with the most recent event comes last.
         breakers: What the circuit breakers remember, by code location.
+        passed: When each queued run was first passed because of its size, by the storage's id and the database's
+            clock, in seconds since 1970.
         tracked: The runs whose ends the circuit breakers wait for, by code location and the storage's id: when
             each was offered, in seconds since 1970; 0 once its start has been counted.
     """
@@ -76,6 +78,7 @@ class DaemonState:
     launching: Launching | None = None
     totals: Mapping[str, Totals] = field(default_factory=dict)
     breakers: Mapping[str, BreakerState] = field(default_factory=dict)
+    passed: Mapping[int, float] = field(default_factory=dict)
     tracked: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
     @property

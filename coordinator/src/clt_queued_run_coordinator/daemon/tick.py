@@ -42,7 +42,6 @@ from clt_queued_run_coordinator.policy import backoff
 from clt_queued_run_coordinator.policy.backfill_share import BackfillTurns
 from clt_queued_run_coordinator.policy.credit import Ledger
 from clt_queued_run_coordinator.policy.holds import WAITS_FOR_TAG, is_ours
-from clt_queued_run_coordinator.policy.job_and_backfill_limits import lane_key
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.store import live
@@ -66,7 +65,7 @@ class Ticks:
         self._logged: dict[str, object] = {}
         self._acknowledged: set[str] = set()
         self._began = 0.0
-        self._queued = QueuedRuns(lane_key(settings.code_location_limits))
+        self._queued = QueuedRuns(settings.code_location_limits)
         self._accounting = Accounting(settings.code_location_limits, log)
         self._ledger = Ledger()
         self._stored: DaemonState | None = None
@@ -74,7 +73,10 @@ class Ticks:
         self._offered: dict[str, list[int]] = {}
         """The storage's ids of the runs that were offered last, by code location."""
         self._came_back: dict[str, int] = {}
-        """How many of those that the tick before offered were still queued."""
+        """How many slots those take that the tick before offered and that were still queued."""
+        self._passed: dict[int, float] = {}
+        """When each queued run was first passed because it is too large, by the storage's id and the database's
+        clock, in seconds since 1970."""
         self._backoffs: dict[str, backoff.Backoff] = {}
         """The code locations whose offered runs did not start."""
         self._backfills_earned: dict[str, float] = {}
@@ -103,6 +105,7 @@ class Ticks:
                 self._stored = daemon_state.read(connection)
                 self._ledger.credit = self._stored.credit
                 self._accounting.restore(self._stored)
+                self._passed = dict(self._stored.passed)
             changes = live.read(connection)
             self._queued.refresh(connection, changes.read_at, chain.from_iterable(self._offered.values()))
         self._settle_offers()
@@ -114,7 +117,15 @@ class Ticks:
         else:
             self._try("Tagging queued runs", lambda: self.tag_untagged(instance, TAGGED_PER_TICK))
         settings = self._settings.as_replaced_by(instance_concurrency_settings(instance))
-        self.state = QueueState(settings, changes, self._queued.counts(), credit=self._ledger.credit)
+        self._passed = {run: since for run, since in self._passed.items() if run in self._queued}
+        self.state = QueueState(
+            settings,
+            changes,
+            self._queued.counts(),
+            credit=self._ledger.credit,
+            queued_slots=self._queued.slots(),
+            passed=self._passed,
+        )
         self.tag_limits = self.state.tag_limits()
 
     def _acknowledge(self, instance: DagsterInstance, pauses: set[str]) -> None:
@@ -125,8 +136,8 @@ class Ticks:
     def _settle_offers(self) -> None:
         """Find out which of the runs offered last have started: those that have left the queue."""
         self._backoffs = backoff.after_tick(self._backoffs, self._offered, self._queued)
-        came_back = {name: sum(run in self._queued for run in runs) for name, runs in self._offered.items()}
-        self._came_back = {name: runs for name, runs in came_back.items() if runs}
+        came_back = {name: self._queued.slots_of(runs) for name, runs in self._offered.items()}
+        self._came_back = {name: slots for name, slots in came_back.items() if slots}
         for name, turns in self._backfill_turns.items():
             self._backfills_earned[name] = turns.settled(self._queued)
         self._offered, self._backfill_turns = {}, {}
@@ -180,9 +191,12 @@ class Ticks:
         starts = Counter(run.code_location for run in selection.runs)
         for name, queued, _ in selection.runs:
             self._offered.setdefault(name, []).append(queued.storage_id)
+        for queued in selection.passed.values():
+            self._passed.setdefault(queued.storage_id, state.live.read_at.timestamp())
         self.tag_limits[:] = state.tag_limits(starts)
         if state.settings.is_fair:
-            self._ledger.record(state.claims, state.slots, starts, selection.blocked)
+            slots = {name: self._queued.slots_of(runs) for name, runs in self._offered.items()}
+            self._ledger.record(state.claims, state.slots, slots, selection.blocked)
         self._accounting.offer(self._offered)
         self._log_saturation(bool(runs))
         return runs
@@ -250,6 +264,7 @@ class Ticks:
             at=now,
             reading_seconds=seconds,
             launching=Launching(self._began, len(runs), first) if runs else None,
+            passed=self._passed,
             **self._accounting.stored(),
         )
         since = now - before.last_tick.at if before.last_tick else -1.0

@@ -123,16 +123,22 @@ def _texts(
     state: QueueState, queued: QueuedRuns, starts: Mapping[str, Collection[int]], held_by: HeldBy
 ) -> _Texts:
     """What each run to be tagged waits for, by the storage's id. The first runs of code locations come first."""
-    running = state.in_progress_of + Counter({name: len(runs) for name, runs in starts.items()})
+    running = state.in_progress_of + Counter({name: queued.slots_of(runs) for name, runs in starts.items()})
     held_by_any = cache(held_by)
+
+    @cache
+    def hold_of(name: str, slots: int) -> Hold | None:
+        return next(holds(state, name, running, slots), None)
+
     newest: list[tuple[int, str]] = []
     for name in state.queued.keys() - {NO_CODE_LOCATION}:
-        hold, starting = next(holds(state, name, running), None), set(starts.get(name, ()))
+        starting = set(starts.get(name, ()))
 
-        def said(waiting: Iterable[int], most: int, name: str = name, hold: Hold | None = hold) -> _Texts:
+        def said(waiting: Iterable[int], most: int, name: str = name) -> _Texts:
             for storage_id in islice(waiting, most):
-                held = hold.tag if hold else held_by_any(name, queued.lane_of[storage_id].of)
-                yield storage_id, held or BEHIND_OTHERS
+                of = queued.lane_of[storage_id].of
+                hold = hold_of(name, of.slots)
+                yield storage_id, (hold.tag if hold else held_by_any(name, of)) or BEHIND_OTHERS
 
         waiting = (run.storage_id for run in queued.in_order(name) if run.storage_id not in starting)
         yield from said(waiting, FIRST)

@@ -55,8 +55,17 @@ _OF_EACH: Numbers = {
     "queued_runs": ("Queued runs of the {}.", lambda line: line.queued),
     "in_progress_runs": ("Runs in progress of the {}.", lambda line: line.in_progress),
     "limit_runs": (
-        "The most runs of the {0} in progress at once; absent for a {0} without a limit.",
-        lambda line: line.limit,
+        "The most runs of the {0} in progress at once; absent for a {0} without a limit, and where slots count.",
+        lambda line: line.limit if line.in_progress_slots is None else None,
+    ),
+    "queued_slots": ("Slots that the {}'s queued runs take, where slots count.", lambda line: line.queued_slots),
+    "in_progress_slots": (
+        "Slots that the {}'s runs in progress hold, where slots count.",
+        lambda line: line.in_progress_slots,
+    ),
+    "limit_slots": (
+        "The most slots that the {0}'s runs may hold; absent for a {0} without a limit, and where runs count.",
+        lambda line: None if line.in_progress_slots is None else line.limit,
     ),
     "weight": ("How large the share of the {} is beside the others'.", lambda line: line.weight),
     "min_slots": ("The slots that are kept for the {} while it has runs queued.", lambda line: line.min),

@@ -21,6 +21,7 @@ from clt_queued_run_coordinator.policy.holds import Hold, limit_without_pause
 from clt_queued_run_coordinator.policy.in_force import LimitInForce, Source
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, JobAndBackfill
+from clt_queued_run_coordinator.policy.size import slots_of
 from clt_queued_run_coordinator.policy.tag_limits import is_per_unique_value
 from clt_queued_run_coordinator.text.formats import count, duration
 
@@ -88,6 +89,11 @@ class RunFacts:
         """The configuration of its code location."""
         return self.state.settings.code_location_limits.entry(self.code_location)
 
+    @property
+    def slots(self) -> int:
+        """How many slots it takes."""
+        return slots_of(self.state.settings.code_location_limits, self.code_location, self.run.tags)
+
     def in_progress_of(self, *code_locations: str) -> list[RunRecord]:
         """The runs in progress of some code locations."""
         return [record for record in self.state.in_progress if _name(record) in code_locations]
@@ -133,15 +139,15 @@ def from_counts(facts: RunFacts, hold: Hold, enough: tuple[int, int] | None) -> 
         source = f" (limit from {_source(hold.in_force)})"
         raise_it, running = _raise_own_limit(facts, hold.in_force, enough), facts.in_progress_of(name)
         until = hold.in_force.until
-        return _used_up("limit", subject, hold.limit, running, raise_it, rest=source, until=until)
+        return _slots_used_up(facts, hold, subject, running, raise_it, rest=source, until=until)
     if hold.kind == "group_limit":
         limits = facts.state.settings.code_location_limits
         subject = f"the limit of group {limits.group_of[name]}"
         running = facts.in_progress_of(*limits.groups[limits.group_of[name]].locations)
-        return _used_up(hold.kind, subject, hold.limit, running, "raise the group's limit")
+        return _slots_used_up(facts, hold, subject, running, "raise the group's limit")
     running = list(facts.state.in_progress)
-    by_whom = f" ({_by_whom(Counter(map(_name, running)))})" if running else ""
-    return _used_up(hold.kind, hold.kind, hold.limit, running, "raise max_concurrent_runs", rest=by_whom)
+    by_whom = f" ({_by_whom(facts.state.in_progress_of)})" if running else ""
+    return _slots_used_up(facts, hold, hold.kind, running, "raise max_concurrent_runs", rest=by_whom)
 
 
 def within_the_code_location(facts: RunFacts, starting: Sequence[DagsterRun] = ()) -> Iterator[Blocker]:
@@ -200,17 +206,23 @@ def from_runs_ahead(facts: RunFacts, coming: ComingTick, *, later: bool) -> Iter
     if group and group.limit is not None and (room is None or takes < room):
         room, within = max(0, group.limit - state.in_progress_of_group(group)), [*group.locations]
         takes = sum(starts[member] for member in within)
-    if room is not None and takes >= room:
+    if room is not None and takes + facts.slots > room:
         if turn := _turn_within(facts, coming):
             yield turn
         elif facts.before >= room or within != [
             name
         ]:  # otherwise runs behind it start, so something else holds it
             yield _order_within(facts, coming, room, within, later=later)
-    elif state.free_slots is not None and starts.total() >= state.free_slots:
+    elif state.free_slots is not None and starts.total() + facts.slots > state.free_slots:
         yield _turn_within(facts, coming) or _turn_of_others(facts, coming, later=later)
     if coming.selected:
         yield from within_the_code_location(facts, [selected.run for selected in coming.selected])
+
+
+def kept(run_id: str, code_location: str, slots: int) -> Blocker:
+    """The free slots are kept for a larger run, which smaller ones have passed for long."""
+    what = f"free slots are kept for run {run_id} of {code_location}, which takes {slots} and was passed for long"
+    return Blocker("kept", what, "wait until it has started, or cancel it")
 
 
 def not_looked_at(facts: RunFacts) -> Blocker:
@@ -310,12 +322,35 @@ def _used_up(
     return _with_holders(kind, what, or_else.join(filter(None, (wait, raise_it))), map(_holder, running))
 
 
+def _slots_used_up(
+    facts: RunFacts,
+    hold: Hold,
+    subject: str,
+    running: Sequence[RunRecord],
+    raise_it: str,
+    *,
+    rest: str = "",
+    until: datetime | None = None,
+) -> Blocker:
+    """A limit that counts slots; where each run takes one, it says so in runs."""
+    state, takes, most = facts.state, facts.slots, hold.limit
+    if state.queued_slots is None or not most:
+        return _used_up(hold.kind, subject, most, running, raise_it, rest=rest, until=until)
+    limits = state.settings.code_location_limits
+    used = sum(slots_of(limits, _name(record), record.dagster_run.tags) for record in running)
+    what = f"{subject} is {most} slots, of which {used} are in use by {count(len(running), 'run')}{rest}"
+    wait = f"wait until {takes} of them are free" if takes <= most else f"wait until {_at(until)}" if until else ""
+    or_else = ", or: " if raise_it.startswith("dagster") else ", or "
+    cure = or_else.join(filter(None, (wait, raise_it)))
+    return _with_holders(hold.kind, f"{what}, and it takes {takes}", cure, map(_holder, running))
+
+
 def _raise_own_limit(facts: RunFacts, in_force: LimitInForce, enough: tuple[int, int] | None) -> str:
     """What lets the run start, together with those before it that nothing else holds; empty if nothing does."""
-    if enough is None and in_force.limit:
+    if enough is None and (in_force.limit or 0) >= facts.slots:
         return ""
     name = facts.code_location
-    limit, before = enough or (facts.state.in_progress_of[name] + 1, 0)
+    limit, before = enough or (facts.state.in_progress_of[name] + facts.slots, 0)
     with_those = f", with the {before} before it" if before else ""
     command = f"dagster-clt set-limit {argument(name)} {limit}"
     if in_force.source is not Source.TAG_LIMIT:
@@ -369,10 +404,11 @@ def _turn_of_others(facts: RunFacts, coming: ComingTick, *, later: bool) -> Bloc
         what = f"{free} older runs or ones with a larger priority go first ({ahead})"
         return Blocker("order", what, cure)
     share = "" if facts.share is None else f" of its share of {facts.share:.1f}"
+    held = f"{state.in_progress_of[name]}{'' if state.queued_slots is None else ' slots'}"
     return Blocker(
         "share",
         f"{free} it is the turn of {'other code locations' if others else 'the runs before it'}:"
-        f" {name} has {state.in_progress_of[name]} in progress{share}; {'next are ' if others else ''}{ahead}",
+        f" {name} has {held} in progress{share}; {'next are ' if others else ''}{ahead}",
         cure,
     )
 

@@ -19,6 +19,7 @@ from clt_queued_run_coordinator.policy.changes import Change
 from clt_queued_run_coordinator.policy.holds import limit_without_pause
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, JobAndBackfill
+from clt_queued_run_coordinator.policy.size import slots_of
 from clt_queued_run_coordinator.policy.tag_limits import is_per_unique_value, limits_code_location
 
 
@@ -39,8 +40,11 @@ class ComingTick:
 
     @cached_property
     def by_code_location(self) -> Counter[str]:
-        """How many runs of each code location it would start."""
-        return Counter(selected.code_location for selected in self.selected)
+        """The slots that each code location would get."""
+        slots: Counter[str] = Counter()
+        for name, queued, _ in self.selected:
+            slots[name] += queued.slots
+        return slots
 
 
 def checks_of(
@@ -71,9 +75,10 @@ def coming_tick(
 def with_room_for_one(state: QueueState, code_location: str, run: DagsterRun) -> QueueState:
     """The queue if all that holds a run regardless of the other queued runs had just room for one, pools aside."""
     settings, total = state.settings, state.settings.max_concurrent_runs
+    slots = slots_of(settings.code_location_limits, code_location, run.tags)
     settings = replace(
         settings,
-        max_concurrent_runs=total if total == -1 else max(total, len(state.in_progress) + 1),
+        max_concurrent_runs=total if total == -1 else max(total, state.in_progress_of.total() + slots),
         tag_concurrency_limits=[
             _tag_limit_with_room(entry, state, code_location, run) for entry in settings.tag_concurrency_limits
         ],
@@ -81,12 +86,12 @@ def with_room_for_one(state: QueueState, code_location: str, run: DagsterRun) ->
     state = replace(state, settings=settings)
     if code_location == NO_CODE_LOCATION:
         return state
-    limit = _with_room(limit_without_pause(state, code_location).limit, state.in_progress_of[code_location])
+    limit = _with_room(limit_without_pause(state, code_location).limit, state.in_progress_of[code_location], slots)
     return with_limit(_with_room_in_its_code_location(state, code_location, run), code_location, limit)
 
 
-def _with_room(limit: int | None, in_progress: int) -> int | None:
-    return None if limit is None else max(limit, in_progress + 1)
+def _with_room(limit: int | None, in_progress: int, slots: int = 1) -> int | None:
+    return None if limit is None else max(limit, in_progress + slots)
 
 
 def _tag_limit_with_room(
@@ -94,12 +99,12 @@ def _tag_limit_with_room(
 ) -> Mapping[str, Any]:
     """One of Dagster's tag limits, with room for a run that it applies to."""
     if limits_code_location(entry, code_location):
-        in_progress = state.in_progress_of[code_location]
-    elif counts_as(entry, run, run):
+        slots = slots_of(state.settings.code_location_limits, code_location, run.tags)
+        return {**entry, "limit": _with_room(entry["limit"], state.in_progress_of[code_location], slots)}
+    if counts_as(entry, run, run):
         in_progress = sum(counts_as(entry, run, other) for _, other in state.runs_in_progress())
-    else:
-        return entry
-    return {**entry, "limit": _with_room(entry["limit"], in_progress)}
+        return {**entry, "limit": _with_room(entry["limit"], in_progress)}
+    return entry
 
 
 def _with_room_in_its_code_location(state: QueueState, name: str, run: DagsterRun) -> QueueState:
@@ -116,7 +121,7 @@ def _with_room_in_its_code_location(state: QueueState, name: str, run: DagsterRu
         entry = replace(entry, max_per_backfill=_with_room(entry.max_per_backfill, in_progress))
     groups = dict(limits.groups)
     if group := limits.group(name):
-        limit = _with_room(group.limit, state.in_progress_of_group(group))
+        limit = _with_room(group.limit, state.in_progress_of_group(group), slots_of(limits, name, run.tags))
         groups[limits.group_of[name]] = replace(group, limit=limit)
     limits = replace(limits, entries={**limits.entries, name: entry}, groups=groups)
     return replace(state, settings=replace(state.settings, code_location_limits=limits))

@@ -3,6 +3,7 @@
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 import sqlalchemy as db
@@ -37,9 +38,9 @@ from clt_queued_run_coordinator.operate.stored_run import StoredRun
 from clt_queued_run_coordinator.policy.estimate import Estimate
 from clt_queued_run_coordinator.policy.holds import holds, limit_without_pause
 from clt_queued_run_coordinator.policy.in_force import Source
-from clt_queued_run_coordinator.policy.job_and_backfill_limits import lane_key
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, QueuedRun, is_manual
+from clt_queued_run_coordinator.policy.size import slots_of
 from clt_queued_run_coordinator.store.database_clock import in_utc, utc
 from clt_queued_run_coordinator.store.rows import of_runs, run_ids
 
@@ -60,6 +61,7 @@ class Explanation:
         place: Its place among the queued runs of its code location, in the order in which they are tried.
         of: How many queued runs its code location has.
         queued_seconds: How long ago it was created.
+        slots: How many slots it takes; None where each run takes one.
         share: Its code location's share of the slots; None if slots are not shared.
         credit_slot_seconds: The credit of its code location; None if slots are not shared.
         starts_within_seconds: If nothing holds it, the longest time until the next tick; otherwise None.
@@ -83,6 +85,7 @@ class Explanation:
     estimate: Estimate
     held_by: Sequence[Blocker]
     notes: Sequence[str]
+    slots: int | None = None
     beside: Mapping[int, Estimate] = field(default_factory=dict)
 
     def as_data(self) -> dict[str, Any]:
@@ -110,14 +113,23 @@ def explain(
         None if the run has left the queue in the meantime.
     """
     assert stored.run  # noqa: S101 - as the docstring demands
-    queue = QueuedRuns(lane_key(coordinator.settings.code_location_limits)) if queue is None else queue
+    queue = QueuedRuns(coordinator.settings.code_location_limits) if queue is None else queue
     now = at_this_moment.read(instance, coordinator.settings, queue)
     if stored.storage_id not in queue:
         return None
     name = code_location_of(stored.run) or NO_CODE_LOCATION
     if queue.lane_of[stored.storage_id].code_location != name:  # its rows name another one, but its body decides
         queue.relocate({stored.storage_id: name})
-    state = replace(now.state, queued=queue.counts(), in_progress=_in_utc(instance, now.state.in_progress))
+    limits = now.state.settings.code_location_limits
+    slots = slots_of(limits, name, stored.run.tags)
+    if queue.lane_of[stored.storage_id].of.slots != slots:
+        queue.learn(stored.storage_id, slots=slots)
+    state = replace(
+        now.state,
+        queued=queue.counts(),
+        queued_slots=queue.slots(),
+        in_progress=_in_utc(instance, now.state.in_progress),
+    )
     order = list(queue.in_order(name))
     before = next(place for place, run in enumerate(order) if run.storage_id == stored.storage_id)
     share, interval = now.share(name), coordinator.dequeue_interval_seconds
@@ -143,6 +155,7 @@ def explain(
         estimate=estimates.pop(stored.storage_id),
         held_by=held_by,
         notes=list(_notes(instance, now, name)),
+        slots=slots if limits.slot else None,
         beside=estimates,
     )
 
@@ -166,7 +179,7 @@ def _of_the_queue(instance: DagsterInstance, queue: QueuedRuns, facts: RunFacts)
     checks.load_pools([facts.run])
     more_slots = checks.missing_slots(facts.run)
     passes = name in let_through(state) and is_manual(facts.run)
-    counted = [hold for hold in holds(state, name) if not (passes and hold.kind == "breaker")]
+    counted = [hold for hold in holds(state, name, slots=facts.slots) if not (passes and hold.kind == "breaker")]
     room = with_room_for_one(state, name, facts.run)
     has_own = any(hold.in_force for hold in counted)
     enough = _smallest_limit(instance, queue, facts, room, more_slots) if has_own else None
@@ -183,7 +196,19 @@ def _of_the_queue(instance: DagsterInstance, queue: QueuedRuns, facts: RunFacts)
             *blockers.from_runs_ahead(facts, coming, later=bool(held_by)),
             *_from_dagsters_checks(instance, coming.checks, facts, coming, more_slots),
         ]
-        yield from ahead or [blockers.not_looked_at(facts)]
+        kept_for = _holding_back(instance, queue, facts)
+        yield from ahead or ([blockers.kept(*kept_for)] if kept_for else [blockers.not_looked_at(facts)])
+
+
+def _holding_back(instance: DagsterInstance, queue: QueuedRuns, facts: RunFacts) -> tuple[str, str, int] | None:
+    """The run for which slots are kept: its id, its code location and the slots that it takes; None if none is."""
+    holding = (queue.get(of) for of in facts.state.holding_back if of != facts.storage_id)
+    found = sorted(filter(None, holding), key=lambda of: of[0] != facts.code_location)
+    if not found:
+        return None
+    name, run = found[0]
+    with run_database(instance).connect() as connection:
+        return run_ids(connection, [run.storage_id]).get(run.storage_id, ""), name, run.slots
 
 
 def _smallest_limit(
@@ -203,13 +228,13 @@ def _smallest_limit(
         return None
     if limit_without_pause(facts.state, name).source is Source.TAG_LIMIT:
         room = without_tag_limits_on(room, name)
-    most = in_progress + facts.before + 1
+    most = in_progress + sum(run.slots for run in islice(queue.in_order(name), facts.before + 1))
     coming = coming_tick(instance, queue, with_limit(room, name, most), more_slots)
-    starting = [run.queued.storage_id for run in coming.selected if run.code_location == name]
-    if facts.storage_id not in starting:
+    starting = [run.queued for run in coming.selected if run.code_location == name]
+    before = next((place for place, run in enumerate(starting) if run.storage_id == facts.storage_id), None)
+    if before is None:
         return None
-    before = starting.index(facts.storage_id)
-    enough = in_progress + before + 1
+    enough = in_progress + sum(run.slots for run in starting[: before + 1])
     # A smaller limit can make a share smaller, so it is tried as well.
     is_enough = enough == most or coming_tick(instance, queue, with_limit(room, name, enough), more_slots).starts(
         facts.storage_id

@@ -31,6 +31,7 @@ class Now:
         daemon: What is known of the daemon.
         oldest: When the oldest queued run of each code location was created, in UTC.
         first: The storage's id of the oldest queued run of each code location.
+        takes: The slots that the oldest queued run of each code location takes; 1 where it isn't named.
         refused: How many submits were refused of each code location, where `max_queued` is configured.
     """
 
@@ -38,6 +39,7 @@ class Now:
     daemon: DaemonSeen = field(default_factory=DaemonSeen)
     oldest: Mapping[str, datetime] = field(default_factory=dict)
     first: Mapping[str, int] = field(default_factory=dict)
+    takes: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -70,11 +72,15 @@ def read(instance: DagsterInstance, settings: Settings, queue: QueuedRuns | None
         queue: Where to read the order of the queue into; if left out, queued runs are only counted.
     """
     settings = settings.as_replaced_by(instance_concurrency_settings(instance))
+    if queue is None and settings.code_location_limits.slot:  # only the order knows what each run takes
+        queue = QueuedRuns(settings.code_location_limits)
     heartbeats = instance.get_daemon_heartbeats()
     with reading(instance) as connection:
         changes = live.read(connection)
         oldest: dict[str, datetime] = {}
         first: dict[str, int] = {}
+        takes: dict[str, int] = {}
+        slots: Mapping[str, int] | None = None
         if queue is None:
             counted = counts.read(connection, [DagsterRunStatus.QUEUED])
             queued = {name: count.runs for name, count in counted.items()}
@@ -82,7 +88,8 @@ def read(instance: DagsterInstance, settings: Settings, queue: QueuedRuns | None
             first = {name: count.first for name, count in counted.items() if count.first}
         else:
             queue.refresh(connection, changes.read_at)
-            queued, first = queue.counts(), queue.oldest()
+            queued, first, slots = queue.counts(), queue.oldest(), queue.slots()
+            takes = {name: queue.lane_of[storage_id].of.slots for name, storage_id in first.items()}
             created = created_at(connection, first.values())
             oldest = {name: created[storage_id] for name, storage_id in first.items() if storage_id in created}
         daemon = daemon_seen.read(connection, heartbeats)
@@ -92,5 +99,5 @@ def read(instance: DagsterInstance, settings: Settings, queue: QueuedRuns | None
     if settings.is_fair:  # the daemon stores the credit now and then
         half_life = settings.code_location_limits.sharing.half_life
         credit = credit.advanced(changes.read_at.timestamp(), half_life)
-    state = QueueState(settings, changes, queued, in_progress, credit)
-    return Now(state, daemon, oldest, first, refused)
+    state = QueueState(settings, changes, queued, in_progress, credit, slots, daemon.stored.passed)
+    return Now(state, daemon, oldest, first, takes, refused)

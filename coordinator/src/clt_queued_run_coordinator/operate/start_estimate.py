@@ -26,6 +26,7 @@ from clt_queued_run_coordinator.policy.estimate import (
 )
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, JobAndBackfill, QueuedRun
+from clt_queued_run_coordinator.policy.size import slots_of
 from clt_queued_run_coordinator.store.code_location import origins
 from clt_queued_run_coordinator.store.database_clock import utc
 from clt_queued_run_coordinator.store.rows import of_runs
@@ -137,7 +138,8 @@ def _running(state: QueueState, launch: float) -> Iterator[Running]:
     now = state.live.read_at.timestamp()
     for (name, run), record in zip(state.runs_in_progress(), state.in_progress, strict=True):
         launched = record.start_time - launch if record.start_time else utc(record.update_timestamp).timestamp()
-        yield Running(Job(name, run.job_name), JobAndBackfill.of(run), max(0.0, now - launched))
+        slots = slots_of(state.settings.code_location_limits, name, run.tags)
+        yield Running(Job(name, run.job_name), JobAndBackfill.of(run), max(0.0, now - launched), slots)
 
 
 class _Measured(NamedTuple):

@@ -1,6 +1,6 @@
 """The queue as people and scripts look at it: one line for each code location, and for each group."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from clt_queued_run_coordinator.operate.coming_tick import checks_of
 from clt_queued_run_coordinator.operate.now import Now
 from clt_queued_run_coordinator.policy.changes import iso
 from clt_queued_run_coordinator.policy.claims import group_key
-from clt_queued_run_coordinator.policy.holds import holds
+from clt_queued_run_coordinator.policy.holds import Hold, holds
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.store.rows import load_runs
 
@@ -34,6 +34,8 @@ class CodeLocationStatus:
         changed_until: When the live change or the window ends by itself; None if it doesn't.
         max_queued: The most runs that may be queued; None for no such limit.
         refused: How many submits were ever refused because of it; None without it.
+        queued_slots: The slots that its queued runs take; None where each run takes one.
+        in_progress_slots: The slots that its runs in progress hold, which its limit counts; None as above.
     """
 
     code_location: str
@@ -54,6 +56,13 @@ class CodeLocationStatus:
     change_reason: str | None = None
     max_queued: int | None = None
     refused: int | None = None
+    queued_slots: int | None = None
+    in_progress_slots: int | None = None
+
+    @property
+    def used(self) -> int:
+        """What its limit counts: its slots in use."""
+        return self.in_progress if self.in_progress_slots is None else self.in_progress_slots
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,13 @@ class GroupStatus:
     share: float | None
     credit_slot_seconds: float | None
     waits_for: str
+    queued_slots: int | None = None
+    in_progress_slots: int | None = None
+
+    @property
+    def used(self) -> int:
+        """What its limit counts: its slots in use."""
+        return self.in_progress if self.in_progress_slots is None else self.in_progress_slots
 
 
 @dataclass(frozen=True)
@@ -87,6 +103,7 @@ class Status:
         queue_reading: `narrowed` where the daemon reads just the queued runs that may start, `whole` where it
             reads the whole queue; None before its first tick.
         dequeued_by: The machine and process of the daemon that dequeues, or last did; None before its first tick.
+        in_progress_slots: The slots that runs in progress hold; None where each run takes one.
     """
 
     max_concurrent_runs: int
@@ -98,6 +115,7 @@ class Status:
     queue_reading: str | None = None
     groups: list[GroupStatus] = field(default_factory=list)
     dequeued_by: str | None = None
+    in_progress_slots: int | None = None
 
     def as_data(self) -> dict[str, Any]:
         """The same as plain data, for JSON; the attributes are the fields."""
@@ -115,7 +133,7 @@ def _full_pools(instance: DagsterInstance, now: Now) -> dict[str, list[str]]:
 
     Reads just these runs and their pools.
     """
-    first = {storage_id: name for name, storage_id in now.first.items() if not any(holds(now.state, name))}
+    first = {storage_id: name for name, storage_id in now.first.items() if not any(_holds(now, name))}
     with run_database(instance).connect() as connection:
         runs = load_runs(connection, first)
     checks = checks_of(instance, now.state)
@@ -140,11 +158,12 @@ def status(
         sharing=state.settings.code_location_limits.sharing.kind,
         queued=sum(state.queued.values()),
         in_progress=len(state.in_progress),
-        without_code_location=state.in_progress_of[NO_CODE_LOCATION],
+        without_code_location=state.number_in_progress_of[NO_CODE_LOCATION],
         code_locations=[_of_code_location(now, name, (full_pools or {}).get(name, ())) for name in names],
         queue_reading=None if narrowed is None else "narrowed" if narrowed else "whole",
         groups=[_of_group(now, name) for name in sorted(state.settings.code_location_limits.groups)],
         dequeued_by=now.daemon.leader.process if now.daemon.leader else None,
+        in_progress_slots=None if state.queued_slots is None else state.in_progress_of.total(),
     )
 
 
@@ -155,7 +174,7 @@ def _of_code_location(now: Now, name: str, full_pools: Sequence[str]) -> CodeLoc
     return CodeLocationStatus(
         code_location=name,
         queued=state.queued.get(name, 0),
-        in_progress=state.in_progress_of[name],
+        in_progress=state.number_in_progress_of[name],
         limit=in_force.limit,
         limit_from=in_force.source.value,
         changed_by=change.by if change else None,
@@ -171,29 +190,38 @@ def _of_code_location(now: Now, name: str, full_pools: Sequence[str]) -> CodeLoc
         change_reason=change.reason if change else None,
         max_queued=entry.max_queued,
         refused=None if entry.max_queued is None else now.refused.get(name, 0),
+        queued_slots=None if state.queued_slots is None else state.queued_slots.get(name, 0),
+        in_progress_slots=None if state.queued_slots is None else state.in_progress_of[name],
     )
 
 
 def _of_group(now: Now, name: str) -> GroupStatus:
-    key = group_key(name)
-    claim = now.state.claims.groups[key]
+    key, state = group_key(name), now.state
+    claim = state.claims.groups[key]
+    locations = sorted(state.settings.code_location_limits.groups[name].locations)
     return GroupStatus(
         group=name,
-        locations=sorted(now.state.settings.code_location_limits.groups[name].locations),
-        queued=claim.startable,
-        in_progress=claim.in_progress,
+        locations=locations,
+        queued=sum(state.queued.get(location, 0) for location in locations),
+        in_progress=sum(state.number_in_progress_of[location] for location in locations),
         limit=claim.limit,
         min=claim.min,
         weight=claim.weight,
         share=now.share(key),
         credit_slot_seconds=now.credit_slot_seconds(key),
         waits_for="its limit" if claim.startable and claim.room == 0 else "",
+        queued_slots=None if state.queued_slots is None else claim.startable,
+        in_progress_slots=None if state.queued_slots is None else claim.in_progress,
     )
+
+
+def _holds(now: Now, name: str) -> Iterator[Hold]:
+    return holds(now.state, name, slots=now.takes.get(name, 1))
 
 
 def _waits_for(now: Now, name: str, full_pools: Sequence[str]) -> str:
     """What the counts tell; what they don't is left to `dagster-clt explain`."""
-    for hold in holds(now.state, name):
+    for hold in _holds(now, name):
         return hold.waits_for
     if full_pools:
         return f"the pool{'s' if len(full_pools) > 1 else ''} {', '.join(full_pools)}"

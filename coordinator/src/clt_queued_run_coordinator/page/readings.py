@@ -21,7 +21,6 @@ from clt_queued_run_coordinator.operate.status import Status
 from clt_queued_run_coordinator.operate.stored_run import StoredRun, describe_unqueued, find_runs
 from clt_queued_run_coordinator.page.charts import total
 from clt_queued_run_coordinator.page.shared import Reading, Shared
-from clt_queued_run_coordinator.policy.job_and_backfill_limits import lane_key
 from clt_queued_run_coordinator.store import history
 from clt_queued_run_coordinator.store.history import HistoryEntry
 from clt_queued_run_coordinator.store.transaction import reading
@@ -155,7 +154,7 @@ class Readings:
             instance, coordinator = self._open()
             # As the webserver does it: connections stay open, and no statement takes for ever.
             instance.optimize_for_webserver(statement_timeout=30_000, pool_recycle=3600, max_overflow=4)
-            self._order = QueuedRuns(lane_key(coordinator.settings.code_location_limits))
+            self._order = QueuedRuns(coordinator.settings.code_location_limits)
             self._opened = instance, coordinator
         return self._opened
 

@@ -23,6 +23,7 @@ from clt_queued_run_coordinator.policy.credit import HORIZON_SECONDS, Ledger
 from clt_queued_run_coordinator.policy.job_and_backfill_limits import JobAndBackfillLimits
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import JobAndBackfill, QueuedRun
+from clt_queued_run_coordinator.policy.room import Room, holding_back
 from clt_queued_run_coordinator.text.formats import duration
 
 LEAST_MEASURED = 5
@@ -65,11 +66,12 @@ class Waiting(NamedTuple):
 
 
 class Running(NamedTuple):
-    """A run in progress: its job, what limits depend on, and for how many seconds it has held its slot."""
+    """A run in progress: its job, what limits depend on, for how many seconds it has held its slots, how many."""
 
     job: Job
     of: JobAndBackfill = JobAndBackfill()
     lasted: float = 0.0
+    slots: int = 1
 
 
 @dataclass(frozen=True)
@@ -225,8 +227,12 @@ class _Replay:
 
     def __init__(self, workload: Workload, random: Random, *, holds: bool) -> None:
         self._workload, self._random, self._holds = workload, random, holds
-        self._waiting = Counter({name: workload.state.queued.get(name, 0) for name in workload.queued})
+        state = workload.state
+        queued = state.queued if state.queued_slots is None else state.queued_slots
+        self._waiting = Counter({name: queued.get(name, 0) for name in workload.queued})
+        """The slots that queued runs take."""
         self._held: Counter[str] = Counter()
+        self._passed = dict(state.passed)
         self._gone: dict[str, int] = dict.fromkeys(workload.queued, 0)
         self._started: set[int] = set()
         self._earned: dict[str, float] = {}
@@ -254,13 +260,13 @@ class _Replay:
             ended = []
             while self._ends and self._ends[0][0] <= self.seconds:
                 end, _, run = heapq.heappop(self._ends)
-                self._held[run.job.code_location] -= 1
+                self._held[run.job.code_location] -= run.slots
                 ended.append(end)
             free_since = chain(ended, repeat(self.seconds))
             for waiting in self._admitted():
                 start = next(free_since) + self._random.uniform(0.0, self._workload.interval)
                 yield waiting.run.storage_id, start
-                self._run(Running(waiting.job, waiting.of), start)
+                self._run(Running(waiting.job, waiting.of, slots=waiting.run.slots), start)
             event = min(self._workload.next_change(self.seconds), self._ends[0][0] if self._ends else math.inf)
             if event > self.seconds:
                 self.seconds = max(event, self.seconds + max(self._workload.interval, self.seconds * coarse))
@@ -282,10 +288,11 @@ class _Replay:
             for waiting in queue[self._gone[name] :]:
                 self.work += 1
                 storage_id = waiting.run.storage_id
-                if storage_id not in self._started and backfills in (None, waiting.of.backfill is not None):
+                is_of_kind = backfills in (None, waiting.of.backfill is not None)
+                if storage_id not in self._started and is_of_kind and room.shows(name, waiting.run.slots):
                     looked_at[storage_id] = waiting
                     yield waiting.run
-            if self._waiting[name] > len(queue) - self._gone[name]:
+            if state.queued.get(name, 0) > len(queue):
                 self.work = WORK  # there are more, which haven't been read
 
         def could_start(name: str, run: QueuedRun) -> bool:
@@ -306,27 +313,42 @@ class _Replay:
             return turns.in_turn(pending(name, backfills=True), pending(name, backfills=False))
 
         claims, credit = self._claims(), None
+        moment = state.live.read_at.timestamp() + self.seconds
         if state.is_fair:
             half_life = state.settings.code_location_limits.sharing.half_life
-            moment = state.live.read_at.timestamp() + self.seconds
             credit = replace(self._ledger.settle(moment, {}, half_life), horizon=HORIZON_SECONDS)
         slots = self._workload.slots
         free = None if slots == math.inf else max(0, int(slots) - self._held.total())
+        room = Room(claims, free)
+        hold_back = self._holding_back(moment)
+        looked_at.update((waiting.run.storage_id, waiting) for waiting in hold_back)
         admission = admit(
             {name: in_turn(name) for name in names if names[name]},
-            claims,
-            free,
+            room,
             starts,
+            hold_back=[(waiting.job.code_location, waiting.run) for waiting in hold_back],
             credit=credit,
             could_start=could_start,
             place=limits.place,
         )
         self.work += len(names) + _OF_A_TICK
-        started = Counter(name for name, _ in admission.runs)
+        started: Counter[str] = Counter()
+        for name, run in admission.runs:
+            started[name] += run.slots
+            self._passed.pop(run.storage_id, None)
+        for run in admission.passed.values():
+            self._passed.setdefault(run.storage_id, moment)
         self._ledger.record(claims, slots, started, frozenset(admission.blocked))
         self._waiting -= started
         self._earned |= {name: turns.settled(()) for name, turns in limits.backfill_turns.items()}
         return [looked_at[run.storage_id] for _, run in admission.runs]
+
+    def _holding_back(self, moment: float) -> list[Waiting]:
+        if not self._passed:
+            return []
+        runs = {of.run.storage_id: of for queue in self._workload.queued.values() for of in queue}
+        after = self._workload.state.settings.code_location_limits.hold_back_after
+        return [runs[of] for of in holding_back(self._passed, moment, after) if of in runs]
 
     def _claims(self) -> Claims:
         at = self._workload.claims_at(self.seconds)
@@ -338,8 +360,8 @@ class _Replay:
         return replace(at, code_locations=of_each)
 
     def _run(self, run: Running, start: float) -> None:
-        """Let a run hold a slot that it got at a moment, until its end is drawn."""
-        self._held[run.job.code_location] += 1
+        """Let a run hold the slots that it got at a moment, until its end is drawn."""
+        self._held[run.job.code_location] += run.slots
         heapq.heappush(self._ends, (start + self._length(run), next(self._number), run))
 
     def _length(self, run: Running) -> float:

@@ -54,45 +54,49 @@ class Hold:
     in_force: LimitInForce | None = None
 
 
-def holds(state: QueueState, code_location: str, running: Counter[str] | None = None) -> Iterator[Hold]:
-    """All that holds every run of a code location now, what an operator did first.
+def holds(
+    state: QueueState, code_location: str, running: Counter[str] | None = None, slots: int = 1
+) -> Iterator[Hold]:
+    """All that holds every run of a code location now that takes so many slots, what an operator did first.
 
     Args:
         state: The queue.
         code_location: Its name, or `NO_CODE_LOCATION`.
-        running: The number of runs in progress by code location, if others have started meanwhile.
+        running: The slots that runs in progress hold by code location, if others have started meanwhile.
+        slots: How many slots the runs take.
     """
     running = state.in_progress_of if running is None else running
     if code_location != NO_CODE_LOCATION:
-        yield from _of_the_code_location(state, code_location, running)
+        yield from _of_the_code_location(state, code_location, running, slots)
     total, in_all = state.settings.max_concurrent_runs, running.total()
-    if total != -1 and in_all >= total:
-        waits_for = "a free slot" if total else "a higher max_concurrent_runs"
-        yield Hold("max_concurrent_runs", waits_for, _used_up("max_concurrent_runs", in_all, total), limit=total)
+    if total != -1 and in_all + slots > total:
+        waits_for = "a free slot" if slots <= total else "a higher max_concurrent_runs"
+        tag = _used_up("max_concurrent_runs", in_all, total, slots)
+        yield Hold("max_concurrent_runs", waits_for, tag, limit=total)
 
 
-def _of_the_code_location(state: QueueState, name: str, running: Counter[str]) -> Iterator[Hold]:
+def _of_the_code_location(state: QueueState, name: str, running: Counter[str], slots: int) -> Iterator[Hold]:
     if pause := state.live.pause(name):
         yield Hold("pause", "resume", _until("paused", pause, state.live.read_at), pause)
     if breaker := state.live.breakers.get(name):
         tag = _until("circuit breaker open", breaker, state.live.read_at)
         yield Hold("breaker", "its circuit breaker", tag, breaker)
     own = limit_without_pause(state, name)
-    if own.limit is not None and running[name] >= own.limit:
+    if own.limit is not None and running[name] + slots > own.limit:
         higher = "the end of its window" if own.source is Source.WINDOW else "a higher limit"
-        tag = _used_up("limit", running[name], own.limit)
-        yield Hold("limit", "its limit" if own.limit else higher, tag, limit=own.limit, in_force=own)
+        tag = _used_up("limit", running[name], own.limit, slots)
+        yield Hold("limit", "its limit" if own.limit >= slots else higher, tag, limit=own.limit, in_force=own)
     group = state.settings.code_location_limits.group(name)
     if group and group.limit is not None:
         of_group = sum(running[member] for member in group.locations)
-        if of_group >= group.limit:
-            waits_for = "its group's limit" if group.limit else "a higher limit of its group"
-            tag = _used_up("group limit", of_group, group.limit)
+        if of_group + slots > group.limit:
+            waits_for = "its group's limit" if group.limit >= slots else "a higher limit of its group"
+            tag = _used_up("group limit", of_group, group.limit, slots)
             yield Hold("group_limit", waits_for, tag, limit=group.limit)
 
 
-def _used_up(what: str, running: int, most: int) -> str:
-    return f"{what} {running} of {most}"
+def _used_up(what: str, running: int, most: int, slots: int) -> str:
+    return f"{what} {running} of {most}" + (f", and it takes {slots} slots" if slots > 1 else "")
 
 
 def _until(what: str, change: Change, now: datetime) -> str:

@@ -1,11 +1,11 @@
 """The limits on jobs and backfills within a code location, and the turns of its backfills. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from clt_queued_run_coordinator.config.options import CodeLocationEntry, CodeLocationLimits
 from clt_queued_run_coordinator.policy.backfill_share import BackfillTurns
-from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, JobAndBackfill, LaneKey, QueuedRun
+from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, JobAndBackfill, QueuedRun
 
 _SOME_BACKFILL = ""
 """Stands for a backfill's id if it doesn't matter which backfill it is."""
@@ -26,7 +26,7 @@ class JobAndBackfillLimits:
         in_progress: Iterable[tuple[str, JobAndBackfill]] = (),
         earned: Mapping[str, float] | None = None,
     ) -> None:
-        self._limits = limits
+        self.limits = limits
         self._earned = earned or {}
         self.backfill_turns: dict[str, BackfillTurns] = {}
         """The turns of backfills, for each code location whose turns were asked for."""
@@ -36,13 +36,13 @@ class JobAndBackfillLimits:
 
     def copy(self) -> "JobAndBackfillLimits":
         """A copy that continues counting from the same state."""
-        copy = JobAndBackfillLimits(self._limits, earned=self._earned)
+        copy = JobAndBackfillLimits(self.limits, earned=self._earned)
         copy.backfill_turns = {name: turns.copy() for name, turns in self.backfill_turns.items()}
         copy._in_progress = self._in_progress.copy()
         return copy
 
     def _entry(self, code_location: str) -> CodeLocationEntry:
-        return CodeLocationEntry() if code_location == NO_CODE_LOCATION else self._limits.entry(code_location)
+        return CodeLocationEntry() if code_location == NO_CODE_LOCATION else self.limits.entry(code_location)
 
     def _limited(self, code_location: str, of_run: JobAndBackfill) -> list[tuple[Counted, int]]:
         """The job and the backfill of a run, as far as they are limited, with their limits."""
@@ -84,7 +84,7 @@ class JobAndBackfillLimits:
             turns.start(run.storage_id)
 
 
-def lane_key(limits: CodeLocationLimits) -> LaneKey | None:
+def lane_key(limits: CodeLocationLimits) -> Callable[[str, JobAndBackfill], JobAndBackfill] | None:
     """The function that assigns runs to lanes; None if no limit within a code location is configured.
 
     It keeps only what the configured limits depend on. So there are few lanes, however many jobs and backfills

@@ -95,7 +95,7 @@ class Lanes:
                 return
             _, index, lane = merged[0]
             if may_start(lane.of):
-                yield QueuedRun(lane.priority, lane.ids[index])
+                yield QueuedRun(lane.priority, lane.ids[index], lane.of.slots)
                 if index + 1 < len(lane.ids):
                     heapq.heapreplace(merged, (lane.place(index + 1), index + 1, lane))
                     continue

@@ -20,6 +20,8 @@ from clt_queued_run_coordinator.policy.claims import Claim, Claims, least
 from clt_queued_run_coordinator.policy.credit import Credit, shares
 from clt_queued_run_coordinator.policy.in_force import LimitInForce, resolve
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
+from clt_queued_run_coordinator.policy.room import holding_back
+from clt_queued_run_coordinator.policy.size import slots_of
 from clt_queued_run_coordinator.policy.tag_limits import as_tag_limits, code_locations_named_in
 
 _NOBODY = "\0"
@@ -33,6 +35,9 @@ class QueueState:
     Attributes:
         queued: The number of queued runs of each code location that has any; `NO_CODE_LOCATION` can be among them.
         in_progress: The runs in progress, whatever put them there.
+        queued_slots: The slots that the queued runs of each code location take together; None if each takes one.
+        passed: When each queued run was first passed because of its size, by the storage's id, in seconds since
+            1970.
     """
 
     settings: Settings
@@ -40,6 +45,8 @@ class QueueState:
     queued: Mapping[str, int] = field(default_factory=dict)
     in_progress: Sequence[RunRecord] = ()
     credit: Credit = field(default_factory=Credit)
+    queued_slots: Mapping[str, int] | None = None
+    passed: Mapping[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """List the code locations that have runs in the groups that they are in by a pattern."""
@@ -78,8 +85,16 @@ class QueueState:
 
     @cached_property
     def in_progress_of(self) -> Counter[str]:
-        """The number of runs in progress by code location. Their origin decides, whatever their tags say."""
-        return Counter(code_location for code_location, _ in self.runs_in_progress())
+        """The slots that runs in progress hold, by the code location of their origin, whatever their tags say."""
+        held: Counter[str] = Counter()
+        for name, run in self.runs_in_progress():
+            held[name] += slots_of(self.settings.code_location_limits, name, run.tags)
+        return held
+
+    @cached_property
+    def number_in_progress_of(self) -> Counter[str]:
+        """The number of runs in progress by code location."""
+        return Counter(name for name, _ in self.runs_in_progress())
 
     def runs_in_progress(self) -> Iterator[tuple[str, DagsterRun]]:
         """Each run in progress with its code location."""
@@ -87,7 +102,7 @@ class QueueState:
             yield code_location_of(record.dagster_run) or NO_CODE_LOCATION, record.dagster_run
 
     def in_progress_of_group(self, group: Group) -> int:
-        """The number of runs in progress of a group."""
+        """The slots that the runs in progress of a group hold."""
         return sum(self.in_progress_of[code_location] for code_location in group.locations)
 
     @property
@@ -100,15 +115,22 @@ class QueueState:
     def free_slots(self) -> int | None:
         """The free slots; None for no limit."""
         total = self.settings.max_concurrent_runs
-        return None if total == -1 else max(0, total - len(self.in_progress))
+        return None if total == -1 else max(0, total - self.in_progress_of.total())
+
+    @property
+    def holding_back(self) -> list[int]:
+        """The queued runs that may hold back others because they were passed for long; see `room`."""
+        after = self.settings.code_location_limits.hold_back_after
+        return holding_back(self.passed, self.live.read_at.timestamp(), after) if self.passed else []
 
     @cached_property
     def claims(self) -> Claims:
         """The claim of each code location that has runs, or is in a group, and of each group."""
         limits = self.settings.code_location_limits
+        queued = self.queued if self.queued_slots is None else self.queued_slots
         of_each = {
             name: Claim(
-                startable=self.queued.get(name, 0),
+                startable=queued.get(name, 0),
                 in_progress=self.in_progress_of[name],
                 limit=self.limit(name),
                 weight=limits.entry(name).weight,

@@ -23,6 +23,8 @@ class QueuedRun(NamedTuple):
 
     priority: int
     storage_id: int
+    slots: int = 1
+    """How many it takes."""
 
     @property
     def place(self) -> tuple[int, int]:
@@ -38,21 +40,20 @@ class JobAndBackfill(NamedTuple):
         backfill: The id of its backfill; None if it isn't part of one.
         needs: What it needs of Dagster's tag limits and pools; None as long as its body hasn't been read.
         is_manual: Whether a person launched it; None as long as it doesn't matter, or its body hasn't been read.
+        slots: How many it takes.
     """
 
     job: str | None = None
     backfill: str | None = None
     needs: Hashable | None = None
     is_manual: bool | None = None
+    slots: int = 1
 
     @classmethod
     def of(cls, run: DagsterRun) -> "JobAndBackfill":
         """What a run belongs to."""
         return cls(run.job_name, run.tags.get(BACKFILL_ID_TAG))
 
-
-LaneKey = Callable[[str, JobAndBackfill], JobAndBackfill]
-"""Tells the lanes of a code location apart, by its name and what a run belongs to."""
 
 MayStart = Callable[[JobAndBackfill], bool]
 """Whether the runs of a lane may start."""

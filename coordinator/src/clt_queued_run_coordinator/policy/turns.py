@@ -15,8 +15,8 @@ import heapq
 from collections.abc import Mapping
 from typing import Any
 
-from clt_queued_run_coordinator.policy.claims import Claims
 from clt_queued_run_coordinator.policy.credit import Standing
+from clt_queued_run_coordinator.policy.room import Room
 
 Key = tuple[Any, ...]
 """A sort key; the smallest goes first. It ends with the place of the next run and the code location's name."""
@@ -32,33 +32,25 @@ class Turns:
     standings only places decide.
     """
 
-    def __init__(self, claims: Claims, standings: Mapping[str, Standing]) -> None:
+    def __init__(self, room: Room, standings: Mapping[str, Standing]) -> None:
+        claims = room.claims
+        self._room = room
         self._claims = claims.everybody
         self._standings = standings
         self._group_of = claims.group_of
-        self._dealt = dict.fromkeys(self._claims, 0)
         self._waiting_in: dict[str, list[Key]] = {name: [] for name in claims.groups}
         self._first_of: dict[str, Key] = {}
         self._changed = set(claims.groups)
         self._waiting: list[Key] = []
 
-    def has_room(self, code_location: str) -> bool:
-        """Whether one more run of a code location may be in progress, by its limit and its group's."""
-        group = self._group_of.get(code_location)
-        return self._has_room(code_location) and (group is None or self._has_room(group))
-
-    def _has_room(self, name: str) -> bool:
-        claim = self._claims[name]
-        return claim.limit is None or claim.in_progress + self._dealt[name] < claim.limit
-
     def _has_its_minimum(self, name: str) -> bool:
-        return self._claims[name].in_progress + self._dealt[name] >= self._claims[name].min
+        return self._claims[name].in_progress + self._room.dealt[name] >= self._claims[name].min
 
     def _turn(self, name: str) -> float:
         if not self._standings:
             return 0.0
         standing = self._standings.get(name, _NOTHING)
-        return -standing.claim(self._claims[name].in_progress, self._dealt[name])
+        return -standing.claim(self._claims[name].in_progress, self._room.dealt[name])
 
     def wait(self, code_location: str, place: Key, *, last: bool = False) -> None:
         """Let a code location that has room, and doesn't wait yet, wait for a slot for its next run.
@@ -90,18 +82,17 @@ class Turns:
                 return name
         return None
 
-    def deal(self, code_location: str) -> None:
-        """Give a slot to a code location that doesn't wait."""
-        self._dealt[code_location] += 1
+    def deal(self, code_location: str, slots: int) -> None:
+        """Give slots to a code location that doesn't wait."""
+        self._room.deal(code_location, slots)
         group = self._group_of.get(code_location)
         if group is not None:
-            self._dealt[group] += 1
             self._changed.add(group)
 
     def _place(self, group: str) -> None:
         """Put a group where it now belongs: at the turn of the first of its waiting code locations."""
         self._first_of.pop(group, None)
-        if not self._waiting_in[group] or not self._has_room(group):
+        if not self._waiting_in[group] or self._room.of_itself(group) == 0:
             return
         last, has_its_minimum, _, *place = self._waiting_in[group][0]
         key = (last, has_its_minimum and self._has_its_minimum(group), self._turn(group), *place)

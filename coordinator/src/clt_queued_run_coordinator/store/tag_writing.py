@@ -15,7 +15,6 @@ from clt_queued_run_coordinator._dagster import (
     RunTagsTable,
     serialize_value,
 )
-from clt_queued_run_coordinator.config.tag import page_tag
 from clt_queued_run_coordinator.policy.holds import WAITS_FOR_TAG, is_ours
 from clt_queued_run_coordinator.store.code_location import own_tags
 from clt_queued_run_coordinator.store.rows import in_chunks, run_of
@@ -30,11 +29,11 @@ _NOT_IN_PROGRESS = (
 
 
 def write_tags(
-    where: DagsterInstance | db.Connection, run_ids: Iterable[str], page_url: str | None = None
+    where: DagsterInstance | db.Connection, run_ids: Iterable[str], more: Mapping[str, str] | None = None
 ) -> None:
     """Tag runs that are queued or about to be with the code locations of their origins. Other runs are skipped.
 
-    With the address of a page of the queue, they are tagged with those of their own pages as well.
+    If there are more tags, they get these as well.
 
     A tag of this package that says what they wait for is removed: they start, or have it from a parent run.
 
@@ -48,7 +47,7 @@ def write_tags(
     """
 
     def tags_of(run: DagsterRun) -> dict[str, str | None]:
-        return {**own_tags(run), **page_tag(run, page_url), **_without_waits_for(run)}
+        return {**own_tags(run), **(more or {}), **_without_waits_for(run)}
 
     for some in in_chunks(run_ids):
         _write(where, some, tags_of, _NOT_STARTED)
