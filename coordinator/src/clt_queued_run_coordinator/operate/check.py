@@ -1,10 +1,14 @@
 """The mistakes that `dagster-clt check` finds in an instance, and those that it mends."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 from importlib.metadata import version
 
-from clt_queued_run_coordinator._dagster import DagsterInstance, instance_concurrency_settings
+import sqlalchemy as db
+
+from clt_queued_run_coordinator._dagster import DagsterInstance, RunsTable, instance_concurrency_settings
+from clt_queued_run_coordinator.config.options import CodeLocationLimits
 from clt_queued_run_coordinator.coordinator import CLTQueuedRunCoordinator
 from clt_queued_run_coordinator.daemon import readers
 from clt_queued_run_coordinator.daemon.queued_runs import untagged_queued_runs
@@ -17,7 +21,10 @@ from clt_queued_run_coordinator.operate.workspace import Workspace
 from clt_queued_run_coordinator.policy.changes import EVERY_CODE_LOCATION, PREFIX, Kind, LiveChanges
 from clt_queued_run_coordinator.policy.in_force import Source
 from clt_queued_run_coordinator.policy.queue_state import QueueState
+from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
+from clt_queued_run_coordinator.policy.size import SIZE_TAGS, size
 from clt_queued_run_coordinator.store import document, live
+from clt_queued_run_coordinator.store.rows import IS_QUEUED, tags_of
 from clt_queued_run_coordinator.store.tag_writing import write_tags
 from clt_queued_run_coordinator.store.transaction import reading
 from clt_queued_run_coordinator.text.formats import count, timestamp
@@ -57,11 +64,14 @@ def find(
     with reading(instance) as connection:
         untagged = len(untagged_queued_runs(connection))
         stored = readers.read(connection)
+        wrong_tags = list(_wrong_sizes(connection, found.state.settings.code_location_limits))
     state = found.state
     return [
         *_shadowed(instance, coordinator.own_max_concurrent_runs),
         *_unknown(state, names.of_all_runs(instance), workspace),
         *_unreachable(state),
+        *_unneeded(state.settings.code_location_limits),
+        *wrong_tags,
         *_untagged(untagged),
         *_daemons(stored, found),
         *(
@@ -180,6 +190,33 @@ def _unreachable(state: QueueState) -> Iterator[Finding]:
                 where,
                 f"raise max_concurrent_runs to {limit} or more",
             )
+
+
+def _unneeded(limits: CodeLocationLimits) -> Iterator[Finding]:
+    """Resources that runs need and no slot holds, so that they don't count."""
+    entries = [("default", limits.default), *((name, entry) for name, entry in sorted(limits.entries.items()))]
+    for name, entry in entries:
+        needs = entry.run_needs or {}
+        if needs is limits.default.run_needs and name != "default":
+            continue  # it has the default's
+        for resource in sorted(needs.keys() - (limits.slot or {}).keys()):
+            yield Finding(
+                f"run_needs of {name} names {resource}, which slot doesn't, so it doesn't count",
+                COORDINATOR,
+                f"name {resource} in code_location_limits.slot, or take it out",
+            )
+
+
+def _wrong_sizes(connection: db.Connection, limits: CodeLocationLimits) -> Iterator[Finding]:
+    """What is wrong in those tags of queued runs that tell their size."""
+    if limits.slot is None:
+        return
+    queued = connection.execute(db.select(RunsTable.c.id).where(IS_QUEUED)).scalars().all()
+    of_runs = tags_of(connection, queued, SIZE_TAGS).values()
+    wrong = Counter(line for tags in of_runs for line in size(limits, NO_CODE_LOCATION, dict(tags)).wrong)
+    for line, runs in wrong.items():
+        what, _, cure = line.partition("; ")
+        yield Finding(f"of {count(runs, 'queued run')}, {what}, so it doesn't count", DATABASE, cure)
 
 
 def _untagged(untagged: int) -> Iterator[Finding]:

@@ -117,6 +117,11 @@ class Status:
     dequeued_by: str | None = None
     in_progress_slots: int | None = None
 
+    @property
+    def used(self) -> int:
+        """What max_concurrent_runs counts: the slots in use."""
+        return self.in_progress if self.in_progress_slots is None else self.in_progress_slots
+
     def as_data(self) -> dict[str, Any]:
         """The same as plain data, for JSON; the attributes are the fields."""
         return asdict(self)

@@ -8,7 +8,7 @@ from typing import Any
 from clt_queued_run_coordinator._dagster import RunRecord
 from clt_queued_run_coordinator.config.options import CodeLocationLimits
 from clt_queued_run_coordinator.operate.daemon_seen import DaemonSeen
-from clt_queued_run_coordinator.operate.status import CodeLocationStatus, Status
+from clt_queued_run_coordinator.operate.status import CodeLocationStatus, GroupStatus, Status
 from clt_queued_run_coordinator.page.readings import Queue
 from clt_queued_run_coordinator.policy.changes import EVERY_CODE_LOCATION
 from clt_queued_run_coordinator.policy.in_force import Source
@@ -30,6 +30,17 @@ WAITS = {
     "the next tick": "Starts in a moment",
 }
 """What `status` says that a code location waits for, as a sentence to its team."""
+
+WAITS_FOR_SLOTS = {
+    "a free slot": "Too few of the {total} slots are free for its next run",
+    "a higher max_concurrent_runs": "Its next run takes more than all {total} slots",
+    "its limit": "Its limit is reached: {in_progress} of {limit} slots in use",
+    "a higher limit": "Its next run takes more slots than its limit of {limit}",
+    "the end of its window": "Its next run takes more slots than its limit at this time of day",
+    "its group's limit": "Too little of the limit of its group {group} is free for its next run",
+    "a higher limit of its group": "Its next run takes more slots than the limit of its group {group}",
+}
+"""The same where a run may take more than one slot, and the limit isn't 0."""
 
 POOLS = ("the pool ", "the pools ")
 """How what `status` says begins where pools are full."""
@@ -85,14 +96,21 @@ def state_of(line: CodeLocationStatus, queue: Queue) -> str:
         return f"Stopped by its circuit breaker{changed(line)}"
     if not line.queued:
         return ""
-    sentence = WAITS.get(line.waits_for.partition(";")[0])
+    waits_for = line.waits_for.partition(";")[0]
+    in_slots = line.in_progress_slots is not None and line.limit != 0
+    sentence = (in_slots and WAITS_FOR_SLOTS.get(waits_for)) or WAITS.get(waits_for)
     if line.waits_for.startswith(POOLS):
         return f"No slot is free in {line.waits_for}"
     if sentence is None:  # the counts don't tell; the page of its first run does
         return "A pool, another limit or its code server holds it"
     return sentence.format(
-        total=queue.status.max_concurrent_runs, in_progress=line.in_progress, limit=line.limit, group=line.group
+        total=queue.status.max_concurrent_runs, in_progress=line.used, limit=line.limit, group=line.group
     )
+
+
+def in_runs(of_it: CodeLocationStatus | GroupStatus | Status) -> str:
+    """What follows the slots in use: that they are slots, and of how many runs; empty where each run takes one."""
+    return "" if of_it.in_progress_slots is None else f" slots, {count(of_it.in_progress, 'run')}"
 
 
 def is_stopped(line: CodeLocationStatus) -> bool:
@@ -129,9 +147,9 @@ def limit_of(line: CodeLocationStatus) -> str:
 
 def within(limits: CodeLocationLimits, name: str) -> Iterator[tuple[str, str]]:
     """The limits within a code location, and what else is configured for it: a name and a sentence for each."""
-    entry, group = limits.entry(name), limits.group(name)
+    entry, group, unit = limits.entry(name), limits.group(name), "slot" if limits.slot else "run"
     if group:
-        most = "no limit" if group.limit is None else f"at most {count(group.limit, 'run')} in progress together"
+        most = "no limit" if group.limit is None else f"at most {count(group.limit, unit)} in progress together"
         yield f"Group {limits.group_name(name)}", f"{', '.join(sorted(group.locations))}: {most}"
     if entry.max_per_job.default is not None:
         yield "Each job", f"at most {count(entry.max_per_job.default, 'run')} in progress"
@@ -146,7 +164,7 @@ def within(limits: CodeLocationLimits, name: str) -> Iterator[tuple[str, str]]:
     if entry.min:
         yield "Kept for it", f"{entry.min} slots while it has runs that can start"
     for window in entry.windows:
-        most_then = count(window.limit, "run")
+        most_then = count(window.limit, unit)
         yield (
             "At times",
             f"at most {most_then} for {duration(window.seconds)} from {window.cron} ({window.timezone})",

@@ -120,7 +120,7 @@ def _first(
     """Those that hold back and fit now. For the first one of each code location that doesn't, slots are kept."""
     admitted, holding = [], set()
     for name, run in hold_back:
-        if name in holding or not could_start(name, run):
+        if name in holding or room.is_too_large(name, run.slots) or not could_start(name, run):
             continue
         if not room.fits(name, run.slots):
             holding.add(name)

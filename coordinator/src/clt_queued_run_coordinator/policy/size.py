@@ -102,7 +102,7 @@ def _object(key: str, value: str | None, wrong: list[str]) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        wrong.append(f"the tag {key} is no JSON object")
+        wrong.append(f"the tag {key} is no JSON object; write one")
         return {}
     return found
 
