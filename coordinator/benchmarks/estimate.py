@@ -35,7 +35,7 @@ def run(bench: Bench) -> Iterator[Row]:
 def _seconds(bench: Bench) -> Iterator[Row]:
     """The last queued run of a code location that is at its limit, or where the slots run out first."""
     queued, finished = min(50_000, bench.at_most), 10_000 if bench.quick else 1_000_000
-    filled = fill(bench, queued, CODE_LOCATIONS, Slots.ONE_FREE, finished)
+    filled = fill(bench, queued, CODE_LOCATIONS, Slots.ONE_FREE, finished=finished)
     what = f"{finished:,} finished, {queued:,} queued, {CODE_LOCATIONS} code locations"
     for case, sharing, limit in (("at its limit", "fair", LIMIT), ("fifo", "fifo", 10), ("fair", "fair", 10)):
         queue = filled.open(bench, "clt", filled.config(sharing, limit))

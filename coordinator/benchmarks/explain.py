@@ -26,7 +26,7 @@ def run(bench: Bench) -> Iterator[Row]:
 def _rows(bench: Bench, finished: int) -> Iterator[Row]:
     """Without and with a history of finished runs."""
     queued, code_locations = min(50_000, bench.at_most), 100
-    filled = fill(bench, queued, code_locations, Slots.ONE_FREE, finished)
+    filled = fill(bench, queued, code_locations, Slots.ONE_FREE, finished=finished)
     queue = filled.open(bench, "clt", filled.config("fifo"))
     last, before = _last_runs(queue, 2)
     cases = {

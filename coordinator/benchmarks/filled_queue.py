@@ -130,7 +130,15 @@ def create_database(bench: Bench, what: str) -> str:
     return database
 
 
-def fill(bench: Bench, queued: int, code_locations: int, slots: Slots, finished: int = 0) -> FilledQueue:
+def fill(
+    bench: Bench,
+    queued: int,
+    code_locations: int,
+    slots: Slots,
+    *,
+    finished: int = 0,
+    tags: Mapping[str, str] | None = None,
+) -> FilledQueue:
     """Make a database with a queue.
 
     Args:
@@ -139,6 +147,7 @@ def fill(bench: Bench, queued: int, code_locations: int, slots: Slots, finished:
         code_locations: How many.
         slots: What is in progress.
         finished: How many runs have ended before, of the same code locations.
+        tags: Tags of the queued runs.
     """
     names = names_of(code_locations)
     what = f"{queued:,} runs of {code_locations} code locations"
@@ -157,15 +166,18 @@ def fill(bench: Bench, queued: int, code_locations: int, slots: Slots, finished:
     holding = bool(queued) and slots is Slots.HELD
     if holding:
         queue.create(names[-1], status=DagsterRunStatus.QUEUED, tags={CLT_TAG_KEY: names[-1], HELD["key"]: "yes"})
-    put_in_turns(queue, names[:-1] if holding else names, queued - holding)
+    put_in_turns(queue, names[:-1] if holding else names, queued - holding, tags)
     queue.instance.dispose()
     bench.server.execute("VACUUM ANALYZE", database)  # as PostgreSQL does by itself a minute later
     return filled
 
 
-def put_in_turns(queue: RunQueue, code_locations: list[str], runs: int) -> None:
+def put_in_turns(
+    queue: RunQueue, code_locations: list[str], runs: int, tags: Mapping[str, str] | None = None
+) -> None:
     """Queue runs of some code locations, in turns."""
-    originals = [queue.put(name, DagsterRunStatus.QUEUED, tag=name)[0] for name in code_locations[: max(0, runs)]]
+    some = code_locations[: max(0, runs)]
+    originals = [queue.put(name, DagsterRunStatus.QUEUED, tag=name, tags=tags)[0] for name in some]
     copy_runs(queue.instance, originals, runs - len(originals))
 
 

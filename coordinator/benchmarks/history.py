@@ -19,7 +19,7 @@ def run(bench: Bench) -> Iterator[Row]:
     finished = 2_000 if bench.quick else FINISHED
     case = f"{finished:,} finished, {queued:,} queued, {CODE_LOCATIONS} code locations"
     without = open_ours(bench, fill(bench, queued, CODE_LOCATIONS, Slots.ONE_FREE))
-    beside = open_ours(bench, fill(bench, queued, CODE_LOCATIONS, Slots.ONE_FREE, finished))
+    beside = open_ours(bench, fill(bench, queued, CODE_LOCATIONS, Slots.ONE_FREE, finished=finished))
     for sharing in SHARINGS:
         what = f"{case}, tick, {sharing}"
         seconds = bench.interleave(

@@ -30,7 +30,7 @@ def run(bench: Bench) -> Iterator[Row]:
     """The first page, the one of a code location, and what the charts read."""
     finished = 10_000 if bench.quick else 1_000_000
     queued, code_locations = min(50_000, bench.at_most), 200
-    filled = fill(bench, queued, code_locations, Slots.FULL, finished)
+    filled = fill(bench, queued, code_locations, Slots.FULL, finished=finished)
     what = f"{finished:,} finished, {queued:,} queued, {code_locations} code locations"
     yield from measured(bench, filled, what)
 

@@ -91,13 +91,16 @@ class RunQueue:
         return [self.submit(code_location, tags, **options).run_id for _ in range(runs)]
 
     def put(
-        self, code_location: str | None, status: DagsterRunStatus, runs: int = 1, tag: str | None = None
+        self,
+        code_location: str | None,
+        status: DagsterRunStatus,
+        runs: int = 1,
+        tag: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> list[str]:
         """Put runs into the storage as they are, past the coordinator; tagged only where a tag is given."""
-        return [
-            self.create(code_location, status=status, tags={CLT_TAG_KEY: tag} if tag else {}).run_id
-            for _ in range(runs)
-        ]
+        all_tags = {**({CLT_TAG_KEY: tag} if tag else {}), **(tags or {})}
+        return [self.create(code_location, status=status, tags=all_tags).run_id for _ in range(runs)]
 
     def copy(self, run_id: str, copies: int) -> list[str]:
         """Many copies of a run as it is stored, with ids of their own, by two statements; returns their ids."""

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -87,10 +88,13 @@ def test_each_metric_is_documented_and_nothing_else_is_asked_for() -> None:
 
 
 def _families() -> list[Metric]:
-    """Every metric that there can be."""
+    """Every metric that there can be: of one code location and group where runs count, and one where slots do."""
     line = CodeLocationStatus("a", 1, 1, 1, "configuration", None, None, 1.0, 1, 1.0, "", 1.0, max_queued=1)
     group = GroupStatus("team", ["a"], 1, 1, 1, 1, 1.0, 1, 1.0, "")
-    status = Status(1, "fair", 1, 1, 0, [line], "narrowed", [group])
+    in_slots = {"queued_slots": 1, "in_progress_slots": 1}
+    lines = [line, replace(line, code_location="b", **in_slots)]  # type: ignore[arg-type]
+    groups = [group, replace(group, group="other", **in_slots)]  # type: ignore[arg-type]
+    status = Status(1, "fair", 1, 1, 0, lines, "narrowed", groups)
     scrape = Scrape(datetime.now(timezone.utc), status, last_tick=LastTick(1.0, 1.0))
     return list(QueueCollector(lambda: scrape, print).collect())
 

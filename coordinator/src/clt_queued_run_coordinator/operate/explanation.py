@@ -61,7 +61,7 @@ class Explanation:
         place: Its place among the queued runs of its code location, in the order in which they are tried.
         of: How many queued runs its code location has.
         queued_seconds: How long ago it was created.
-        slots: How many slots it takes; None where each run takes one.
+        slots: How many slots it takes; None where each run takes one, and then not in `as_data`.
         share: Its code location's share of the slots; None if slots are not shared.
         credit_slot_seconds: The credit of its code location; None if slots are not shared.
         starts_within_seconds: If nothing holds it, the longest time until the next tick; otherwise None.
@@ -90,7 +90,8 @@ class Explanation:
 
     def as_data(self) -> dict[str, Any]:
         """The explanation as plain data for JSON, with the other attributes as fields."""
-        return {name: value for name, value in asdict(self).items() if name != "beside"}
+        left_out = {"beside", *(("slots",) if self.slots is None else ())}
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 
 def explain(

@@ -123,8 +123,12 @@ class Status:
         return self.in_progress if self.in_progress_slots is None else self.in_progress_slots
 
     def as_data(self) -> dict[str, Any]:
-        """The same as plain data, for JSON; the attributes are the fields."""
-        return asdict(self)
+        """The same as plain data, for JSON; the attributes are the fields, those of slots if slots count."""
+        data = asdict(self)
+        for part in (data, *data["code_locations"], *data["groups"]) if self.in_progress_slots is None else ():
+            for name in ("queued_slots", "in_progress_slots"):
+                part.pop(name, None)
+        return data
 
 
 def read(instance: DagsterInstance, now: Now) -> Status:

@@ -65,7 +65,8 @@ def _most(
     limits = settings.code_location_limits
     yield "max_concurrent_runs", settings.max_concurrent_runs
     if (group := limits.group(code_location)) and group.limit is not None:
-        yield f"{path(f'{OPTION}.groups', limits.group_of[code_location])}.limit", group.limit
+        name = path(f"{OPTION}.groups", limits.group_name(code_location))
+        yield f"{name}.limit", group.limit
     for tag_limit in settings.tag_concurrency_limits:
         if limits_code_location(tag_limit, code_location):
             yield f"the limit of {safe(code_location)} in tag_concurrency_limits", tag_limit["limit"]
