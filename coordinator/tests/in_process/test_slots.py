@@ -59,6 +59,17 @@ def test_limits_count_what_runs_ask_for(run_queue: MakeRunQueue) -> None:
     assert queue.tick() == {B: 1}
 
 
+def test_nothing_starts_while_few_runs_hold_all_slots(run_queue: MakeRunQueue) -> None:
+    """Then Dagster's daemon, which counts runs, goes on to read the queue."""
+    queue = make_slots(run_queue, total=4)
+    queue.queue(A, tags=slots(4))
+    queue.queue(B, 3)
+    assert queue.tick() == {A: 1}
+    assert queue.tick() == {}
+    queue.end(A)
+    assert queue.tick() == {B: 3}
+
+
 def test_a_run_asks_by_its_tag_by_its_requests_or_as_its_code_location_does(run_queue: MakeRunQueue) -> None:
     """The larger of its tag and its resources counts; the tag that a submit writes tells it."""
     queue = make_slots(run_queue, locations={B: {"run_needs": {"memory": "6Gi", "cpu": "100m"}}})

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from clt_queued_run_coordinator.config.kinds import Duration, Name, Runs, checked, mapping, option, whole_number
@@ -190,6 +190,11 @@ class CodeLocationLimits:
     queue_reading: Annotated[str, checked(str, _NARROWED, lambda value: value == "narrowed")] | None = option(
         "Ignored; remove it. The daemon always reads only the queued runs that may start.", None
     )
+
+    @cached_property
+    def known_sizes(self) -> dict[object, Any]:
+        """The sizes of runs that `policy.size` has worked out with these limits."""
+        return {}
 
     @cached_property
     def _names(self) -> Names:

@@ -241,9 +241,10 @@ class DaemonSeam:
             self._log.error(
                 "Dagster's daemon reads its whole queue, because %s. The limits of code locations and pauses are"
                 " applied as tag limits. Shares, minimums, the limits of groups, max_per_job, max_per_backfill and"
-                " backfill_share are not applied, and runs that wait for a pool can leave slots idle. Update"
+                " backfill_share are not applied, and runs that wait for a pool can leave slots idle. %sUpdate"
                 " dagster-clt-queued-run-coordinator to a version that supports this Dagster.",
                 why,
+                "Each run counts as one slot. " if self._ticks.state.settings.code_location_limits.slot else "",
             )
 
 

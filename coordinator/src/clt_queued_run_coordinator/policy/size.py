@@ -2,15 +2,15 @@
 
 A run takes as many slots as its largest need in units of a slot, rounded up, and at least one. What it needs is
 what Kubernetes reserves for its container: of each resource the request in its own tags, else that of its code
-location's user deployment, else the limit in its own tags. Its tag `slots` can only add to that, and so can the
-tag that its submit has written. So nobody makes a run smaller than what it asks for, whatever tags are written.
+location's user deployment, else the limit in its own tags. Its tag `slots` can only add to that. Once a submit has
+written what the run takes, that counts in place of `slots`, and again only adds. So whatever tags are written,
+nobody makes a run smaller than what it asks for.
 """
 
 import json
 import re
 from collections.abc import Mapping
 from fractions import Fraction
-from functools import lru_cache
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -28,7 +28,8 @@ _WHOLE = re.compile(r"0*([1-9][0-9]{0,9})")
 _SHOWN = 60
 """The most characters of a wrong value that a message shows."""
 
-Amounts = tuple[tuple[str, Fraction], ...]
+_KNOWN_AT_MOST = 10_000
+"""The most sizes that are remembered, each of a code location and the tags of its runs."""
 
 
 class Size(NamedTuple):
@@ -38,13 +39,22 @@ class Size(NamedTuple):
     wrong: tuple[str, ...] = ()
 
 
+_ONE = Size(1)
+
+
 def size(limits: CodeLocationLimits, code_location: str, tags: Mapping[str, str]) -> Size:
     """The size of a run of a code location, by the values of its `SIZE_TAGS`; 1 where no `slot` is configured."""
     if limits.slot is None:
-        return Size(1)
-    needs = None if code_location == NO_CODE_LOCATION else limits.entry(code_location).run_needs
+        return _ONE
     asked = tuple(tags.get(key) for key in SIZE_TAGS)
-    return _size(tuple(limits.slot.items()), tuple((needs or {}).items()), asked)
+    known = limits.known_sizes
+    found: Size | None = known.get((code_location, asked))
+    if found is None:
+        if len(known) >= _KNOWN_AT_MOST:
+            known.clear()
+        needs = None if code_location == NO_CODE_LOCATION else limits.entry(code_location).run_needs
+        found = known[code_location, asked] = _size(limits.slot, needs or {}, asked)
+    return found
 
 
 def slots_of(limits: CodeLocationLimits, code_location: str, tags: Mapping[str, str]) -> int:
@@ -63,22 +73,21 @@ def tag_of_submit(limits: CodeLocationLimits, code_location: str, tags: Mapping[
     return {TAKES_SLOTS_TAG: str(slots_of(limits, code_location, own))}
 
 
-@lru_cache(maxsize=4096)
-def _size(slot: Amounts, run_needs: Amounts, asked: tuple[str | None, ...]) -> Size:
+def _size(slot: Mapping[str, Fraction], run_needs: Mapping[str, Fraction], asked: tuple[str | None, ...]) -> Size:
     taken, wanted, config, older = asked
     wrong: list[str] = []
     requests, most = _own(config, older, wrong)
-    needs = {**most, **dict(run_needs), **requests}
-    of_resources = (ceil(needs[name] / held) for name, held in slot if name in needs)
-    of_tags = (_whole(SLOTS_TAG, wanted, wrong), _whole(TAKES_SLOTS_TAG, taken, wrong))
-    return Size(min(max(1, *of_resources, *of_tags), LARGEST_WHOLE_NUMBER), tuple(wrong))
+    needs = {**most, **run_needs, **requests}
+    of_resources = (ceil(needs[name] / held) for name, held in slot.items() if name in needs)
+    by_submit, by_user = _whole(TAKES_SLOTS_TAG, taken, wrong), _whole(SLOTS_TAG, wanted, wrong)
+    return Size(min(max([by_submit or by_user or 1, *of_resources]), LARGEST_WHOLE_NUMBER), tuple(wrong))
 
 
-def _whole(key: str, value: str | None, wrong: list[str]) -> int:
+def _whole(key: str, value: str | None, wrong: list[str]) -> int | None:
     match = None if value is None else _WHOLE.fullmatch(value.strip(" "))
     if value is not None and not match:
         wrong.append(f"the tag {key} is {safe(value, _SHOWN)!r}; it must be a whole number of slots, 1 or more")
-    return int(match[1]) if match else 1
+    return int(match[1]) if match else None
 
 
 def _own(
