@@ -93,11 +93,12 @@ def select(
         return True
 
     passed = (queued.get(storage_id) for storage_id in state.holding_back)
+    hold_back = [of for of in passed if of]
     decide = partial(
         admit,
         credit=state.credit if state.is_fair else None,
         last=backing_off,
-        hold_back=[run for run in passed if run],
+        hold_back=hold_back,
     )
     room, likely_room = (Room(state.claims, state.free_slots) for _ in range(2))
     with run_database(instance).connect() as connection:
@@ -112,7 +113,7 @@ def select(
             place=likely_limits.place,
         )
         heads = (run for run in likely.waiting.values() if queued.lane_of[run.storage_id].of.needs is None)
-        candidates.load([*(run for _, run in likely.runs), *heads])
+        candidates.load([*(run for _, run in (*likely.runs, *hold_back)), *heads])
         admission = decide(
             {name: candidates.of(name) for name in names},
             room,

@@ -204,12 +204,18 @@ def _of_the_queue(instance: DagsterInstance, queue: QueuedRuns, facts: RunFacts)
 def _holding_back(instance: DagsterInstance, queue: QueuedRuns, facts: RunFacts) -> tuple[str, str, int] | None:
     """The run for which slots are kept: its id, its code location and the slots that it takes; None if none is."""
     holding = (queue.get(of) for of in facts.state.holding_back if of != facts.storage_id)
-    found = sorted(filter(None, holding), key=lambda of: of[0] != facts.code_location)
-    if not found:
+    waiting = [of for of in holding if of and _waits_for_slots(facts.state, *of)]
+    if not waiting:
         return None
-    name, run = found[0]
+    name, run = min(waiting, key=lambda of: of[0] != facts.code_location)
     with run_database(instance).connect() as connection:
         return run_ids(connection, [run.storage_id]).get(run.storage_id, ""), name, run.slots
+
+
+def _waits_for_slots(state: QueueState, name: str, run: QueuedRun) -> bool:
+    """Whether a run that takes more slots than are free would fit if enough of them were."""
+    found = [*holds(state, name, slots=run.slots)]
+    return bool(found) and all(hold.limit >= run.slots for hold in found)
 
 
 def _smallest_limit(

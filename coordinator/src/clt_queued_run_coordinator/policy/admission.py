@@ -120,12 +120,14 @@ def _first(
     """Those that hold back and fit now. For the first one of each code location that doesn't, slots are kept."""
     admitted, holding = [], set()
     for name, run in hold_back:
+        if room.is_used_up:
+            break
         if name in holding or room.is_too_large(name, run.slots) or not could_start(name, run):
             continue
         if not room.fits(name, run.slots):
             holding.add(name)
             room.keep(name, run.slots)
-        elif room.has_room(name) and not room.is_used_up and starts(name, run):
+        elif room.has_room(name) and starts(name, run):
             admitted.append((name, run))
             room.deal(name, run.slots)
     return admitted

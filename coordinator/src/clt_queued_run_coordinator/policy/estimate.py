@@ -146,6 +146,11 @@ class Workload:
         return self.state.slots if self.queued.keys() >= self.state.claims.code_locations.keys() else math.inf
 
     @cached_property
+    def by_id(self) -> dict[int, Waiting]:
+        """The first queued runs by the storage's ids."""
+        return {of.run.storage_id: of for queue in self.queued.values() for of in queue}
+
+    @cached_property
     def _ends(self) -> list[float]:
         """When limits that are in force end, in seconds from now."""
         live = self.state.live
@@ -346,7 +351,7 @@ class _Replay:
     def _holding_back(self, moment: float) -> list[Waiting]:
         if not self._passed:
             return []
-        runs = {of.run.storage_id: of for queue in self._workload.queued.values() for of in queue}
+        runs = self._workload.by_id
         after = self._workload.state.settings.code_location_limits.hold_back_after
         return [runs[of] for of in holding_back(self._passed, moment, after) if of in runs]
 

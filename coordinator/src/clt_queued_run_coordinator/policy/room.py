@@ -39,12 +39,13 @@ class Room:
         self.slots = slots
         self.dealt = dict.fromkeys(claims.everybody, 0)
         self._left = {_ALL: slots, **{name: claim.room for name, claim in claims.everybody.items()}}
+        self._group_of = claims.group_of
         self._shown: dict[str, QueuedRun] = {}
 
     def _within(self, name: str) -> Iterator[str]:
         """What holds the slots of a code location beside all of them: itself and its group."""
         yield name
-        if group := self.claims.group_of.get(name):
+        if group := self._group_of.get(name):
             yield group
 
     def of_itself(self, name: str) -> int | None:
@@ -53,7 +54,10 @@ class Room:
 
     def has_room(self, code_location: str) -> bool:
         """Whether a slot is left by the limits of a code location and its group."""
-        return all(self._left[of] != 0 for of in self._within(code_location))
+        if self._left[code_location] == 0:
+            return False
+        group = self._group_of.get(code_location)
+        return group is None or self._left[group] != 0
 
     @property
     def is_used_up(self) -> bool:
@@ -69,7 +73,7 @@ class Room:
 
     def shows(self, code_location: str, slots: int) -> bool:
         """Whether to look at a run of so many slots: it fits, or is the first that doesn't yet."""
-        if self.fits(code_location, slots):
+        if slots == 1 or self.fits(code_location, slots):
             return True
         return code_location not in self._shown and not self.is_too_large(code_location, slots)
 
@@ -89,11 +93,12 @@ class Room:
 
     def deal(self, code_location: str, slots: int) -> None:
         """Give slots to a run."""
-        for of in (*self._within(code_location), _ALL):
+        for of in (_ALL, *self._within(code_location)):
             left = self._left[of]
-            self._left[of] = None if left is None else max(0, left - slots)
-            if of != _ALL:
-                self.dealt[of] += slots
+            if left is not None:
+                self._left[of] = max(0, left - slots)
+        for of in self._within(code_location):
+            self.dealt[of] += slots
 
     def keep(self, code_location: str, slots: int) -> None:
         """Keep for a run what is left wherever that is too little for it."""
