@@ -46,6 +46,20 @@ def test_queued_runs_without_their_tag_are_found_and_fixed(home: Home) -> None:
     assert queue.run(run_id).tags[CLT_TAG_KEY] == A
 
 
+def test_what_does_not_count_for_the_size_of_runs_is_found(home: Home) -> None:
+    """Wrong quantities in tags, each once, and resources that no slot holds."""
+    limits = {"slot": {"cpu": 1}, "default": {"run_needs": {"mem": "1Gi"}}, "locations": {A: {"limit": 3}}}
+    home.configure({"code_location_limits": limits})
+    wrong = {"dagster-k8s/config": '{"container_config": {"resources": {"requests": {"cpu": "2x"}}}}'}
+    home.queue().queue(A, 2, tags=wrong)
+    assert home.run("check").out.splitlines() == [
+        "dagster.yaml: run_coordinator: run_needs of default names mem, which slot doesn't, so it doesn't count;"
+        " name mem in code_location_limits.slot, or take it out",
+        "the instance's database: of 2 queued runs, requests.cpu in its tags is '2x', so it doesn't count;"
+        " it must be a quantity as Kubernetes writes it, such as 2, 500m, 1.5Gi or 1e3",
+    ]
+
+
 def test_a_limit_for_an_unknown_code_location_is_found(home: Home) -> None:
     """With the nearest name that runs were queued from."""
     home.configure({"code_location_limits": {"locations": {"code-locaton-b": 2}}})

@@ -146,6 +146,19 @@ def test_groups_have_numbers_of_their_own(home: Home) -> None:
 
 
 @on_sqlite
+def test_slots_have_numbers_where_they_count(home: Home) -> None:
+    """And the limit is one of slots, not of runs."""
+    home.configure({"code_location_limits": {"slot": {"cpu": 1}, "default": 9}})
+    queue = home.queue()
+    queue.queue(A, 3, tags={"slots": "4"})
+    assert queue.tick() == {A: 2}
+    scraped = _samples(_exposed(queue))
+    of_slots = {f"queued_slots {A}": 4, f"in_progress_slots {A}": 8, f"limit_slots {A}": 9}
+    assert scraped.items() >= {**of_slots, f"queued_runs {A}": 1, f"in_progress_runs {A}": 2}.items()
+    assert f"limit_runs {A}" not in scraped
+
+
+@on_sqlite
 def test_why_nothing_starts_is_a_label(home: Home) -> None:
     """What ends goes to 0, and is no series that stops."""
     queue = home.queue()

@@ -126,6 +126,20 @@ def test_a_code_location_of_the_workspace_that_never_ran_is_shown(home: Home) ->
     assert names == [A, B]
 
 
+def test_slots_are_shown_where_they_count(home: Home) -> None:
+    """In a column beside the runs, and in the last line."""
+    home.configure({"max_concurrent_runs": 20, "code_location_limits": {"slot": {"cpu": 1}, "default": 9}})
+    queue = home.queue()
+    queue.queue(A, 3, tags={"slots": "4"})
+    assert queue.tick() == {A: 2}
+    data = json.loads(home.run("status", "--output", "json").out)
+    assert (data["in_progress"], data["in_progress_slots"]) == (2, 8)
+    lines = home.run("status").out.splitlines()
+    assert _columns(lines[0])[:5] == ["CODE LOCATION", "QUEUED", "IN PROGRESS", "SLOTS", "LIMIT"]
+    assert _columns(lines[2])[:5] == [A, "1", "2", "8", "9"]
+    assert lines[-1].startswith("2 in progress (8 of 20 slots); 1 queued")
+
+
 def test_groups_and_minimums_are_shown(home: Home) -> None:
     """Each group with what it has and where its limit holds its code locations."""
     home.configure(

@@ -208,7 +208,7 @@ def _pass_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
         changes = own(connection)
         return changes.at(changes.read_at + timedelta(seconds=seconds))
 
-    monkeypatch.setattr(tick.live, "read", later)
+    monkeypatch.setattr(live, "read", later)
 
 
 def _restarted(queue: RunQueue) -> RunQueue:

@@ -157,15 +157,13 @@ def test_a_bad_value_is_refused_when_the_coordinator_is_loaded(config: dict[str,
     [
         (
             [1],
-            " is [1]; it must be a mapping of default, locations, groups, sharing, page_url, waits_for_tag,"
-            " daemon_connections, standby, queue_reading.",
             " is [1]; it must be a mapping of default, locations, groups, sharing, slot, hold_back_after,"
-            " page_url, waits_for_tag, daemon_connections, queue_reading.",
+            " page_url, waits_for_tag, daemon_connections, standby, queue_reading.",
         ),
         (
             {"defualt": 3},
             ".defualt is not an option; known are daemon_connections, default, groups, hold_back_after, locations,"
-            " page_url, queue_reading, sharing, slot, waits_for_tag.",
+            " page_url, queue_reading, sharing, slot, standby, waits_for_tag.",
         ),
         ({5: 3}, ".5 is not an option; known are daemon_connections,"),
         ({"locations": {5: 3}}, ".locations: a key is 5; it must be a name, as text."),
