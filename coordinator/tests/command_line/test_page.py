@@ -114,6 +114,21 @@ class TestLooking:
         assert "2 of 2" in text
 
     @on_sqlite
+    def test_slots_are_shown_where_they_count(self, home: Home) -> None:
+        """Of all, of a group and of a code location, with the number of runs that hold them."""
+        limits = {"slot": {"cpu": 1}, "default": 10, "groups": {"team": {"locations": [A], "limit": 12}}}
+        home.configure({"max_concurrent_runs": 20, "code_location_limits": limits})
+        queue = home.queue()
+        queue.queue(A, 3, tags={"slots": "4"})
+        assert queue.tick() == {A: 2}
+        client = client_of(queue)
+        text = " ".join(re.sub("<.*?>", "", client.get("/").text, flags=re.DOTALL).split())
+        for said in ("8 of 20 slots, 2 runs", "8 of 12 slots, 2 runs", "8 of 10 slots, 2 runs"):
+            assert said in text
+        assert "Its limit is reached: 8 of 10 slots in use" in text
+        assert "8 of 10 slots, 2 runs" in re.sub("<.*?>", "", client.get("/location", params={"name": A}).text)
+
+    @on_sqlite
     def test_the_code_locations_can_be_ordered_and_filtered(self, home: Home) -> None:
         """By what the address says, so that it works without script."""
         queue = home.queue()

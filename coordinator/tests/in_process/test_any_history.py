@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+from clt_queued_run_coordinator.config.tag import SLOTS_TAG
 from clt_queued_run_coordinator.store import live
+from dagster import DagsterRunStatus, RunsFilter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.run_queue import A, B, RunQueue, ephemeral_run_queue
@@ -64,9 +66,38 @@ class History:
         """One tick; nothing that it starts is above a limit."""
         started = self.queue.tick()
         for name in started:
-            assert self.queue.in_progress(name) <= self.limit(name)
+            assert self.held(name) <= self.limit(name)
         if started:
-            assert sum(map(self.queue.in_progress, NAMES)) <= TOTAL
+            assert sum(map(self.held, NAMES)) <= TOTAL
+
+    def held(self, name: str) -> int:
+        """The slots that a code location's runs in progress hold."""
+        return self.queue.in_progress(name)
+
+
+class SizedHistory(History):
+    """The same with runs that take several slots."""
+
+    def __init__(self, queue: RunQueue) -> None:
+        super().__init__(queue)
+        self.sizes: dict[str, tuple[str, int]] = {}
+
+    def happen(self, kind: str, name: str, number: int) -> None:
+        """Queue one run of a size in place of a number of runs."""
+        if kind != "queue":
+            super().happen(kind, name, number)
+            return
+        size = min(number, self.configured[name])
+        self.sizes[self.queue.queue(name, tags={SLOTS_TAG: str(size)})[0]] = name, size
+
+    def of_status(self, name: str, *statuses: DagsterRunStatus) -> list[int]:
+        """The sizes of a code location's runs in some statuses."""
+        runs = self.queue.instance.get_runs(RunsFilter(statuses=list(statuses)))
+        return [self.sizes[run.run_id][1] for run in runs if self.sizes[run.run_id][0] == name]
+
+    def held(self, name: str) -> int:
+        """The slots that a code location's runs in progress hold."""
+        return sum(self.of_status(name, DagsterRunStatus.STARTING))
 
 
 @pytest.mark.parametrize("sharing", ["fifo", "fair"])
@@ -83,3 +114,22 @@ def test_no_history_leads_above_a_limit(sharing: str, history_of_events: list[tu
         state_of = {name: (queue.queued(name), queue.in_progress(name), history.limit(name)) for name in NAMES}
         if sum(in_progress for _, in_progress, _ in state_of.values()) < TOTAL:
             assert all(queued == 0 or in_progress >= limit for queued, in_progress, limit in state_of.values())
+
+
+@pytest.mark.parametrize("sharing", ["fifo", "fair"])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(events)
+def test_no_history_of_runs_of_any_size_leads_above_a_limit(
+    sharing: str, history_of_events: list[tuple[str, str, int]]
+) -> None:
+    """In slots; at the end nothing that fits is queued."""
+    limits = {**LIMITS, "sharing": sharing, "slot": {"cpu": 1}}
+    with ephemeral_run_queue({"max_concurrent_runs": TOTAL, "code_location_limits": limits}, {}) as queue:
+        history = SizedHistory(queue)
+        for event in history_of_events:
+            history.happen(*event)
+        history.tick()
+        free = TOTAL - sum(map(history.held, NAMES))
+        for name in NAMES:
+            room = min(free, history.limit(name) - history.held(name))
+            assert all(size > room for size in history.of_status(name, DagsterRunStatus.QUEUED))
