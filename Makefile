@@ -130,7 +130,7 @@ upgrade: ## Lock the newest version of every package
 
 ##@ Check
 
-SCRIPTS := deploy/overlays/*/post-renderer deploy/overlays/*/after-helm
+SCRIPTS := deploy/overlays/*/post-renderer deploy/overlays/*/after-helm deploy/previews/preview deploy/local-cluster
 # only in the template: begin
 SCRIPTS += .ci/* tests/e2e/*/build-*
 # only in the template: end
@@ -193,12 +193,14 @@ push: ## Push the images to REGISTRY (IMAGES, VERSION)
 	for image in $(IMAGES); do $(BUILDER) push $(REGISTRY)/$$image:$(VERSION); done
 
 # What the workflows deploy: dist/values.yaml, which is VALUES with the images of REGISTRY and VERSION.
-# With LOCATION these are the values of that code location alone, for a release of its own.
+# With LOCATION these are the values of that code location alone, for a release of its own; with PREVIEW=pr-12-billing too,
+# for a preview of that name.
 .PHONY: release-values
 release-values: setup
 	@mkdir -p dist
 	$(RUN)/python -m scripts.release_values $(VALUES) --registry $(REGISTRY) --tag $(VERSION) \
-		$(if $(LOCATION),--location "$(LOCATION)") --output "dist/$(or $(LOCATION),values).yaml"
+		$(if $(LOCATION),--location "$(LOCATION)") $(if $(PREVIEW),--preview "$(PREVIEW)") \
+		--output "dist/$(or $(PREVIEW),$(LOCATION),values).yaml"
 
 # CHART is a folder, a .tgz archive, or a name such as dagster/dagster from a repository added to Helm.
 CHART ?= dagster/dagster

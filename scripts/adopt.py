@@ -31,6 +31,7 @@ REMOVED = (
     # what shows the template, and how it is changed
     ".ci",
     "CHANGELOG.md",
+    "AGENTS.md",
     "CONTRIBUTING.md",
     "demo",
     "docs/adopt.md",

@@ -14,7 +14,8 @@ FOLDER = "code_locations"
 _LONGEST = 63
 """Of the name of a Kubernetes Service, which the user deployment's is."""
 _TAKEN = {
-    *("dagster-daemon", "dagster-dagster-webserver", "dagster-dagster-webserver-read-only", "dagster-queue-page"),
+    *("dagster-daemon", "dagster-dagster-webserver", "dagster-dagster-webserver-read-only", "dagster-login"),
+    "dagster-queue-page",
     *("dagster-postgresql", "dagster-postgresql-headless", "pgbouncer"),
     *("daemon", "metrics", "page", "postgresql", "tables", "webserver"),
 }

@@ -33,8 +33,13 @@ def with_images(values: Values, registry: str, tag: str) -> Values:
     return values
 
 
-def of_location(values: Values, location: str) -> Values:
+def of_location(values: Values, location: str, preview: str | None = None) -> Values:
     """What the chart dagster-user-deployments takes for one code location as a release of its own.
+
+    Args:
+        values: Of the whole deployment.
+        location: The code location.
+        preview: The name under which its code is to stand beside it; None to release the code location itself.
 
     Raises:
         ValueError: The values have no such user deployment, or deploy it with the platform.
@@ -44,7 +49,9 @@ def of_location(values: Values, location: str) -> Values:
     if not deployments:
         names = ", ".join(deployment["name"] for deployment in section["deployments"])
         raise ValueError(f"LOCATION={location} is no user deployment of the values; they have {names}")
-    if section.get("enableSubchart", True):
+    if preview is not None:
+        deployments = [{**deployment, "name": preview} for deployment in deployments]
+    elif section.get("enableSubchart", True):
         raise ValueError(
             f"the values deploy {location} with the platform; for releases of its own set"
             f" {USER_DEPLOYMENTS}.enableSubchart: false and name it in dagsterWebserver.workspace.servers"
@@ -65,12 +72,13 @@ def main() -> None:
     parser.add_argument("--registry", required=True)
     parser.add_argument("--tag", required=True)
     parser.add_argument("--location", help="only this code location, as a release of its own")
+    parser.add_argument("--preview", help="as a preview of this name, beside the code location itself")
     parser.add_argument("--output", required=True, type=Path)
     options = parser.parse_args()
     try:
         values = with_images(read_values(options.values).data, options.registry, options.tag)
         if options.location is not None:
-            values = of_location(values, options.location)
+            values = of_location(values, options.location, options.preview)
     except (HelmInputError, ValueError) as error:
         sys.exit(str(error))
     options.output.write_text(yaml.safe_dump(values, sort_keys=False))

@@ -4,9 +4,11 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
 from harness.launches import A, launch_of
 from harness.process import Process, free_port, listens
 from harness.system import CODE_LOCATIONS, System, trial_config
@@ -50,12 +52,12 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
         target.shutdown(socket.SHUT_WR)
 
 
-def code_server(system: System, name: str, image: str) -> tuple[Process, int]:
-    """A code server of code location A that says that it runs in an image, and its port."""
+def code_server(system: System, name: str, image: str, code_location: str = A) -> tuple[Process, int]:
+    """A code server of A's code that says that it runs in an image, and its port."""
     port = free_port()
     process = system.process(
         name, "dagster", "api", "grpc", "--port", str(port), "--host", "127.0.0.1",
-        "--module-name", CODE_LOCATIONS[A], "--location-name", A, "--container-image", image,
+        "--module-name", CODE_LOCATIONS[A], "--location-name", code_location, "--container-image", image,
     )  # fmt: skip
     process.start()
 
@@ -112,3 +114,32 @@ def reload(system: System) -> Process:
         "reload", "clt_queued_run_coordinator.cli", "reload", "--watch", "--webserver", system.url,
         "--workspace", str(system.workspace),
     )  # fmt: skip
+
+
+def test_the_webserver_follows_its_workspace_file(system: System) -> None:
+    """A code location that is added to the file can be launched, and one that is taken out is gone; no restart."""
+    other, port = code_server(system, "preview", OLD, "pr-12")
+    before = yaml.safe_load(system.workspace.read_text())
+    entry = {"grpc_server": {"host": "127.0.0.1", "port": port, "location_name": "pr-12"}}
+    watching = reload(system)
+    watching.start()
+    try:
+        wait_until("it watches", lambda: f"{A}: reloaded" in watching.output())
+        for servers, names in (([*before["load_from"], entry], {A, "pr-12"}), (before["load_from"], {A})):
+            replace(system.workspace, yaml.safe_dump({"load_from": servers}))
+            wait_until("the webserver has them", partial(has, system, names))
+    finally:
+        watching.stop()
+        other.stop()
+
+
+def replace(file: Path, text: str) -> None:
+    """Write a file as the kubelet does: the old one or the new one is there, whole."""
+    beside = file.with_suffix(".new")
+    beside.write_text(text)
+    beside.replace(file)
+
+
+def has(system: System, code_locations: set[str]) -> bool:
+    """Whether the webserver has these code locations and no others."""
+    return system.graphql.load_statuses().keys() == code_locations

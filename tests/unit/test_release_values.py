@@ -48,3 +48,11 @@ def test_an_unknown_location_is_refused(values: dict[str, Any]) -> None:
     """The message names those that are there."""
     with pytest.raises(ValueError, match=r"LOCATION=nowhere is no user deployment of the values; they have \w+"):
         of_location(values, "nowhere")
+
+
+def test_a_preview_stands_beside_its_code_location(values: dict[str, Any]) -> None:
+    """Under a name of its own, with the image of that code location, also where the platform deploys that one."""
+    location = values["dagster-user-deployments"]["deployments"][0]["name"]
+    (deployment,) = of_location(values, location, "pr-12-preview")["deployments"]
+    assert deployment["name"] == "pr-12-preview"
+    assert deployment["image"]["repository"].endswith(f"/{location}")

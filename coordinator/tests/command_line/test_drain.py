@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
 from dagster import DagsterRunStatus
 from dagster._daemon.types import DaemonHeartbeat
 from tests.command_line.conftest import Home
@@ -129,3 +130,24 @@ def test_an_unknown_code_location_is_refused(home: Home) -> None:
     assert answer.code == 1
     assert "did you mean 'code-location-a'?" in answer.err
     assert home.run("history").out == ""
+
+
+def test_its_queued_runs_are_cancelled_on_demand(home: Home) -> None:
+    """Those that came from it, whatever others say in their tags, and those of nobody else."""
+    queue = home.queue()
+    mine = queue.queue(A, 2)
+    others = queue.queue(B, 2)
+    queue.instance.add_run_tags(mine[0], {CLT_TAG_KEY: B})
+    queue.instance.add_run_tags(others[0], {CLT_TAG_KEY: A})
+    answer = home.run("drain", A, "--cancel-queued")
+    assert answer.code == 0, answer.err
+    assert f"{A}: 2 queued runs cancelled\n" in answer.out
+    assert {queue.run(run_id).status for run_id in mine} == {DagsterRunStatus.CANCELED}
+    assert {queue.run(run_id).status for run_id in others} == {DagsterRunStatus.QUEUED}
+
+
+def test_not_everybodys_queued_runs_are_cancelled_at_once(home: Home) -> None:
+    """The command wants a name, and changes nothing without."""
+    answer = home.run("drain", "--all", "--cancel-queued")
+    assert answer.code == 2
+    assert "Name one LOCATION whose queued runs are to be cancelled." in answer.err

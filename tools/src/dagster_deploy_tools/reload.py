@@ -12,7 +12,7 @@ from clt_queued_run_coordinator.text.safe import describe, safe
 
 from dagster_deploy_tools._dagster import CodeServer, workspace_entries
 from dagster_deploy_tools.replacements import Replacements
-from dagster_deploy_tools.webserver import ReloadError
+from dagster_deploy_tools.webserver import ReloadError, reload_workspace
 from dagster_deploy_tools.webserver import reload as reload_in
 
 INTERVAL_SECONDS = 1.0
@@ -34,7 +34,11 @@ INTERVAL_SECONDS = 1.0
     show_default=True,
     help="The webserver's workspace file, which names the code servers.",
 )
-@click.option("--watch", is_flag=True, help="Reload each code location at first and after each replacement.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Reload each code location at first and after each replacement, and all when the workspace file changes.",
+)
 def reload(webserver: str, workspace: Path, watch: bool) -> None:
     """Have the webserver read its code locations anew, as Reload does in the UI.
 
@@ -50,7 +54,7 @@ def reload(webserver: str, workspace: Path, watch: bool) -> None:
         # Without a handler a container's first process ignores SIGTERM, and each rollout waits until it is killed.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            _watch(webserver, servers)
+            _watch(webserver, workspace, servers)
         except KeyboardInterrupt:
             return
     failures = [failure for name in servers if (failure := _reload(webserver, name))]
@@ -91,10 +95,12 @@ def _reload(webserver: str, code_location: str) -> ReloadError | None:
     return None
 
 
-def _watch(webserver: str, servers: Mapping[str, CodeServer]) -> None:
+def _watch(webserver: str, workspace: Path, servers: Mapping[str, CodeServer]) -> None:
     """Reload each code location at first and after each replacement of its code server; never returns."""
-    replacements = Replacements()
+    replacements, written = Replacements(), workspace.read_bytes()
     while True:
+        if (now := workspace.read_bytes()) != written and (found := _reload_workspace(webserver, workspace)):
+            servers, written = found, now
         for name, server in servers.items():
             server_id = server.server_id()
             if not replacements.is_due(name, server_id, time.monotonic()) or server_id is None:
@@ -108,3 +114,15 @@ def _watch(webserver: str, servers: Mapping[str, CodeServer]) -> None:
                 # `dagster code-server start` takes a new id when it is told to reload.
                 replacements.was_read(name, server.server_id() or server_id)
         time.sleep(INTERVAL_SECONDS)
+
+
+def _reload_workspace(webserver: str, workspace: Path) -> Mapping[str, CodeServer] | None:
+    """Have the webserver read its workspace file anew; the file's code servers, or None to try again."""
+    try:
+        servers = _code_servers(workspace)
+        reload_workspace(webserver)
+    except (RefusalError, ReloadError) as error:
+        click.echo(f"{workspace}: {error}", err=True)
+        return None
+    click.echo(f"{workspace}: reloaded, with {', '.join(servers) or 'no code server'}")
+    return servers

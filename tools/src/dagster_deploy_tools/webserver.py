@@ -1,4 +1,6 @@
-"""Asks a webserver to read a code location anew, as its UI does under Deployment."""
+"""Asks a webserver to read a code location or its workspace anew, as its UI does under Deployment."""
+
+from typing import Any
 
 import requests
 
@@ -16,6 +18,7 @@ mutation ($name: String!) {
   }
 }
 """
+_RELOAD_WORKSPACE = "mutation { reloadWorkspace { __typename ... on Error { message } } }"
 _FOR_GOOD = {"ReloadNotSupported", "RepositoryLocationNotFound", "UnauthorizedError"}
 
 
@@ -41,21 +44,40 @@ def reload(webserver: str, code_location: str) -> None:
     Raises:
         ReloadError: It can't be reached, refuses, or can't load the code location.
     """
+    answer = _ask(webserver, "reloadRepositoryLocation", _RELOAD, name=code_location)
+    kind = answer["__typename"]
+    loaded = answer if kind != "WorkspaceLocationEntry" else answer["locationOrLoadError"] or {}
+    if loaded.get("__typename") != "RepositoryLocation":
+        message = " ".join(str(loaded.get("message", kind)).split())
+        raise ReloadError(f"the webserver can't reload {code_location}: {message}", for_good=kind in _FOR_GOOD)
+
+
+def reload_workspace(webserver: str) -> None:
+    """Have a webserver read its workspace file anew, with code locations that were added or removed.
+
+    Raises:
+        ReloadError: It can't be reached, or refuses.
+    """
+    answer = _ask(webserver, "reloadWorkspace", _RELOAD_WORKSPACE)
+    if answer["__typename"] != "Workspace":
+        message = " ".join(str(answer.get("message", answer["__typename"])).split())
+        raise ReloadError(f"the webserver can't reload its workspace: {message}")
+
+
+def _ask(webserver: str, field: str, query: str, **variables: str) -> Any:
+    """The field of a webserver's answer to a query; it has a `__typename`."""
     try:
         response = requests.post(
             f"{webserver.rstrip('/')}/graphql",
-            json={"query": _RELOAD, "variables": {"name": code_location}},
+            json={"query": query, "variables": variables},
             timeout=TIMEOUT_SECONDS,
         )
         response.raise_for_status()
-        answer = response.json()["data"]["reloadRepositoryLocation"]
-        kind = answer["__typename"]
-        loaded = answer if kind != "WorkspaceLocationEntry" else answer["locationOrLoadError"] or {}
+        answer = response.json()["data"][field]
+        answer["__typename"]
     except requests.ConnectionError as error:
         raise ReloadError(f"the webserver at {webserver} doesn't answer") from error
     except (requests.RequestException, ValueError, KeyError, TypeError) as error:
         cause = " ".join(str(error).split())
         raise ReloadError(f"the webserver at {webserver} gave no answer that makes sense: {cause}") from error
-    if loaded.get("__typename") != "RepositoryLocation":
-        message = " ".join(str(loaded.get("message", kind)).split())
-        raise ReloadError(f"the webserver can't reload {code_location}: {message}", for_good=kind in _FOR_GOOD)
+    return answer

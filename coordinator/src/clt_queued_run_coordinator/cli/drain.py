@@ -18,7 +18,7 @@ from clt_queued_run_coordinator.operate import draining
 from clt_queued_run_coordinator.operate.draining import Draining
 from clt_queued_run_coordinator.policy.changes import EVERY_CODE_LOCATION
 from clt_queued_run_coordinator.store import live
-from clt_queued_run_coordinator.text.formats import duration
+from clt_queued_run_coordinator.text.formats import count, duration
 from clt_queued_run_coordinator.text.safe import describe
 
 
@@ -33,7 +33,12 @@ from clt_queued_run_coordinator.text.safe import describe
     help=f"Stop waiting after this long, {EXAMPLES}; the pause stays.",
 )
 @interval_option(help="How often to look.")
-def drain(code_location: str | None, *, timeout: timedelta, interval: float, **how: Any) -> None:
+@click.option(
+    "--cancel-queued", is_flag=True, help="Then cancel its queued runs, for a LOCATION that is to be removed."
+)
+def drain(
+    code_location: str | None, *, timeout: timedelta, interval: float, cancel_queued: bool, **how: Any
+) -> None:
     """Pause LOCATION and wait until none of its runs is in progress.
 
     The exit code is 1 if that takes longer than the timeout. Either way LOCATION stays paused until `dagster-clt
@@ -44,6 +49,8 @@ def drain(code_location: str | None, *, timeout: timedelta, interval: float, **h
       dagster-clt drain code-location-a --timeout 20m --reason deploy \\
         && helm upgrade ... && dagster-clt resume code-location-a
     """  # noqa: D301 - \b is for click
+    if cancel_queued and code_location is None:
+        raise click.UsageError("Name one LOCATION whose queued runs are to be cancelled.")
     what = "everything" if code_location is None else code_location
     resume = f"`dagster-clt resume {'--all' if code_location is None else quote(code_location)}`"
     with open_instance() as (instance, coordinator):
@@ -53,6 +60,9 @@ def drain(code_location: str | None, *, timeout: timedelta, interval: float, **h
         except KeyboardInterrupt:
             echo(f"Interrupted: {what} stays paused; {resume} ends the pause.", err=True)
             raise
+        if cancel_queued and code_location and left.is_drained:
+            cancelled = draining.cancel_queued(instance, code_location)
+            echo(f"{code_location}: {count(cancelled, 'queued run')} cancelled")
     if left.resumed:
         names = "every code location" if EVERY_CODE_LOCATION in left.resumed else ", ".join(left.resumed)
         raise click.ClickException(

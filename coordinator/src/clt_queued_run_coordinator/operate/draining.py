@@ -4,13 +4,22 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
-from clt_queued_run_coordinator._dagster import IN_PROGRESS_STATUSES, DagsterInstance
+from clt_queued_run_coordinator._dagster import (
+    IN_PROGRESS_STATUSES,
+    DagsterInstance,
+    DagsterRunStatus,
+    RunsFilter,
+)
+from clt_queued_run_coordinator.config.tag import code_location_of
 from clt_queued_run_coordinator.daemon import acknowledged_pauses
 from clt_queued_run_coordinator.operate import counts, daemon_seen
 from clt_queued_run_coordinator.policy.changes import EVERY_CODE_LOCATION
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 from clt_queued_run_coordinator.store import live
 from clt_queued_run_coordinator.store.transaction import reading
+
+_QUEUED = RunsFilter(statuses=[DagsterRunStatus.QUEUED])
+_PAGE = 1000
 
 SILENT = timedelta(minutes=5)
 """After this time without a heartbeat or a tick the daemon is taken not to run. Each is due every 30 seconds at
@@ -58,3 +67,13 @@ def read(instance: DagsterInstance, code_locations: Collection[str] | None) -> D
         is_seen=all(pause.id in seen for pause in pauses.values() if pause),
         is_silent=last is None or changes.read_at - last > SILENT,
     )
+
+
+def cancel_queued(instance: DagsterInstance, code_location: str) -> int:
+    """Cancel the queued runs of a code location, and return their number. Their origin decides, as everywhere."""
+    cancelled, cursor = 0, None
+    while page := instance.get_runs(_QUEUED, cursor=cursor, limit=_PAGE):
+        cursor = page[-1].run_id
+        own = [run.run_id for run in page if code_location_of(run) == code_location]
+        cancelled += sum(instance.run_coordinator.cancel_run(run_id) for run_id in own)
+    return cancelled
