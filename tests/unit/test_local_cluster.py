@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STAND_IN = '#!/bin/sh\necho "$(basename "$0") $*" >> "$CALLS"\ncase " $* " in *" kubeconfig get "*) ;; *" get "*) exit 1 ;; esac\n'
+STAND_IN = """#!/bin/sh
+echo "$(basename "$0") $*" >> "$CALLS"
+case " $* " in
+  *" kubeconfig get "*) ;;
+  *" get "*) exit 1 ;;
+esac
+"""
 
 
 def run(

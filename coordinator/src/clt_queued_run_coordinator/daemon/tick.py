@@ -198,7 +198,7 @@ class Ticks:
             slots = {name: self._queued.slots_of(runs) for name, runs in self._offered.items()}
             self._ledger.record(state.claims, state.slots, slots, selection.blocked)
         self._accounting.offer(self._offered)
-        self._log_saturation(bool(runs))
+        self._log_tick(starts)
         return runs
 
     def _tagged(self, instance: DagsterInstance, selected: Sequence[SelectedRun]) -> list[DagsterRun]:
@@ -275,19 +275,32 @@ class Ticks:
                 daemon_state.write(connection, state)
             self._stored = state
 
-    def _log_saturation(self, something_starts: bool) -> None:
-        state = self.state
-        if something_starts or not state.queued:
+    def _log_tick(self, starts: Mapping[str, int]) -> None:
+        """Log what a tick starts; or that it starts nothing, once per change. As JSON the numbers are fields."""
+        state, starting = self.state, sum(starts.values())
+        queued, in_progress = sum(state.queued.values()), len(state.in_progress)
+        total = state.settings.max_concurrent_runs
+        fields = {
+            "starting": starting,
+            "queued": queued,
+            "in_progress": in_progress,
+            "max_concurrent_runs": total,
+            "tick_seconds": round(time.time() - self._began, 4),
+        }
+        if starting or not state.queued:
             self._logged.pop("saturated", None)
-            return
-        self._log_once(
-            "saturated",
-            {name: state.limit(name) for name in state.queued},
-            logging.INFO,
-            f"No queued run can start ({', '.join(state.saturated())}). {sum(state.queued.values())} queued,"
-            f" {len(state.in_progress)} in progress, max_concurrent_runs"
-            f" {state.settings.max_concurrent_runs}.",
-        )
+        if starting:
+            line = "Starting %d of %d queued runs; %d in progress, max_concurrent_runs %d."
+            self._log.info(line, starting, queued, in_progress, total, extra={**fields, "starting_of": {**starts}})
+        elif state.queued:
+            self._log_once(
+                "saturated",
+                {name: state.limit(name) for name in state.queued},
+                logging.INFO,
+                f"No queued run can start ({', '.join(state.saturated())}). {queued} queued,"
+                f" {in_progress} in progress, max_concurrent_runs {total}.",
+                fields,
+            )
 
     def _try(self, what: str, step: Callable[[], Result]) -> Result | None:
         """Take a step that must not end the tick. If it fails, that is logged once, and the tick goes on."""
@@ -303,8 +316,10 @@ class Ticks:
         self._logged.pop(what, None)
         return done
 
-    def _log_once(self, subject: str, state: object, level: int, line: str) -> None:
+    def _log_once(
+        self, subject: str, state: object, level: int, line: str, fields: Mapping[str, object] | None = None
+    ) -> None:
         """Log a line once per change of the state that it describes, not at each tick."""
         if self._logged.get(subject) != state:
             self._logged[subject] = state
-            self._log.log(level, line)
+            self._log.log(level, line, extra=fields)
