@@ -2,14 +2,18 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import count
 
 import pytest
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY
+from clt_queued_run_coordinator.store import transaction as transactions
 from clt_queued_run_coordinator.store.tag_writing import write_tags
+from clt_queued_run_coordinator.store.transaction import transaction
 from dagster import DagsterInstance, DagsterRunStatus
-from dagster._core.storage.runs.schema import RunTagsTable
+from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
+from sqlalchemy.exc import DBAPIError
 from tests.in_process.interruption import Interruption
 from tests.run_queue import A, B, RunQueue
 
@@ -71,6 +75,34 @@ def test_writers_at_the_same_time_double_no_row(queue: RunQueue, another: Dagste
         thread.join()
     assert raised == []
     assert [queue.tag_rows(run_id) for run_id in run_ids] == [[A]] * 50
+
+
+def test_a_writer_that_is_suspended_holds_up_the_others_only_for_a_while(
+    same_database: MakeRunQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL ends its transaction, and what it has written in it is not there."""
+    monkeypatch.setattr(transactions, "SUSPENDED_SECONDS", 1)
+    queue, another = same_database(), same_database().instance
+    (run_id,) = queue.put(A, DagsterRunStatus.QUEUED)
+    locked, ended = threading.Event(), threading.Event()
+
+    def suspended() -> None:
+        with suppress(DBAPIError), transaction(another) as connection:
+            connection.execute(RunsTable.select().with_for_update())
+            locked.set()
+            ended.wait(60)
+            connection.execute(RunsTable.update().values(status="CANCELED"))
+
+    thread = threading.Thread(target=suspended)
+    thread.start()
+    locked.wait(60)
+    try:
+        write_tags(queue.instance, [run_id])
+    finally:
+        ended.set()
+        thread.join()
+    assert queue.tag_rows(run_id) == [A]
+    assert queue.run(run_id).status is DagsterRunStatus.QUEUED
 
 
 def test_runs_that_were_deleted_meanwhile_are_passed_over(queue: RunQueue) -> None:

@@ -49,8 +49,8 @@ def test_one_of_two_daemons_dequeues(deployment: Deployment) -> None:
 def test_the_standby_takes_over_when_the_leader_is_killed(deployment: Deployment, webserver: Webserver) -> None:
     """Its pod is killed without being asked."""
     killed = leader(deployment)
-    deployment.cluster.delete_pods(killed, kill=True)
     began = time.monotonic()
+    deployment.cluster.delete_pods(killed, kill=True)
     (run,) = webserver.launch([launch_of(A, 1)])
     wait_until("it is dequeued", lambda: not webserver.runs([run], statuses=["QUEUED"]), every=0.2)
     log.info("dequeued %.1f s after the leader was killed", time.monotonic() - began)

@@ -4,10 +4,14 @@ The lease is a document that names a process and its current tick. A run starts 
 this document and locks it. So once another daemon has written itself into it, nothing more can start that was
 chosen before, even by a daemon that was suspended amid its tick. No clock has a part in that.
 
+Whatever hangs must not hang for ever. The thread that renews the lease ends the process of a daemon whose tick, or
+whose own question to the database, gets no answer for minutes: Kubernetes starts it again, with new connections.
+
 A second document holds the time of the last renewal, by the database's clock. It only decides when another daemon
 may take the lease. Nothing is tied to a session of the database, so PgBouncer may share its connections.
 """
 
+import faulthandler
 import json
 import logging
 import os
@@ -24,6 +28,7 @@ import sqlalchemy as db
 from sqlalchemy.dialects import postgresql, sqlite
 
 from clt_queued_run_coordinator._dagster import (
+    QUEUE_DAEMON,
     DagsterInstance,
     DagsterRunStatus,
     KeyValueStoreTable,
@@ -48,6 +53,15 @@ STANDBY_SECONDS = 1.0
 HUNG_SECONDS = 60.0
 """A tick that has shown no sign of life for this long, beside the interval between two ticks, hangs. The lease is
 not renewed for it, so that a standby takes over."""
+
+ANSWER_SECONDS = 120.0
+"""A renewal that has had no answer for this long ends the process. Six tries to connect take half of it."""
+
+ENDED_SECONDS = 300.0
+"""A tick that has hung for this long ends the process."""
+
+_DAEMON_THREAD = f"dagster-daemon-{QUEUE_DAEMON}"
+"""Only a tick in this thread of Dagster's daemon may end the process."""
 
 PROCESS = f"{socket.gethostname()} process {os.getpid()}"
 """What a person calls this process."""
@@ -87,12 +101,13 @@ class Lease:
     def __init__(self, interval: float, log: logging.Logger) -> None:
         """`interval` is the time between two ticks, in seconds."""
         self._process = THIS_PROCESS
-        self._hangs_after = interval + HUNG_SECONDS
+        self._interval = interval
         self._log = log
         self._sign_of_life = self._renewed = 0.0
         self._instance: weakref.ref[DagsterInstance] | None = None
         self._stopped = threading.Event()
         self._renewing: threading.Thread | None = None
+        self._is_watched = False
         self.tick: str | None = None
         """What the lease says in this tick; None while another daemon holds it."""
         self.ends_process = False
@@ -107,6 +122,7 @@ class Lease:
         before, text = self.tick, f'{self._process}, "tick": "{uuid.uuid4().hex}"}}'
         self.tick = None
         self._sign_of_life = time.monotonic()
+        self._is_watched = threading.current_thread().name == _DAEMON_THREAD
         is_continued = before is not None and _changed(
             connection, _update(KEY, text).where(_COLUMNS.value == before)
         )
@@ -156,23 +172,29 @@ class Lease:
         self.tick = None
 
     def _keep(self) -> None:
-        """Renew the lease until the instance is gone, and notice when another daemon has taken it."""
+        """Renew the lease until the instance is gone, and end the process when that has to be."""
         while not self._stopped.wait(RENEWAL_SECONDS) and self._instance and (instance := self._instance()):
-            hangs = time.monotonic() - self._sign_of_life > self._hangs_after
+            idle = time.monotonic() - self._sign_of_life - self._interval
+            if self._is_watched:
+                faulthandler.dump_traceback_later(ANSWER_SECONDS, exit=True)  # unless this comes round again
+                if idle > ENDED_SECONDS:
+                    self._end_process(f"its look at the queue, or a launch, has hung for {idle:.0f} s")
             # Without the database nothing can be known. It is asked again.
             with suppress(Exception), run_database(instance).connect() as connection:
-                if self.tick and not hangs and _changed(connection, _renewal(connection, self._process)):
+                if self.tick and idle < HUNG_SECONDS and _changed(connection, _renewal(connection, self._process)):
                     self._renewed = time.monotonic()
                     continue
                 leader = read(connection)
                 if self.ends_process and leader and not leader.tick.startswith(self._process):
-                    self._log.critical(
-                        "The daemon %s dequeues now, because this one was out of touch. This process ends, so that"
-                        " no schedule and no sensor runs twice. Started again, it is the standby.",
-                        leader.process,
+                    self._end_process(
+                        f"the daemon {leader.process} has taken over, and schedules must not run twice"
                     )
-                    os._exit(1)  # without a last word of other threads
             del instance
+        faulthandler.cancel_dump_traceback_later()
+
+    def _end_process(self, why: str) -> None:
+        self._log.critical("This daemon ends to be started again: %s.", why)
+        os._exit(1)  # at once: no other thread may have a last word
 
 
 def read(connection: db.Connection) -> Leader | None:

@@ -39,6 +39,7 @@ from clt_queued_run_coordinator._dagster import (
 from clt_queued_run_coordinator.config.settings import Settings
 from clt_queued_run_coordinator.daemon import lease
 from clt_queued_run_coordinator.daemon.connections import keep_connections
+from clt_queued_run_coordinator.daemon.launches import launch
 from clt_queued_run_coordinator.daemon.lease import Lease
 from clt_queued_run_coordinator.daemon.readers import Presence
 from clt_queued_run_coordinator.daemon.tick import Ticks
@@ -129,6 +130,7 @@ class DaemonSeam:
             (instance, "get_run_records"): self._runs_in_progress,
             (instance, "get_run_by_id"): self._run_to_start,
             (instance.run_storage, "handle_run_event"): self._event_of_a_run,
+            (instance.run_launcher, "launch_run"): self._launch,
         }
         for (of, name), answer in answers.items():
             ask = getattr(of, name)
@@ -162,6 +164,13 @@ class DaemonSeam:
             self._lease.start(instance, run_id, self._chosen_by(run_id))
             self._chosen.pop(run_id, None)
         ask(run_id, event, *args, **kwargs)
+
+    def _launch(self, instance: DagsterInstance, ask: Callable[..., None], context: Any) -> None:
+        """Let the daemon wait for a launch only for a while."""
+        if daemon_step() == "_dequeue_run":
+            launch(instance, ask, context, self._log)
+        else:
+            ask(context)
 
     def _chosen_by(self, run_id: str) -> str | None:
         """The tick that has chosen a run: this one where the daemon has chosen it by itself."""

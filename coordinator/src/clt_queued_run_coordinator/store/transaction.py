@@ -7,6 +7,10 @@ import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, run_database
 
+SUSPENDED_SECONDS = 15
+"""PostgreSQL ends a transaction whose program has done nothing for this long, such as a suspended command, so that
+others get its locks. Those wait for a lock five seconds longer."""
+
 
 @contextmanager
 def transaction(where: DagsterInstance | db.Connection) -> Iterator[db.Connection]:
@@ -15,8 +19,11 @@ def transaction(where: DagsterInstance | db.Connection) -> Iterator[db.Connectio
     An open PostgreSQL connection in place of the instance saves opening another.
     """
     if isinstance(where, db.Connection):
-        # Dagster's PostgreSQL connections autocommit each statement.
-        with where.execution_options(isolation_level="READ COMMITTED").begin():
+        with _begun(where):
+            where.exec_driver_sql(
+                f"SET LOCAL idle_in_transaction_session_timeout = '{SUSPENDED_SECONDS}s';"
+                f" SET LOCAL lock_timeout = '{SUSPENDED_SECONDS + 5}s'"
+            )
             yield where
         return
     with run_database(where).connect() as connection:
@@ -27,6 +34,13 @@ def transaction(where: DagsterInstance | db.Connection) -> Iterator[db.Connectio
         else:
             with transaction(connection):
                 yield connection
+
+
+@contextmanager
+def _begun(connection: db.Connection) -> Iterator[None]:
+    # Dagster's PostgreSQL connections autocommit each statement.
+    with connection.execution_options(isolation_level="READ COMMITTED").begin():
+        yield
 
 
 LOOKS_UP = "SET LOCAL random_page_cost = 1.1; SET LOCAL jit = off"
@@ -42,6 +56,6 @@ def reading(instance: DagsterInstance) -> Iterator[db.Connection]:
         if connection.dialect.name != "postgresql":
             yield connection
             return
-        with transaction(connection):
+        with _begun(connection):
             connection.exec_driver_sql(LOOKS_UP)
             yield connection
