@@ -21,7 +21,7 @@ def run(bench: Bench) -> Iterator[Row]:
     queues: dict[int, RunQueue] = {}
     for queued in dict.fromkeys((min(SHORT, long), long)):
         filled = fill(bench, queued, CODE_LOCATIONS, Slots.ONE_FREE)
-        queues[queued] = filled.open(bench, "ours", filled.config("fair"))
+        queues[queued] = filled.open(bench, "clt", filled.config("fair"))
         first = _tick(queues[queued])
         goal = Goal(most=5.0) if queued == long else None
         yield Row("long_queue", f"{queued:,} queued, first tick of a daemon", "s", [first], [], NOTHING, goal)

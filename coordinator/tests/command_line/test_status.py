@@ -56,6 +56,7 @@ def test_json_has_the_documented_fields(home: Home) -> None:
         "in_progress": 0,
         "without_code_location": 0,
         "queue_reading": None,
+        "dequeued_by": None,
         "groups": [],
     }
     assert a.pop("oldest_queued_seconds") >= 0

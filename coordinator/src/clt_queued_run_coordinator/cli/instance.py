@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,13 +18,16 @@ from clt_queued_run_coordinator.operate import now
 from clt_queued_run_coordinator.text.safe import describe
 
 TIMEOUTS = {
-    "connect_timeout": 5,  # seconds, for each address of the server
+    "connect_timeout": 4,  # seconds, for each address of the server
     "keepalives_idle": 5,
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,  # milliseconds
 }
 """How libpq notices that the network to PostgreSQL is dead; without them a command may wait for hours."""
+
+PATIENCE_SECONDS = 8.0
+"""After so long without a connection a command gives up. Dagster would try six times."""
 
 
 def dagster_home() -> Path:
@@ -72,8 +76,9 @@ def load_coordinator() -> CLTQueuedRunCoordinator:
 def get_instance() -> tuple[DagsterInstance, CLTQueuedRunCoordinator]:
     """The open instance, to be closed by the caller, and its coordinator; else ClickException."""
     load_coordinator()
-    if not db.event.contains(db.Engine, "do_connect", _set_timeouts):
-        db.event.listen(db.Engine, "do_connect", _set_timeouts)
+    if not db.event.contains(db.Engine, "do_connect", _before_connecting):
+        db.event.listen(db.Engine, "do_connect", _before_connecting)
+        db.event.listen(db.pool.Pool, "connect", _connected)
     try:
         instance = DagsterInstance.get()
         coordinator = instance.run_coordinator
@@ -100,7 +105,25 @@ def read_queue(instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator) 
     return queue
 
 
-def _set_timeouts(dialect: db.Dialect, _record: object, _arguments: object, options: dict[str, Any]) -> None:
-    if dialect.name == "postgresql":
-        for name, value in TIMEOUTS.items():
-            options.setdefault(name, value)
+_tries: list[float] = []
+"""When this program first tried to connect, since it last could; `time.monotonic`."""
+
+
+def _before_connecting(dialect: db.Dialect, _record: object, _arguments: object, options: dict[str, Any]) -> None:
+    """Set the time-outs that the instance doesn't set; ClickException if it has been tried for too long."""
+    if dialect.name != "postgresql":
+        return
+    now = time.monotonic()
+    _tries.append(now)
+    if (waited := now - _tries[0]) > PATIENCE_SECONDS:
+        raise click.ClickException(
+            f"the database at {options.get('host', 'its address')} has not answered for {waited:.0f} s; see that"
+            " it runs, and that the network leads to it."
+        )
+    for name, value in TIMEOUTS.items():
+        options.setdefault(name, value)
+    options["connect_timeout"] = min(int(options["connect_timeout"]), TIMEOUTS["connect_timeout"])
+
+
+def _connected(*_: object) -> None:
+    _tries.clear()

@@ -1,7 +1,7 @@
 """Launches that hang. Dagster's tick waits for its slowest launch, and with it every code location.
 
-A launch that takes long goes on in a thread of its own, and the tick does without it. Its run is starting and keeps
-its slot, so nobody launches it again. If it fails in the end, the run fails, as Dagster has it.
+A launch that takes long goes on in a thread of its own, and the tick does without it. Its run is starting and
+keeps its slot, so nobody launches it again. If it fails in the end, the run fails, as Dagster has it.
 """
 
 import contextvars
