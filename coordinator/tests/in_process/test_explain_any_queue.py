@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any
 from unittest import mock
@@ -14,6 +14,7 @@ from clt_queued_run_coordinator._dagster import QUEUE_DAEMON
 from clt_queued_run_coordinator.operate.explanation import Explanation, explain
 from clt_queued_run_coordinator.operate.stored_run import find_runs
 from clt_queued_run_coordinator.store import database_clock, live
+from clt_queued_run_coordinator.submit.size import RunTooLargeError
 from dagster._daemon.types import DaemonHeartbeat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,7 +22,12 @@ from tests.run_queue import A, B, RunQueue, ephemeral_run_queue
 
 C = "code-location-c"
 NAMES = [A, B, C]
-TAGS = {"tag": {"database": "yes"}, "backfill": {"dagster/backfill": "bf"}}
+TAGS = {
+    "tag": {"database": "yes"},
+    "backfill": {"dagster/backfill": "bf"},
+    "two slots": {"slots": "2"},
+    "three slots": {"slots": "3"},
+}
 Runs = list[tuple[str, str, int]]
 """The code location of each, what it needs, and its priority."""
 LIMITS: dict[str, Any] = {
@@ -31,10 +37,11 @@ LIMITS: dict[str, Any] = {
 }
 
 names = st.sampled_from(NAMES)
-needs = st.sampled_from(["nothing", "nothing", "tag", "pool", "backfill"])
+needs = st.sampled_from(["nothing", "nothing", "tag", "pool", "backfill", "two slots", "three slots"])
 queued = st.lists(st.tuples(names, needs, st.integers(-1, 1)), min_size=1, max_size=10)
 
 
+@pytest.mark.parametrize("slot", [None, {"cpu": 1}])
 @pytest.mark.parametrize("sharing", ["fifo", "fair"])
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(
@@ -45,10 +52,17 @@ queued = st.lists(st.tuples(names, needs, st.integers(-1, 1)), min_size=1, max_s
     seconds=st.sampled_from([0, 40, 300]),
 )
 def test_what_is_said_to_start_is_what_starts(
-    sharing: str, *, total: int, runs: tuple[Runs, Runs], ends: list[str], paused: str | None, seconds: int
+    sharing: str,
+    slot: Any,
+    *,
+    total: int,
+    runs: tuple[Runs, Runs],
+    ends: list[str],
+    paused: str | None,
+    seconds: int,
 ) -> None:
     """Of each queued run, with each kind of limit, a pool and a pause, so many seconds after a tick."""
-    with _limited_queue(total, sharing) as queue, _clocks() as clocks:
+    with _limited_queue(total, sharing, slot) as queue, _clocks() as clocks:
         waiting = _queue(queue, runs[0]) - set(queue.tick_ids())
         for name in ends:
             if queue.in_progress(name):
@@ -62,13 +76,14 @@ def test_what_is_said_to_start_is_what_starts(
         assert said == set(queue.tick_ids())
 
 
+@pytest.mark.parametrize("slot", [None, {"cpu": 1}])
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(total=st.integers(2, 8), runs=st.tuples(queued, queued), sharing=st.sampled_from(["fifo", "fair"]))
 def test_a_limit_that_is_advised_is_the_smallest_that_lets_the_run_start(
-    sharing: str, total: int, runs: tuple[Runs, Runs]
+    sharing: str, slot: Any, total: int, runs: tuple[Runs, Runs]
 ) -> None:
     """Of each queued run that only the limit of its code location holds."""
-    with _limited_queue(total, sharing) as queue:
+    with _limited_queue(total, sharing, slot) as queue:
         waiting = _queue(queue, runs[0]) - set(queue.tick_ids()) | _queue(queue, runs[1])
         queue.instance.add_daemon_heartbeat(DaemonHeartbeat(time.time(), QUEUE_DAEMON, "test", []))
         for run_id in waiting:
@@ -96,12 +111,12 @@ def _clocks() -> Iterator[time_machine.Traveller]:
 
 
 @contextmanager
-def _limited_queue(total: int, sharing: str) -> Iterator[RunQueue]:
+def _limited_queue(total: int, sharing: str, slot: Any) -> Iterator[RunQueue]:
     """A queue with every kind of limit: on code locations, a group, a tag, a pool and in total."""
     options: dict[str, Any] = {
         "max_concurrent_runs": total,
         "tag_concurrency_limits": [{"key": "database", "limit": 1}],
-        "code_location_limits": {**LIMITS, "sharing": sharing},
+        "code_location_limits": {**LIMITS, "sharing": sharing, "slot": slot},
     }
     with ephemeral_run_queue(options, {"pools": {"granularity": "run"}}) as queue:
         queue.instance.event_log_storage.set_concurrency_slots("slots", 2)
@@ -109,15 +124,12 @@ def _limited_queue(total: int, sharing: str) -> Iterator[RunQueue]:
 
 
 def _queue(queue: RunQueue, runs: Runs) -> set[str]:
-    return {
-        queue.queue(
-            name,
-            priority=priority,
-            pool="slots" if need == "pool" else None,
-            tags=TAGS.get(need, {}),
-        )[0]
-        for name, need, priority in runs
-    }
+    queued = set()
+    for name, need, priority in runs:
+        with suppress(RunTooLargeError):
+            pool = "slots" if need == "pool" else None
+            queued |= {*queue.queue(name, priority=priority, pool=pool, tags=TAGS.get(need, {}))}
+    return queued
 
 
 def _explained(queue: RunQueue, run_id: str) -> Explanation:
