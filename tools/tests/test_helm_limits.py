@@ -229,3 +229,25 @@ def test_code_locations_of_a_fixed_workspace(tmp_path: Path) -> None:
         "0.yaml:18: the limit of 'code-location-b' names no deployment, so it limits nothing;"
         " remove it, or write a deployment's name, the nearest is 'code-location-a'"
     ]
+
+
+def test_a_user_deployment_that_asks_for_more_than_its_run_needs_is_found(tmp_path: Path) -> None:
+    """Its runs ask for the same. A limit counts where there is no request, and what no slot holds doesn't."""
+    slot = "code_location_limits:\n  slot: {cpu: 1, memory: 4Gi}\n  default: {run_needs: {cpu: 1, memory: 1Gi}}"
+    asking = VALUES.replace(
+        "    - name: code-location-b\n",
+        "      resources: {requests: {cpu: 1000m, disk: 9Gi}, limits: {cpu: 9, memory: 1G}}\n"
+        "    - name: code-location-b\n"
+        "      resources: {requests: {cpu: 2x}, limits: {memory: 8Gi}}\n",
+    )
+    findings, _ = check(tmp_path, asking, options("tag_concurrency_limits: null\n" + slot))
+    assert [line.partition(": ")[2] for line in findings] == [
+        "'code-location-b' asks for memory 8Gi, which its run_needs doesn't say, so its runs take too few slots;"
+        " write 'run_needs: {memory: 8Gi}' for it in 'code_location_limits'"
+    ]
+
+
+def test_a_wrong_quantity_is_refused_as_the_coordinator_does_it(tmp_path: Path) -> None:
+    """With its line."""
+    findings, _ = check(tmp_path, VALUES, options("code_location_limits:\n  slot: {cpu: 1, memory: 4GiB}"))
+    assert "code_location_limits.slot.memory is '4GiB'; it must be a quantity" in findings[0]

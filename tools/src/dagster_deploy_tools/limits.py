@@ -1,10 +1,12 @@
 """Limits in Helm values that can't hold or can't be reached."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
 from typing import Any
 
 from clt_queued_run_coordinator.config.options import Group
 from clt_queued_run_coordinator.config.patterns import is_pattern
+from clt_queued_run_coordinator.config.quantity import amount
 from clt_queued_run_coordinator.config.tag import CLT_TAG_KEY
 from clt_queued_run_coordinator.operate.finding import Finding
 from clt_queued_run_coordinator.text.similar_names import most_similar
@@ -35,7 +37,31 @@ def code_locations(values: Values) -> list[str] | None:
 
 def limit_findings(values: Values, instance: Instance, ours: Loaded) -> list[Finding]:
     """Findings on limits."""
-    return [*_without_deployment(values, ours), *_total(values, instance, ours)]
+    return [*_without_deployment(values, ours), *_needs(values, ours), *_total(values, instance, ours)]
+
+
+def _needs(values: Values, ours: Loaded) -> Iterator[Finding]:
+    """User deployments that ask for more than `run_needs` says: runs get what they ask for."""
+    limits = ours.coordinator.settings.code_location_limits
+    path: Path = (USER_DEPLOYMENTS, "deployments")
+    for index, entry in values.items(*path):
+        name = str(entry.get("name")) if isinstance(entry, dict) else ""
+        resources: Path = (*path, index, "resources")
+        asked = {**values.block(*resources, "limits"), **values.block(*resources, "requests")}
+        needs = limits.entry(name).run_needs or {}
+        for resource in limits.slot or ():
+            if _amount(asked.get(resource)) > needs.get(resource, 0):
+                what = f"{name!r} asks for {resource} {asked[resource]}, which its run_needs doesn't say"
+                cure = f"write 'run_needs: {{{resource}: {asked[resource]}}}' for it in {LIMITS!r}"
+                yield values.finding(resources, f"{what}, so its runs take too few slots", cure)
+
+
+def _amount(written: object) -> Fraction:
+    """The amount that a quantity stands for; 0 if it isn't one, which is for Kubernetes to refuse."""
+    try:
+        return amount(written)
+    except ValueError:
+        return Fraction(0)
 
 
 def _written(ours: Loaded) -> Iterator[tuple[str, int | None, Path]]:
