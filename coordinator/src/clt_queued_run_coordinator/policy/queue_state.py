@@ -120,8 +120,10 @@ class QueueState:
     @property
     def holding_back(self) -> list[int]:
         """The queued runs that may hold back others because they were passed for long; see `room`."""
-        after = self.settings.code_location_limits.hold_back_after
-        return holding_back(self.passed, self.live.read_at.timestamp(), after) if self.passed else []
+        limits = self.settings.code_location_limits
+        if limits.slot is None:
+            return []
+        return holding_back(self.passed, self.live.read_at.timestamp(), limits.hold_back_after)
 
     @cached_property
     def claims(self) -> Claims:
