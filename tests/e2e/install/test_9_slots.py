@@ -21,7 +21,11 @@ def in_slots(deployment: Deployment) -> None:
     """Lets limits count slots of 128Mi; the user deployments ask for 256Mi, and so do runs that say nothing."""
     options = {
         "max_concurrent_runs": SLOTS,
-        "code_location_limits": {"slot": {"memory": "128Mi"}, "default": {"run_needs": {"memory": "256Mi"}}},
+        "code_location_limits": {
+            "slot": {"memory": "128Mi"},
+            "default": {"run_needs": {"memory": "256Mi"}},
+            "locations": {A: SLOTS, B: SLOTS},
+        },
     }
     log.info("deploying with %d slots of 128Mi", SLOTS)
     deployment.upgrade(
