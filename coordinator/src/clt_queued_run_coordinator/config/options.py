@@ -231,10 +231,13 @@ class CodeLocationLimits:
         name = self.group_name(code_location)
         return None if name is None else self.groups[name]
 
+    @cached_property
+    def groups_have_patterns(self) -> bool:
+        """Whether a code location can be in a group without being named there."""
+        return any(map(is_pattern, self.group_of))
+
     def with_members(self, code_locations: Iterable[str]) -> "CodeLocationLimits":
         """The same, with those code locations by name in their groups that are in them by a pattern."""
-        if not any(map(is_pattern, self.group_of)):
-            return self
         found: dict[str, list[str]] = defaultdict(list)
         for code_location in sorted({*code_locations} - self.group_of.keys()):
             if name := self.group_name(code_location):

@@ -34,6 +34,6 @@ class Names:
         """What counts for a code location: its own name, else the first pattern that matches, else nothing."""
         if code_location in self.names:
             return code_location
-        if not code_location:
+        if not (self._patterns and code_location):
             return None
         return next((name for name, pattern in self._patterns if pattern.match(code_location)), None)

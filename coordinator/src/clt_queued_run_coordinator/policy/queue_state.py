@@ -51,8 +51,8 @@ class QueueState:
     def __post_init__(self) -> None:
         """List the code locations that have runs in the groups that they are in by a pattern."""
         configured = self.settings.code_location_limits
-        limits = configured.with_members((*self.queued, *self.in_progress_of))
-        if limits is not configured:
+        if configured.groups_have_patterns:
+            limits = configured.with_members((*self.queued, *self.in_progress_of))
             object.__setattr__(self, "settings", replace(self.settings, code_location_limits=limits))
 
     @cached_property
