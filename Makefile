@@ -196,15 +196,19 @@ push: ## Push the images to REGISTRY (IMAGES, VERSION)
 # With LOCATION these are the values of that code location alone, for a release of its own; with PREVIEW=pr-12-billing too,
 # for a preview of that name.
 .PHONY: release-values
-release-values: setup
+release-values: setup ## Write the values with the images of a release (REGISTRY, VERSION, LOCATION)
 	@mkdir -p dist
 	$(RUN)/python -m scripts.release_values $(VALUES) --registry $(REGISTRY) --tag $(VERSION) \
 		$(if $(LOCATION),--location "$(LOCATION)") $(if $(PREVIEW),--preview "$(PREVIEW)") \
 		--output "dist/$(or $(PREVIEW),$(LOCATION),values).yaml"
 
-# CHART is a folder, a .tgz archive, or a name such as dagster/dagster from a repository added to Helm.
+# CHART is a folder, a .tgz archive, or a name such as dagster/dagster from a repository added to Helm; CHART_VERSION is
+# the version of one by name. It is pulled first, so that the values are checked with the chart that is installed.
 CHART ?= dagster/dagster
 LOCATION_CHART ?= dagster/dagster-user-deployments
+CHART_VERSION ?=
+DEPLOYED_CHART = $(if $(LOCATION),$(LOCATION_CHART),$(CHART))
+CHART_FILE = $(or $(wildcard $(DEPLOYED_CHART)),dist/chart/*.tgz)
 RELEASE ?= dagster
 NAMESPACE ?= dagster
 VALUES ?= deploy/values.yaml
@@ -218,21 +222,26 @@ DEPLOYED_VALUES = $(addprefix --values ,$(VALUES) $(wildcard $(OVERLAYS:%=deploy
 # With LOCATION only that code location, as a release of its own, with its image of REGISTRY and VERSION.
 .PHONY: deploy
 deploy: setup $(if $(LOCATION),release-values) ## Check, then install or upgrade (CHART, VALUES, OVERLAYS, LOCATION)
+	@case " $(HELM_OPTIONS)" in *" --version"*) echo "give the chart's version as CHART_VERSION=..., not in" \
+		"HELM_OPTIONS: the values are checked with that version" >&2; exit 1;; esac
+	$(if $(wildcard $(DEPLOYED_CHART)),,rm -rf dist/chart && helm pull $(DEPLOYED_CHART) --destination dist/chart \
+		$(CHART_VERSION:%=--version %))
 ifdef LOCATION
-	helm upgrade --install "$(LOCATION)" $(LOCATION_CHART) --namespace $(NAMESPACE) --values "dist/$(LOCATION).yaml" \
+	$(RUN)/dagster-clt check --values "dist/$(LOCATION).yaml" --chart $(CHART_FILE)
+	helm upgrade --install "$(LOCATION)" $(CHART_FILE) --namespace $(NAMESPACE) --values "dist/$(LOCATION).yaml" \
 		--wait --timeout 10m $(HELM_OPTIONS)
 else
 	@for overlay in $(OVERLAYS); do \
 		test -d deploy/overlays/$$overlay || { echo "there is no overlay $$overlay: see deploy/overlays/README.md" >&2; exit 1; }; \
 	done
-	$(RUN)/dagster-clt check $(DEPLOYED_VALUES) $(if $(wildcard $(CHART)),--chart $(CHART))
+	$(RUN)/dagster-clt check $(DEPLOYED_VALUES) --chart $(CHART_FILE)
 	kubectl get namespace $(NAMESPACE) --output name >/dev/null 2>&1 || kubectl create namespace $(NAMESPACE)
 	for manifests in $(wildcard $(OVERLAYS:%=deploy/overlays/%/manifests)); do \
 		kubectl --namespace $(NAMESPACE) apply --filename $$manifests; \
 	done
 	for manifests in $(wildcard $(OVERLAYS:%=deploy/overlays/%/namespaces)); do kubectl apply --filename $$manifests; done
 	@mkdir -p dist && printf '#!/bin/bash -e\nset -o pipefail\n%s\n' '$(subst $(space), | ,$(POST_RENDERERS))' > dist/post-renderer && chmod +x dist/post-renderer
-	helm upgrade --install $(RELEASE) $(CHART) --namespace $(NAMESPACE) \
+	helm upgrade --install $(RELEASE) $(CHART_FILE) --namespace $(NAMESPACE) \
 		$(DEPLOYED_VALUES) $(if $(POST_RENDERERS),--post-renderer ./dist/post-renderer) --wait --timeout 10m $(HELM_OPTIONS)
 	for program in $(wildcard $(OVERLAYS:%=deploy/overlays/%/after-helm)); do $$program $(NAMESPACE); done
 endif

@@ -31,6 +31,7 @@ def clone(tmp_path: Path) -> Path:
         (tmp_path / program).write_text(STAND_IN)
         (tmp_path / program).chmod(0o755)
     (tmp_path / ".venv/.made").touch()
+    (tmp_path / "chart").mkdir()
     return tmp_path
 
 
@@ -38,7 +39,7 @@ def deploy(clone: Path, *variables: str) -> tuple[subprocess.CompletedProcess[st
     """Run it; its answer and the calls that it made."""
     calls = clone / "calls"
     answer = subprocess.run(
-        ["make", "deploy", *variables],
+        ["make", "deploy", "CHART=./chart", *variables],
         cwd=clone,
         env={**os.environ, "PATH": f"{clone}/bin:{os.environ['PATH']}", "CALLS": str(calls), "MAKEFLAGS": ""},
         capture_output=True,
@@ -50,18 +51,38 @@ def deploy(clone: Path, *variables: str) -> tuple[subprocess.CompletedProcess[st
 
 def test_overlays_are_checked_then_applied_then_installed(clone: Path) -> None:
     """Their values go after the deployment's, in the order in which they are named; their manifests go first."""
-    answer, calls = deploy(clone, "OVERLAYS=priority logs", "NAMESPACE=here", "CHART=./chart")
+    answer, calls = deploy(clone, "OVERLAYS=priority logs", "NAMESPACE=here")
     assert answer.returncode == 0, answer.stderr
     values = (
         "--values deploy/values.yaml --values deploy/overlays/priority/values.yaml"
         " --values deploy/overlays/logs/values.yaml"
     )
     assert calls == [
-        f"dagster-clt check {values}",
+        f"dagster-clt check {values} --chart ./chart",
         "kubectl get namespace here --output name",
         "kubectl --namespace here apply --filename deploy/overlays/priority/manifests",
         f"helm upgrade --install dagster ./chart --namespace here {values} --wait --timeout 10m",
     ]
+
+
+def test_a_chart_by_name_is_pulled_to_check_and_install_the_same_one(clone: Path) -> None:
+    """The version that a name stands for may be another one a moment later."""
+    (clone / "bin/helm").write_text(
+        STAND_IN + 'test "$1" != pull || { mkdir -p dist/chart; touch dist/chart/a.tgz; }\n'
+    )
+    answer, calls = deploy(clone, "CHART=dagster/dagster", "CHART_VERSION=1.12.19")
+    assert answer.returncode == 0, answer.stderr
+    assert calls[0] == "helm pull dagster/dagster --destination dist/chart --version 1.12.19"
+    assert calls[1].endswith("--chart dist/chart/a.tgz")
+    assert calls[-1].startswith("helm upgrade --install dagster dist/chart/a.tgz ")
+
+
+def test_a_version_that_the_check_would_not_know_of_is_refused(clone: Path) -> None:
+    """Helm takes no other version than that of the archive which was pulled."""
+    answer, calls = deploy(clone, "HELM_OPTIONS=--version 1.12.19")
+    assert answer.returncode != 0
+    assert "give the chart's version as CHART_VERSION=..." in answer.stderr
+    assert calls == []
 
 
 def test_an_unknown_overlay_changes_nothing(clone: Path) -> None:

@@ -1,9 +1,11 @@
 """Helm values that are damaged, or no values at all."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from dagster_deploy_tools.check import findings_in_values
+from dagster_deploy_tools.move import moved
 from dagster_deploy_tools.yaml_file import HelmInputError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -52,3 +54,15 @@ def test_damaged_values(folder: Path, content: bytes) -> None:
     except HelmInputError as error:
         lines = [str(error)]
     assert not [line for line in lines if "\n" in line]
+
+
+@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(content=damaged(VALUES.replace("CustomRunCoordinator", "QueuedRunCoordinator", 1).encode()))
+def test_damaged_values_are_moved_or_refused(folder: Path, content: bytes) -> None:
+    """What is written into them is there a second time, and nothing else of them is lost."""
+    file = folder / "values.yaml"
+    file.write_bytes(content)
+    with suppress(HelmInputError):
+        after = moved(file, "dagster").after
+        file.write_text(after)
+        assert moved(file, "dagster").after == after

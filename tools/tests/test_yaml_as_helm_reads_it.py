@@ -41,6 +41,17 @@ def test_read_as_helm_does(text: str, data: object) -> None:
     assert parse_yaml(text.encode(), "f.yaml").data == data
 
 
+def test_a_template_in_quotes_is_text() -> None:
+    """It isn't what is wrong with the line."""
+    assert refusal(b"a: '{{ tag }}' b\n").startswith("f.yaml:1: not YAML: ")
+
+
+@pytest.mark.parametrize("named", ["1", "", "[{a: 1}, 1]", "text"])
+def test_a_merge_key_names_mappings(named: str) -> None:
+    """Helm refuses anything else; it is no key called `<<`."""
+    assert refusal(f"a:\n  <<: {named}\n".encode()) == "f.yaml:2: not YAML: << must name mappings; correct it"
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [

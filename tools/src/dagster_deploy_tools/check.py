@@ -7,7 +7,7 @@ from typing import Any
 
 from clt_queued_run_coordinator.operate.finding import Finding
 
-from dagster_deploy_tools.chart import read_chart
+from dagster_deploy_tools.chart import Chart, read_chart
 from dagster_deploy_tools.coordinator import coordinator_findings, names_our_coordinator, shadowed_findings
 from dagster_deploy_tools.images import image_findings
 from dagster_deploy_tools.instance import Instance
@@ -42,10 +42,13 @@ def findings_in_values(files: Sequence[File], chart: File | None) -> ValuesRepor
     Raises:
         HelmInputError: A file or the chart can't be read, or there is nothing in the files that could be checked.
     """
-    known = read_chart(chart) if chart else None
-    values = read_values(files)
+    return findings_in(read_values(files), read_chart(chart) if chart else None)
+
+
+def findings_in(values: Values, known: Chart | None = None) -> ValuesReport:
+    """Check values; see `findings_in_values`."""
     report = ValuesReport(list(values.findings), [])
-    parts = list(known.dagsters()) if known else [(path, None) for path in _parts(values.data, ())]
+    parts = list(known.dagsters()) if known else [(path, None) for path in dagster_parts(values.data)]
     if known and not parts:
         raise HelmInputError(
             f"{known.place}: neither Dagster's chart nor one with it in charts/, so nothing was checked; run `helm"
@@ -88,10 +91,10 @@ def _check(values: Values, report: ValuesReport) -> None:
     report.findings.extend(image_findings(values))
 
 
-def _parts(value: Any, path: Path) -> Iterator[Path]:
+def dagster_parts(value: Any, path: Path = ()) -> Iterator[Path]:
     """Where the values of Dagster's chart are, by its keys."""
     if isinstance(value, dict) and not _OF_DAGSTERS_CHART.isdisjoint(value):
         yield path
     elif isinstance(value, dict | list):
         for key, below in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _parts(below, (*path, key))
+            yield from dagster_parts(below, (*path, key))

@@ -25,7 +25,8 @@ def image_findings(values: Values) -> Iterator[Finding]:
     system = [finding for path in (_DAEMON, _WEBSERVER) for finding in _stock(values, path)]
     yield from system
     if not system and _differ(values):
-        what = f"the webserver's image {_name(values, _WEBSERVER)} is not the daemon's {_name(values, _DAEMON)}"
+        webserver, daemon = image_name(values, _WEBSERVER), image_name(values, _DAEMON)
+        what = f"the webserver's image {webserver} is not the daemon's {daemon}"
         yield values.finding(
             _WEBSERVER, what, "write the same tag and digest for both, which load one coordinator"
         )
@@ -58,13 +59,15 @@ def _differ(values: Values) -> bool:
     """Whether the two are surely not one version. Images of two names can't have the same digest."""
     daemon, webserver = values.block(*_DAEMON), values.block(*_WEBSERVER)
     if daemon.get("repository") == webserver.get("repository"):
-        return _name(values, _DAEMON) != _name(values, _WEBSERVER)
+        return image_name(values, _DAEMON) != image_name(values, _WEBSERVER)
     has_digest = daemon.get("digest") or webserver.get("digest")
     return not has_digest and str(daemon.get("tag")) != str(webserver.get("tag"))
 
 
-def _name(values: Values, path: Path) -> str:
-    """An image's full name."""
+def image_name(values: Values, path: Path) -> str:
+    """An image's full name; empty where the values don't name one."""
     image = values.block(*path)
     tag, digest = image.get("tag"), image.get("digest")
+    if not image.get("repository"):
+        return ""
     return f"{image.get('repository')}" + (f"@{digest}" if digest else f":{tag}" if tag else "")

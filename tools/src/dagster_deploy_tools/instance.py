@@ -26,6 +26,7 @@ from dagster_deploy_tools.yaml_file import Path, dotted
 ADDITIONAL = "additionalInstanceConfig"
 CONCURRENCY = "concurrency"
 RUN_COORDINATOR = "run_coordinator"
+RUN_QUEUE = "run_queue"
 
 _BY_THE_CHART = (
     *("scheduler", "run_launcher", "run_storage", "event_log_storage", "schedule_storage", "compute_logs"),
@@ -55,7 +56,7 @@ class Instance:
         """The chart's own `concurrency`, in which it writes only what says something."""
         parts = {part: self._values.block(CONCURRENCY, part) for part in ("pools", "runs")}
         said = {
-            part: {_snake(key): value for key, value in keys.items() if value not in (None, [], "")}
+            part: {snake_case(key): value for key, value in keys.items() if value not in (None, [], "")}
             for part, keys in parts.items()
         }
         return {part: keys for part, keys in said.items() if keys and self._values.get(CONCURRENCY, "enabled")}
@@ -102,7 +103,10 @@ class Instance:
             message = one_line(str(error)).partition(" Error")[0]
             path = self.path(next((key for key in self.raw if f"`{key}`" in message), CONCURRENCY))
             what = f"Dagster refuses {dotted(path)!r}, so nothing starts: {message.rstrip('.')}"
-            yield self._values.finding(path, what, "correct it")
+            cure = "correct it"
+            if path[-1] == RUN_QUEUE:
+                cure = "move what it says to the coordinator's options, and remove it"
+            yield self._values.finding(path, what, cure)
 
 
 def config_findings(
@@ -157,7 +161,8 @@ def _fields(config_type: Any, path: Path) -> list[str]:
     return list(fields)
 
 
-def _snake(key: str) -> str:
+def snake_case(key: str) -> str:
+    """A key of the chart as Dagster writes it."""
     return re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", key)
 
 

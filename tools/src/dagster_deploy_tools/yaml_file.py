@@ -22,7 +22,8 @@ MOST_VALUES = 100_000
 """Of what aliases stand for too. Values files have a few hundred."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_TEMPLATE = re.compile(r"\{\{.*|\{%.*")
+_TEMPLATE = re.compile(r"""(?:[^"']|"[^"]*"|'[^']*')*?(\{\{.*|\{%.*)""")
+"""The first template of a line that isn't in quotes."""
 _WORDS = {
     **dict.fromkeys(["y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "true", "True", "TRUE"], True),
     **dict.fromkeys(["n", "N", "no", "No", "NO", "off", "Off", "OFF", "false", "False", "FALSE"], False),
@@ -83,13 +84,21 @@ def read_yaml(file: File) -> Document:
     Raises:
         HelmInputError: It can't be read, Helm would not read it, or its root is not a mapping.
     """
+    return parse_yaml(read_content(file), str(file))
+
+
+def read_content(file: File) -> bytes:
+    """Read a file, no further than `parse_yaml` takes it.
+
+    Raises:
+        HelmInputError: It can't be read.
+    """
     try:
         with file.open("rb") as stream:
-            content = stream.read(MOST_BYTES + 1)
+            return stream.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         cause = getattr(error, "strerror", None) or error
         raise HelmInputError(f"{file}: can't be read: {cause}; name another file") from error
-    return parse_yaml(content, str(file))
 
 
 def parse_yaml(content: bytes, name: str) -> Document:
@@ -122,10 +131,10 @@ def _not_yaml(content: bytes, name: str, lines: list[int], cause: str) -> HelmIn
     text = content.decode(errors="replace").splitlines()
     begun = [index for index, line in enumerate(text) if line.lstrip().startswith(("{{", "{%"))]
     for index in (*lines, *(line - 1 for line in lines), *begun[:1]):
-        template = _TEMPLATE.search(text[index]) if 0 <= index < len(text) else None
+        template = _TEMPLATE.match(text[index]) if 0 <= index < len(text) else None
         if template:
             return HelmInputError(
-                f"{name}:{index + 1}: an unrendered template, {template[0][:60].strip()!r}, which Helm doesn't"
+                f"{name}:{index + 1}: an unrendered template, {template[1][:60].strip()!r}, which Helm doesn't"
                 " render in values; render the file first, and check what comes out"
             )
     return HelmInputError(f"{name}:{min(lines, default=0) + 1}: not YAML: {' '.join(cause.split())}; correct it")
@@ -219,7 +228,7 @@ class _Reader:
             key = self._key(event, path)
             anchors_met = self._anchors_met
             value = self._value(next(self._events), (*path, key))
-            if key == "<<" and getattr(event, "implicit", (False,))[0] and isinstance(value, Block | Items):
+            if key == "<<" and getattr(event, "implicit", (False,))[0]:
                 self._merge(block, value, event)
                 continue
             if key in written:
@@ -245,9 +254,9 @@ class _Reader:
             raise _not_yaml(self._content, self._name, [event.start_mark.line], "a key must be text")
         return str(key).lower() if isinstance(key, bool) else str(key)
 
-    def _merge(self, block: Block, value: Block | Items, event: Any) -> None:
+    def _merge(self, block: Block, value: Any, event: Any) -> None:
         """Merge what `<<` names. As in Helm it replaces the keys that are written before it."""
-        for source in [value] if isinstance(value, Block) else reversed(value):
+        for source in reversed(value) if isinstance(value, Items) else [value]:
             if not isinstance(source, Block):
                 raise _not_yaml(self._content, self._name, [event.start_mark.line], "<< must name mappings")
             block.update(source)

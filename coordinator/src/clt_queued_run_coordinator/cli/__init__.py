@@ -29,6 +29,7 @@ COMMANDS = {
     "resume": ("changes", "Resume LOCATION: end its pause and close its circuit breaker."),
     "set-limit": ("changes", "Let at most LIMIT runs of LOCATION be in progress at once; 0 starts none."),
     "status": ("status", "Show each code location's runs and limit, and what it is waiting for."),
+    "values": ("values", "Add to FILE, Helm values of a deployment, what this package's run coordinator needs."),
 }
 """Each command's module and the first paragraph of its help, so that `dagster-clt --help` imports none of them.
 
