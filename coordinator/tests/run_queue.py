@@ -41,10 +41,13 @@ def job_origin(code_location: str) -> Any:
     )
 
 
-CODE_ORIGIN = JobPythonOrigin(
-    "job",
-    RepositoryPythonOrigin(sys.executable, ModuleCodePointer("module", "definitions", working_directory=None)),
-)
+def code_origin(image: str | None = None) -> JobPythonOrigin:
+    """Where the code of a run lies, and the image that it is in."""
+    pointer = ModuleCodePointer("module", "definitions", working_directory=None)
+    return JobPythonOrigin("job", RepositoryPythonOrigin(sys.executable, pointer, image))
+
+
+CODE_ORIGIN = code_origin()
 
 
 class RunQueue:
@@ -67,7 +70,7 @@ class RunQueue:
             self.instance,
             job_name=options.pop("job_name", "job"),
             remote_job_origin=job_origin(code_location) if code_location else None,
-            job_code_origin=CODE_ORIGIN,
+            job_code_origin=code_origin(options.pop("image", None)),
             **options,
         )
         if pool:

@@ -154,6 +154,18 @@ def test_what_is_written_passes_the_check(tmp_path: Path) -> None:
     assert "Nothing is missing." in again.stderr
 
 
+def test_twelve_teams_with_tags_of_their_own(tmp_path: Path) -> None:
+    """Each has released another version, and most likely another version of the package."""
+    teams = [
+        f"    - {{name: team-{n}, image: {{repository: registry.acme.example/team-{n}, tag: v{n}}}, port: 3030}}\n"
+        for n in range(12)
+    ]
+    values(COMPANY[: COMPANY.index("    - name: sales")] + "".join(teams), "--write")
+    after = Path("my.yaml").read_text()
+    assert after.count("configMap: {name: dagster-instance}") == len(teams)
+    assert check(tmp_path, after)[0] == []
+
+
 def test_the_images_that_must_hold_the_package_are_named() -> None:
     """Each once."""
     assert (

@@ -112,7 +112,7 @@ def test_the_shipped_values_pass_dagsters_refusal_by_the_name_of_our_class(tmp_p
 
 
 def test_dagster_refuses_the_same_of_its_own_class(tmp_path: Path) -> None:
-    """Why the class's name matters; see docs/remove.md."""
+    """Why the class's name matters; see docs/moving.md."""
     config, concurrency = shipped()
     own = {"max_concurrent_runs": config["max_concurrent_runs"]}
     folder = configured(tmp_path, run_coordinator={**DAGSTERS_OWN, "config": own}, concurrency=concurrency)

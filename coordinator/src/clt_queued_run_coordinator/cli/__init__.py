@@ -17,6 +17,7 @@ COMMANDS = {
     "drain": ("drain", "Pause LOCATION and wait until none of its runs is in progress."),
     "explain": ("explain", "Explain why a run is still queued, and what would let it start."),
     "history": ("history", "Show the latest live changes: who changed what, when and why."),
+    "images": ("images", "Show the images that queued runs and runs in progress still use."),
     "metrics": ("metrics", "Serve metrics for Prometheus at /metrics."),
     "page": ("page", "Serve a page of the queue for a browser."),
     "pause": ("changes", "Stop dequeuing runs of LOCATION; runs in progress go on."),

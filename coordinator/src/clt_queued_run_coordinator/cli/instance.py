@@ -76,18 +76,24 @@ def load_coordinator() -> CLTQueuedRunCoordinator:
 def get_instance() -> tuple[DagsterInstance, CLTQueuedRunCoordinator]:
     """The open instance, to be closed by the caller, and its coordinator; else ClickException."""
     load_coordinator()
+    instance = open_any_instance()
+    coordinator = instance.run_coordinator
+    assert isinstance(coordinator, CLTQueuedRunCoordinator)  # noqa: S101 - the same class was loaded above
+    return instance, coordinator
+
+
+def open_any_instance() -> DagsterInstance:
+    """The open instance, whatever its run coordinator; else ClickException."""
+    home = dagster_home()
     if not db.event.contains(db.Engine, "do_connect", _before_connecting):
         db.event.listen(db.Engine, "do_connect", _before_connecting)
         db.event.listen(db.pool.Pool, "connect", _connected)
     try:
         instance = DagsterInstance.get()
-        coordinator = instance.run_coordinator
+        _ = instance.run_coordinator  # loads it
     except Exception as error:
-        raise click.ClickException(
-            f"The instance in {dagster_home()} can't be opened: {describe(error)}"
-        ) from error
-    assert isinstance(coordinator, CLTQueuedRunCoordinator)  # noqa: S101 - the same class was loaded above
-    return instance, coordinator
+        raise click.ClickException(f"The instance in {home} can't be opened: {describe(error)}") from error
+    return instance
 
 
 @contextmanager
