@@ -48,12 +48,11 @@ def history(code_location: str | None, limit: int, output: str) -> None:
 
 def history_table(entries: list[HistoryEntry]) -> TextTable:
     """A table with a line for each change."""
-    every_one = {EVERY_CODE_LOCATION: "every code location"}
     columns = [
         Column("WHEN", lambda entry: entry.at, _moment),
         Column("WHO", lambda entry: entry.by),
-        Column("CODE LOCATION", lambda entry: every_one.get(entry.code_location, entry.code_location)),
-        Column("CHANGE", _what),
+        Column("CODE LOCATION", lambda entry: entry.subject),
+        Column("CHANGE", lambda entry: entry.what),
         Column("UNTIL", lambda entry: entry.until, _moment),
         Column("REASON", lambda entry: entry.reason, wraps=True),
     ]
@@ -62,14 +61,3 @@ def history_table(entries: list[HistoryEntry]) -> TextTable:
 
 def _moment(text: str) -> str:
     return timestamp(datetime.fromisoformat(text))
-
-
-def _what(entry: HistoryEntry) -> str:
-    if entry.change == "limit":
-        what = "limit cleared" if entry.after is None else f"limit {entry.after}"
-        return what if entry.before is None else f"{what}, {entry.before} before"
-    if entry.change == "paused":
-        return "paused" if entry.after else "resumed"
-    if entry.change == "priority":
-        return f"priority {entry.after} of {entry.of}"
-    return f"{entry.change} opened" if entry.after else f"{entry.change} closed"

@@ -192,23 +192,6 @@ def daemon_trouble(queue: Queue) -> str:
     return ""
 
 
-def what_changed(entry: HistoryEntry) -> str:
-    """What a change did."""
-    if entry.change == "limit":
-        what = "limit taken back" if entry.after is None else f"limit {entry.after}"
-        return what if entry.before is None else f"{what}, {entry.before} before"
-    if entry.change == "paused":
-        return "paused" if entry.after else "resumed"
-    if entry.change == "priority":
-        return f"priority {entry.after} of {entry.of}"
-    return f"circuit {entry.change} {'opened' if entry.after else 'closed'}"
-
-
-def subject(entry: HistoryEntry) -> str:
-    """Whom a change was about."""
-    return "every code location" if entry.code_location == EVERY_CODE_LOCATION else entry.code_location
-
-
 def moment(text: str | None) -> str:
     """A time that is stored as ISO 8601, to the minute; empty for none."""
     return timestamp(datetime.fromisoformat(text).replace(second=0)) if text else ""

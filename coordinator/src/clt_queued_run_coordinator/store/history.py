@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import KeyValueStoreTable
+from clt_queued_run_coordinator.policy.changes import EVERY_CODE_LOCATION
 from clt_queued_run_coordinator.store import document
 from clt_queued_run_coordinator.text.safe import one_line
 
@@ -39,6 +40,23 @@ class HistoryEntry:
     until: str | None = None
     reason: str | None = None
     of: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """Whom it was about, in words."""
+        return "every code location" if self.code_location == EVERY_CODE_LOCATION else self.code_location
+
+    @property
+    def what(self) -> str:
+        """What it did, in words."""
+        if self.change == "limit":
+            what = "limit cleared" if self.after is None else f"limit {self.after}"
+            return what if self.before is None else f"{what}, {self.before} before"
+        if self.change == "paused":
+            return "paused" if self.after else "resumed"
+        if self.change == "priority":
+            return f"priority {self.after} of {self.of}"
+        return f"circuit {self.change} {'opened' if self.after else 'closed'}"
 
     def as_data(self) -> dict[str, Any]:
         """The entry as plain data, for JSON."""
