@@ -94,9 +94,10 @@ def test_an_unknown_overlay_changes_nothing(clone: Path) -> None:
 
 
 def test_a_post_renderer_is_handed_to_helm(clone: Path) -> None:
-    """By its path from here; Helm looks a bare name up in the PATH."""
+    """By the path of a program that runs it; Helm looks a bare name up in the PATH."""
     _, calls = deploy(clone, "OVERLAYS=priority system-priority")
-    assert "--post-renderer ./deploy/overlays/system-priority/post-renderer --wait" in calls[-1]
+    assert "--post-renderer ./dist/post-renderer --wait" in calls[-1]
+    assert "deploy/overlays/system-priority/post-renderer" in (clone / "dist/post-renderer").read_text()
 
 
 def test_namespaces_of_their_own_making_are_not_renamed(clone: Path) -> None:

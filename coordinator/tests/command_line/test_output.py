@@ -92,11 +92,12 @@ def test_a_reader_that_is_gone_is_no_error_of_the_database(home: Home) -> None:
 
 @on_sqlite
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full")
-def test_a_full_disk_is_no_bug(home: Home) -> None:
+@pytest.mark.parametrize("argument", ["status", "--help"])
+def test_a_full_disk_is_no_bug(home: Home, argument: str) -> None:
     """It is told by the system's words."""
     with Path("/dev/full").open("w") as full:
         answer = subprocess.run(
-            [PROGRAM, "status"],
+            [PROGRAM, argument],
             env={**os.environ, "DAGSTER_HOME": str(home.folder)},
             stdout=full,
             stderr=subprocess.PIPE,

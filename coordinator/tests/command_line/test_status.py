@@ -43,6 +43,12 @@ def test_a_line_for_each_code_location(home: Home) -> None:
     assert lines[-1] == "3 in progress (of 10); 6 queued; sharing fair"
 
 
+def test_a_live_limit_is_told_in_a_sentence(home: Home) -> None:
+    """Who set it, below the table."""
+    home.run("set-limit", A, "1", "--by", "ann", "--force")
+    assert f"{A}: limit set live by ann at " in home.run("status").out
+
+
 def test_json_has_the_documented_fields(home: Home) -> None:
     """For scripts."""
     home.queue().queue(A, 2)

@@ -120,7 +120,7 @@ def test_a_limit_of_zero(run_queue: MakeRunQueue) -> None:
     live.set_limit(queue.instance, A, 0)
     (run_id,) = queue.queue(A)
     (blocker,) = held_by(queue, run_id, "limit").held_by
-    assert blocker.what.startswith(f"the limit of {A} is 0, so nothing starts (limit from live by ")
+    assert blocker.what.startswith(f"the limit of {A} is 0, so nothing starts (limit set live by ")
     assert blocker.cure == f"dagster-clt set-limit {A} 1"
     live.set_limit(queue.instance, A, 1)
     let_go(queue, run_id)

@@ -49,6 +49,11 @@ def test_a_moment_is_understood_with_its_offset(text: str) -> None:
     assert moment == datetime(2026, 12, 24, 17, tzinfo=timezone.utc)
 
 
+def test_a_moment_before_the_first_year_is_long_past() -> None:
+    """It isn't far in the future; whoever makes a change says that it has passed."""
+    assert moment_of("0001-01-01T00:00+14:00") == datetime.min.replace(tzinfo=timezone.utc)
+
+
 @pytest.mark.parametrize(
     ("words", "completed"),
     [

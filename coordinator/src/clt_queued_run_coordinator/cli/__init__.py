@@ -7,6 +7,7 @@ second.
 """
 
 import importlib
+from contextlib import AbstractContextManager
 from typing import Any
 
 import click
@@ -59,14 +60,23 @@ class Commands(click.Group):
         for argument in args:
             if any("\ud800" <= letter <= "\udfff" for letter in argument):
                 raise click.UsageError(f"{argument!r} isn't text in UTF-8; type it again.", ctx)
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except OSError:  # `--help` and `--version` are written here
+            with _told(verbose=False):
+                raise
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; whatever goes wrong is told in one line."""
-        from clt_queued_run_coordinator.cli.errors import told  # noqa: PLC0415 - `--help` doesn't need it
-
-        with told(verbose=ctx.params["verbose"]):
+        with _told(verbose=ctx.params["verbose"]):
             return super().invoke(ctx)
+
+
+def _told(*, verbose: bool) -> AbstractContextManager[None]:
+    """`errors.told`, which `--help` needs only if it can't be written."""
+    from clt_queued_run_coordinator.cli.errors import told  # noqa: PLC0415
+
+    return told(verbose=verbose)
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

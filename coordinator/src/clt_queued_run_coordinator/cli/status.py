@@ -16,6 +16,7 @@ from clt_queued_run_coordinator.cli.options import interval_option, output_optio
 from clt_queued_run_coordinator.cli.output import TableConsole, echo_json, echo_table
 from clt_queued_run_coordinator.operate import status as of_the_queue
 from clt_queued_run_coordinator.operate.status import CodeLocationStatus, Status
+from clt_queued_run_coordinator.policy.in_force import Source
 from clt_queued_run_coordinator.text.formats import count, duration, signed_duration, timestamp
 from clt_queued_run_coordinator.text.safe import safe
 from clt_queued_run_coordinator.text.tables import Column, TextTable
@@ -117,8 +118,12 @@ def _changes(status: Status) -> Iterator[str]:
             yield f"{', '.join(names[:NAMED])}{others}: {what}"
 
 
+_CHANGED = {Source.LIVE.value: "limit set live", Source.BREAKER.value: "circuit breaker open"}
+"""Where a limit comes from, where one word for a column is too short for a sentence."""
+
+
 def _change(line: CodeLocationStatus) -> str:
-    parts = [line.limit_from]
+    parts = [_CHANGED.get(line.limit_from, line.limit_from)]
     if line.changed_until:
         parts.append(f"until {timestamp(datetime.fromisoformat(line.changed_until))}")
     if line.changed_by and line.changed_at:

@@ -49,8 +49,8 @@ def moment_of(text: str) -> datetime:
         )
     try:
         in_utc = time.astimezone(timezone.utc)
-    except OverflowError:
-        in_utc = LATEST
+    except OverflowError:  # in UTC it is in the year 0 or 10000
+        in_utc = LATEST if time.year > 1 else datetime.min.replace(tzinfo=timezone.utc)
     if in_utc >= LATEST:
         raise ValueError(f"{text!r} is too far in the future; leave it out for a change without end")
     return in_utc

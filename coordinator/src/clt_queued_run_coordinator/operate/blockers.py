@@ -136,7 +136,7 @@ def from_counts(facts: RunFacts, hold: Hold, enough: tuple[int, int] | None) -> 
         return Blocker(hold.kind, what + _by(hold.change), f"dagster-clt resume {argument(name)}{or_wait}")
     if hold.in_force:
         subject = f"the limit of {name}"
-        source = f" (limit from {_source(hold.in_force)})"
+        source = f" (limit {_source(hold.in_force)})"
         raise_it, running = _raise_own_limit(facts, hold.in_force, enough), facts.in_progress_of(name)
         until = hold.in_force.until
         return _slots_used_up(facts, hold, subject, running, raise_it, rest=source, until=until)
@@ -383,7 +383,7 @@ def _order_within(
     state, name = facts.state, facts.code_location
     if facts.before >= room:
         whose, takers, in_force = name, [name], state.in_force(name)
-        limit = "" if in_force.limit is None else f" (limit {in_force.limit} from {_source(in_force)})"
+        limit = "" if in_force.limit is None else f" (limit {in_force.limit} {_source(in_force)})"
         ahead = f"{_go_first(facts.before)}{'' if later else limit}"
     else:
         whose = f"group {state.settings.code_location_limits.group_of[name]}"
@@ -466,7 +466,8 @@ def _prioritize(facts: RunFacts) -> str:
 
 def _source(in_force: LimitInForce) -> str:
     until = f" until {_at(in_force.until)}" if in_force.until and not in_force.change else ""
-    return f"{in_force.source.value}{_by(in_force.change)}{until}"
+    come_from = "set live" if in_force.source is Source.LIVE else f"from {in_force.source.value}"
+    return f"{come_from}{_by(in_force.change)}{until}"
 
 
 def _by(change: Change | None) -> str:
