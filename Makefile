@@ -61,7 +61,7 @@ dev: export NEW_ORDERS := on
 .PHONY: dev
 dev: setup ## Run Dagster with all code locations; PORT=3000, PAGE_PORT=3001
 	@mkdir -p "$(STATE)"
-	@ln -sf "$(CURDIR)/dagster.yaml" "$(STATE)/dagster.yaml"
+	@ln -sf "$(CURDIR)/dagster.yaml" "$(CURDIR)/workspace.yaml" "$(STATE)/"
 	@echo "Dagster will be at http://127.0.0.1:$(PORT); Ctrl-C stops it. Its state is in $(STATE)."
 	@cd "$(STATE)" && export DAGSTER_HOME="$(STATE)" PYTHONWARNINGS='ignore:Function `dev_command`' \
 		PATH="$(CURDIR)/$(RUN):$$PATH"; \

@@ -25,5 +25,7 @@ def test_the_ingress_leads_to_the_container_beside_the_webserver() -> None:
     command = container["command"]
     assert command[command.index("--port") + 1] == str(listening["containerPort"])
     assert command[command.index("--path-prefix") + 1] == page["path"]
-    assert {mount["name"] for mount in container["volumeMounts"]} <= {volume["name"] for volume in pod["volumes"]}
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounts["dagster-workspace-yaml"] == "/dagster-workspace/"
+    assert mounts.keys() <= {volume["name"] for volume in pod["volumes"]}
     assert "--allow-changes" not in command

@@ -35,6 +35,9 @@ def test_make_dev_serves_both_code_locations_and_plays_the_readmes_story(home: P
         assert f"http://127.0.0.1:{page}/" in trial.output()
         wait_until("the page of the queue is there", lambda: listens(page))
         assert f'href="http://127.0.0.1:{port}/"' in requests.get(f"http://127.0.0.1:{page}/", timeout=60).text
+        assert (home / "workspace.yaml").resolve() == ROOT / "workspace.yaml", (
+            "where the page finds code locations"
+        )
         _new_orders_bring_their_invoices(graphql)
     finally:
         trial.stop()

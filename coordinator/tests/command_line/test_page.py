@@ -102,6 +102,16 @@ class TestLooking:
         assert "Starts in a moment" in page.text
 
     @on_sqlite
+    def test_a_code_location_of_the_workspace_that_never_ran_is_shown(self, home: Home) -> None:
+        """As `status` shows it, with a page of its own; it can be paused before its first run."""
+        (home.folder / "workspace.yaml").write_text(
+            "load_from: [{grpc_server: {host: a, port: 4000, location_name: never-ran}}]"
+        )
+        client = client_of(home.queue(), CHANGEABLE, headers=ANN)
+        assert ">never-ran</a>" in client.get("/").text
+        assert client.get("/location", params={"name": "never-ran"}).status_code == 200
+        assert post(client, action="pause", location="never-ran").status_code == 303
+
     def test_a_group_and_its_limit_are_shown(self, home: Home) -> None:
         """With the code locations that are in it."""
         group = {"team": {"locations": [A, B], "limit": 2}}
