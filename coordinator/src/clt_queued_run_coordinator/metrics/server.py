@@ -55,7 +55,7 @@ class SharedReading:
 
 
 class QueueCollector(Collector):
-    """Reads the queue at each scrape. What that raises is told in one line and counted."""
+    """Reads the queue at each scrape. An error is logged in one line and counted."""
 
     def __init__(self, read: Callable[[], Scrape], tell: Callable[[str], None]) -> None:
         self._read = read

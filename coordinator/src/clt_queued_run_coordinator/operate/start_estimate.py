@@ -39,13 +39,13 @@ AT_THE_FRONT = 2000
 """The most queued runs that are read beside those, divided between the code locations."""
 
 JOBS = 100
-"""The most jobs of which runs are measured, those first that have runs in progress or at the front."""
+"""The most jobs whose runs are measured. Those with runs in progress or at the front come first."""
 
 OF_EACH_JOB = 50
-"""So many finished runs of each job are measured, the newest ones ..."""
+"""How many finished runs of each job are measured, the newest ones ..."""
 
 LOOKED_AT = 2000
-"""... among the newest runs that have a job of this name in any code location: about so many in all."""
+"""... among the newest runs that have a job of this name in any code location: about this many in all."""
 
 LAUNCHES = 10
 """The number of launches that are measured."""

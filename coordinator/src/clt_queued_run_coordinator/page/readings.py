@@ -33,7 +33,7 @@ HOURS_INTERVAL = timedelta(minutes=1)
 """How often the charts are read."""
 
 KEPT = 200
-"""Of so many code locations and runs the last reading is kept."""
+"""The number of code locations and runs whose last reading is kept."""
 
 Opened = tuple[DagsterInstance, CLTQueuedRunCoordinator]
 

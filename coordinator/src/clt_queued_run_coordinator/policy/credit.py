@@ -20,7 +20,7 @@ from clt_queued_run_coordinator.policy.claims import Claims
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION
 
 HORIZON_SECONDS = 60.0
-"""To be behind by so many seconds of the own share counts as much as to be a slot below it."""
+"""Being behind by this many seconds of its share counts as much as being one slot below it."""
 
 LONGEST_GAP = 600.0
 """The most seconds between two ticks that count. If more have passed, the daemon was away and gave nothing."""
@@ -32,7 +32,7 @@ _NOTHING = 0.001
 """Slot-seconds below which credit is forgotten."""
 
 _LEAST = 1e-9
-"""The least share, and the least weight relative to the largest, that is told from 0."""
+"""The least share, and the least weight relative to the largest, that is distinguished from 0."""
 
 
 class Standing(NamedTuple):

@@ -30,16 +30,16 @@ LEAST_MEASURED = 5
 """With fewer measured runs than this, nothing is said about how long others take."""
 
 REPLAYS = 40
-"""So many replays where each of them is short ..."""
+"""The number of replays if each is short ..."""
 
 LEAST_REPLAYS = 6
-"""... and so many where they are long."""
+"""... and the number if they are long."""
 
 WORK = 15_000
 """How many code locations and runs all replays look at together: about 0.25 seconds ..."""
 
 _OF_A_TICK = 5
-"""... with each tick counted like so many of these, whatever it looks at."""
+"""... where each tick counts as this many of them, whatever it looks at."""
 
 _FINEST, _COARSEST = 1 / 16, 1 / 4
 """The further ahead, the more ends of runs are taken together: those within a part of the time till then. It is
@@ -79,8 +79,8 @@ class Estimate:
     """When a queued run will start, if nothing else is queued that goes first.
 
     Attributes:
-        earliest_seconds: It starts in at least so many seconds; None if nothing can be said.
-        latest_seconds: It starts in at most so many seconds; None if that can't be said.
+        earliest_seconds: The least number of seconds until it starts; None if nothing can be said.
+        latest_seconds: The largest number of seconds until it starts; None if that can't be said.
         measured_runs: The number of measured runs that this rests on.
         why_not: Why there is no range, or no end of it, in one line; None if there is one.
     """

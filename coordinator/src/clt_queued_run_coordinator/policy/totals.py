@@ -40,7 +40,7 @@ class Totals:
         self.waited = max(0.0, self.waited)
 
     def start(self, waited: float) -> None:
-        """Count the start of a run that was queued for so many seconds."""
+        """Count the start of a run that was queued for this many seconds."""
         waited = max(0.0, waited)
         self.starts += 1
         self.waits[bisect_left(WAIT_BOUNDS, waited)] += 1

@@ -20,7 +20,7 @@ _NOW = {
 
 
 def now(connection: db.Connection, later: float = 0.0) -> db.ColumnElement[str]:
-    """The current time, or a time so many seconds later, as a column for a statement; `moment` parses it."""
+    """The current time, or the time `later` seconds after it, as a column for a statement; `moment` parses it."""
     return db.literal_column(_NOW[connection.dialect.name].format(later), db.String())
 
 

@@ -27,8 +27,8 @@ class HistoryEntry:
     """One live change: of a `limit`, of `paused`, or of a `breaker`. Times are ISO 8601 in UTC.
 
     `before` and `after` are the live values: a limit, or whether it was paused or its breaker was open; None for
-    none. The code location is `*` for all of them at once. The `priority` of queued runs is told here too, with
-    the runs in words in `of`.
+    none. The code location is `*` for all of them at once. A change of the `priority` of queued runs
+    is an entry too, and `of` says which runs in words.
     """
 
     at: str

@@ -1,4 +1,4 @@
-"""What is told to whoever asked for something that can't be done."""
+"""The error for a request that can't be carried out; its message is for the user."""
 
 
 class RefusalError(Exception):
