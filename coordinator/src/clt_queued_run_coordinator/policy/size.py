@@ -28,7 +28,7 @@ _WHOLE = re.compile(r"0*([1-9][0-9]{0,9})")
 _SHOWN = 60
 """The most characters of a wrong value that a message shows."""
 
-_KNOWN_AT_MOST = 10_000
+_KNOWN_AT_MOST = 2_000
 """The most sizes that are remembered, each of a code location and the tags of its runs."""
 
 
