@@ -41,8 +41,8 @@ def test_the_daemon_takes_runs_amid_the_statements_of_a_writer(
         queue.tick()
         for run_id in run_ids:
             assert queue.run(run_id).status is DagsterRunStatus.STARTING
-            assert rows(queue, run_id) == (["5"] if written else [])
-        assert written in {0, 2}
+            assert rows(queue, run_id) in ([], ["5"])
+        assert sum(rows(queue, run_id) == ["5"] for run_id in run_ids) == written
         queue.end(A, 2)
         if not interruption.happened:
             break

@@ -88,6 +88,7 @@ def open_any_instance() -> DagsterInstance:
     if not db.event.contains(db.Engine, "do_connect", _before_connecting):
         db.event.listen(db.Engine, "do_connect", _before_connecting)
         db.event.listen(db.pool.Pool, "connect", _connected)
+    _tries.clear()
     try:
         instance = DagsterInstance.get()
         _ = instance.run_coordinator  # loads it

@@ -113,26 +113,31 @@ class Lease:
         self.ends_process = False
         """Whether the process ends when another daemon has taken the lease, for its schedules and sensors."""
 
-    def take(self, instance: DagsterInstance, connection: db.Connection) -> bool:
-        """Begin a tick: `tick` is new afterwards, or None if another daemon holds the lease.
+    def take(self, instance: DagsterInstance, connection: db.Connection, *, anew: bool = True) -> bool:
+        """Begin a tick. Afterwards `tick` is what the lease says in it, or None if another daemon holds the lease.
+
+        Args:
+            instance: The daemon's instance.
+            connection: To its database; each statement on it is a transaction.
+            anew: Whether runs that an earlier tick has chosen could still start. From now on they can't.
 
         Returns:
             Whether nobody else has dequeued since this coordinator's last tick.
         """
-        before, text = self.tick, f'{self._process}, "tick": "{uuid.uuid4().hex}"}}'
-        self.tick = None
-        self._sign_of_life = time.monotonic()
+        before, now = self.tick, time.monotonic()
+        text = f'{self._process}, "tick": "{uuid.uuid4().hex}"}}' if anew or not before else before
+        self.tick, self._sign_of_life = None, now
         self._is_watched = threading.current_thread().name == _DAEMON_THREAD
-        is_continued = before is not None and _changed(
-            connection, _update(KEY, text).where(_COLUMNS.value == before)
-        )
-        if is_continued:
-            _changed(connection, _renewal(connection, self._process))
-        elif _is_free(connection, self._process):
+        is_continued = before is not None and _goes_on(connection, before, text)
+        if not is_continued:
+            if not _is_free(connection, self._process):
+                return False
             document.put(connection, {KEY: text})
-        else:
-            return False
-        self.tick, self._instance, self._renewed = text, weakref.ref(instance), time.monotonic()
+            self._renewed = now
+        elif now - self._renewed >= 2 * RENEWAL_SECONDS:  # no thread does it
+            _changed(connection, _renewal(connection, self._process))
+            self._renewed = now
+        self.tick, self._instance = text, weakref.ref(instance)
         if not self._renewing and connection.dialect.name == "postgresql":
             self._renewing = threading.Thread(target=self._keep, name="lease", daemon=True)
             self._renewing.start()
@@ -224,6 +229,14 @@ def _is_free(connection: db.Connection, process: str) -> bool:
         index_elements=[_COLUMNS.key], set_={"value": now}, where=db.or_(db.not_(is_fresh), _is_of(process))
     )
     return _changed(connection, statement)
+
+
+def _goes_on(connection: db.Connection, before: str, text: str) -> bool:
+    """Whether the lease still said what it said before; now it says the text."""
+    if text == before:
+        query = db.select(db.literal(1)).where(_COLUMNS.key == KEY, _COLUMNS.value == text)
+        return connection.execute(query).scalar() is not None
+    return _changed(connection, _update(KEY, text).where(_COLUMNS.value == before))
 
 
 def _update(key: str, value: str | db.ColumnElement[str]) -> db.Update:

@@ -108,11 +108,13 @@ class DaemonSeam:
         if self._lease.tick:
             self._notice_silence(instance)
         self._seconds, self._answer, self._expected = 0.0, None, ""
-        if len(self._chosen) > CHOSEN_KEPT:
-            self._chosen.clear()
         with self._measured():
             with run_database(instance).connect() as connection:
-                is_continued = self._lease.take(instance, connection)
+                # What the daemon chose by itself isn't known.
+                may_be_left = bool(self._chosen or self._told)
+                is_continued = self._lease.take(instance, connection, anew=may_be_left)
+                if len(self._chosen) > CHOSEN_KEPT:
+                    self._chosen.clear()
                 self._presence.tell(connection)
             self._listen_to(instance)
             if not self._lease.tick:
