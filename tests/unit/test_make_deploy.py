@@ -22,6 +22,7 @@ def clone(tmp_path: Path) -> Path:
         "deploy/overlays/priority/values.yaml",
         "deploy/overlays/priority/manifests/classes.yaml",
         "deploy/overlays/system-priority/post-renderer",
+        "deploy/overlays/standby/post-renderer",
         "deploy/overlays/teams/namespaces/billing.yaml",
     ):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
@@ -95,9 +96,10 @@ def test_an_unknown_overlay_changes_nothing(clone: Path) -> None:
 
 def test_a_post_renderer_is_handed_to_helm(clone: Path) -> None:
     """By the path of a program that runs it; Helm looks a bare name up in the PATH."""
-    _, calls = deploy(clone, "OVERLAYS=priority system-priority")
+    _, calls = deploy(clone, "OVERLAYS=priority system-priority standby")
     assert "--post-renderer ./dist/post-renderer --wait" in calls[-1]
-    assert "deploy/overlays/system-priority/post-renderer" in (clone / "dist/post-renderer").read_text()
+    programs = [f"./deploy/overlays/{overlay}/post-renderer" for overlay in ("system-priority", "standby")]
+    assert (clone / "dist/post-renderer").read_text().splitlines()[-1] == " | ".join(programs)
 
 
 def test_namespaces_of_their_own_making_are_not_renamed(clone: Path) -> None:
