@@ -75,7 +75,7 @@ def test_it_deploys_as_make_does(tmp_path: Path, tool: str, created: str, loaded
 
 
 def test_it_prints_only_the_kubeconfig(tmp_path: Path) -> None:
-    """So that `.ci/e2e` can take it as CLUSTER_UP."""
+    """So that a script can take it."""
     answer, _ = run(tmp_path, "up")
     assert answer.stdout == f"{tmp_path}/.state/local-cluster/kubeconfig\n"
 
