@@ -8,14 +8,18 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from clt_queued_run_coordinator._dagster import IncompatibleDagsterError, KeyValueStoreTable
 from clt_queued_run_coordinator.daemon import lease
 from clt_queued_run_coordinator.daemon.lease import NotStartedError
+from clt_queued_run_coordinator.daemon.seam import DaemonSeam
+from clt_queued_run_coordinator.daemon.tick import Ticks
 from clt_queued_run_coordinator.operate import now
 from clt_queued_run_coordinator.store import document
 from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
+from dagster_postgres.utils import DagsterPostgresException
 from tests.in_process.interruption import Interruption
-from tests.run_queue import A, B, RunQueue, postgresql_run_queue
+from tests.run_queue import A, B, RunQueue, ephemeral_run_queue, postgresql_run_queue
 
 LIMIT = 3
 CONFIG = {"max_concurrent_runs": 50, "code_location_limits": {"default": LIMIT, "locations": {B: 50}}}
@@ -35,6 +39,13 @@ def daemon(new_database: Callable[[], str]) -> Iterator[Open]:
             return queue
 
         yield make
+
+
+@pytest.fixture
+def alone() -> Iterator[RunQueue]:
+    """One daemon, on a database of its own in memory."""
+    with ephemeral_run_queue(CONFIG, {}) as queue:
+        yield queue
 
 
 def expire(queue: RunQueue) -> None:
@@ -93,19 +104,21 @@ def test_the_other_one_takes_over_from_one_that_is_gone(daemon: Open) -> None:
     ("stored", "renewed"),
     [
         ("", ""),
+        (None, None),
+        ('{"process": "gone", "tick": "1"}', None),
         ("[]", "soon"),
         ('{"process": 1}', "2026-11-30"),
         ('{"process": "gone", "tick": "1"}', "9999-12-31T00:00:00.000000"),
     ],
 )
-def test_whatever_is_stored_holds_up_nobody(daemon: Open, stored: str, renewed: str) -> None:
+def test_whatever_is_stored_holds_up_nobody(alone: RunQueue, stored: str | None, renewed: str | None) -> None:
     """Written by hand, by another version, or in a backup from another time."""
-    queue = daemon()
-    with queue.storage.connect() as connection:
-        document.put(connection, {lease.KEY: stored, lease.RENEWED_KEY: renewed})
-    queue.queue(A, 9)
-    assert now.read(queue.instance, queue.coordinator.settings).state.queued == {A: 9}
-    assert queue.tick() == {A: LIMIT}
+    with alone.storage.connect() as connection:
+        for key, text in {lease.KEY: stored, lease.RENEWED_KEY: renewed}.items():
+            connection.execute(KeyValueStoreTable.insert().values(key=key, value=text))
+    alone.queue(A, 9)
+    assert now.read(alone.instance, alone.coordinator.settings).state.queued == {A: 9}
+    assert alone.tick() == {A: LIMIT}
 
 
 def test_a_restarted_daemon_of_the_same_process_goes_on_at_once(same_database: Open) -> None:
@@ -252,3 +265,54 @@ def test_a_run_that_waits_in_the_queue_is_the_only_one_that_starts(daemon: Open)
     with pytest.raises(NotStartedError, match="left the queue"):
         queue.coordinator._daemon_seam._lease.start(queue.instance, run_id, tick)
     assert queue.instance.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.STARTING])) == 1
+
+
+def test_a_tick_that_fails_is_not_one_that_hangs(alone: RunQueue) -> None:
+    """While the database is away each tick fails at once. The daemon needs no end and no new begin for that."""
+    alone.tick()
+    own = alone.coordinator._daemon_seam._lease
+    own._sign_of_life = 0.0
+    with (
+        mock.patch.object(alone.storage, "connect", side_effect=DagsterPostgresException),
+        pytest.raises(DagsterPostgresException),
+    ):
+        alone.tick()
+    assert own._sign_of_life
+
+
+def test_a_standby_waits_for_the_database_too(alone: RunQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster has its own error for a database that could not be reached after some tries."""
+    monkeypatch.setattr(lease, "STANDBY_SECONDS", 0.0)
+    connect = alone.storage.connect
+    answers = iter([DagsterPostgresException("too many retries for DB connection")])
+
+    def reach() -> Any:
+        for error in answers:
+            raise error
+        return connect()
+
+    with mock.patch.object(alone.storage, "connect", reach):
+        alone.coordinator._daemon_seam.wait_to_lead(alone.instance)
+    assert alone.coordinator._daemon_seam._lease.tick
+
+
+def test_what_another_daemon_may_have_changed_is_read_anew_also_after_a_tick_that_failed(alone: RunQueue) -> None:
+    """It failed after it had taken the lease from the other one, so the next one seems to continue it."""
+    alone.tick()
+    before = alone.coordinator._daemon_seam._ticks
+    with alone.storage.connect() as connection:
+        document.put(connection, {lease.KEY: '{"process": "another", "tick": "1"}', lease.RENEWED_KEY: ""})
+    failing = mock.patch.object(DaemonSeam, "_listen_to", side_effect=RuntimeError("no launcher"))
+    with failing, pytest.raises(RuntimeError):
+        alone.tick()
+    alone.tick()
+    assert alone.coordinator._daemon_seam._ticks is not before
+
+
+def test_what_was_chosen_before_starts_where_the_daemon_then_reads_its_whole_queue(alone: RunQueue) -> None:
+    """Such a run didn't start in the tick that chose it, and the daemon chooses it by itself in a later one."""
+    chosen = alone.queue(A, 2)
+    with mock.patch.object(alone.daemon, "_dequeue_runs_iter", return_value=iter(())):
+        assert alone.tick_ids() == []
+    with mock.patch.object(Ticks, "offer", side_effect=IncompatibleDagsterError("another counter")):
+        assert alone.tick_ids() == chosen

@@ -113,6 +113,10 @@ class Lease:
         self.ends_process = False
         """Whether the process ends when another daemon has taken the lease, for its schedules and sensors."""
 
+    def show_life(self) -> None:
+        """Say that the daemon goes on: a tick begins, or one of its runs starts."""
+        self._sign_of_life = time.monotonic()
+
     def take(self, instance: DagsterInstance, connection: db.Connection, *, anew: bool = True) -> bool:
         """Begin a tick. Afterwards `tick` is what the lease says in it, or None if another daemon holds the lease.
 
@@ -126,7 +130,8 @@ class Lease:
         """
         before, now = self.tick, time.monotonic()
         text = f'{self._process}, "tick": "{uuid.uuid4().hex}"}}' if anew or not before else before
-        self.tick, self._sign_of_life = None, now
+        self.tick = None
+        self.show_life()
         self._is_watched = threading.current_thread().name == _DAEMON_THREAD
         is_continued = before is not None and _goes_on(connection, before, text)
         if not is_continued:
@@ -149,7 +154,7 @@ class Lease:
         Raises:
             NotStartedError: It isn't queued any more, or another tick has begun, of this daemon or another.
         """
-        self._sign_of_life = time.monotonic()
+        self.show_life()
         # FOR SHARE: who takes the lease waits for this statement, and counts the run.
         held = db.select(db.literal(1)).where(_LEASE.key == KEY, _LEASE.value == tick).with_for_update(read=True)
         statement = (
@@ -205,14 +210,14 @@ class Lease:
 def read(connection: db.Connection) -> Leader | None:
     """The daemon that holds the lease or held it last; None if none ever did."""
     query = db.select(_COLUMNS.key, _COLUMNS.value).where(_COLUMNS.key.in_([KEY, RENEWED_KEY]))
-    texts: dict[str, str] = dict(connection.execute(query).tuples().all())
+    texts: dict[str, str | None] = dict(connection.execute(query).tuples().all())
     stored = document.parse(texts.get(KEY))
     if not isinstance(stored, dict) or not isinstance(stored.get("process"), str):
         return None
     renewed_at = None
     with suppress(ValueError):
-        renewed_at = database_clock.moment(texts.get(RENEWED_KEY, ""))
-    return Leader(stored["process"], renewed_at, texts[KEY])
+        renewed_at = database_clock.moment(texts.get(RENEWED_KEY) or "")
+    return Leader(stored["process"], renewed_at, texts[KEY] or "")
 
 
 def _is_free(connection: db.Connection, process: str) -> bool:
@@ -222,7 +227,7 @@ def _is_free(connection: db.Connection, process: str) -> bool:
     """
     insert = (postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert)(KeyValueStoreTable)
     now = database_clock.now(connection)
-    is_fresh = _COLUMNS.value.between(
+    is_fresh = db.func.coalesce(_COLUMNS.value, "").between(
         database_clock.now(connection, -SECONDS), database_clock.now(connection, SECONDS)
     )
     statement = insert.values(key=RENEWED_KEY, value=now).on_conflict_do_update(

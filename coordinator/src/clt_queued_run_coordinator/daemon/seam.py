@@ -20,8 +20,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import sqlalchemy as db
-
 from clt_queued_run_coordinator._dagster import (
     IN_PROGRESS_STATUSES,
     DagsterEvent,
@@ -87,7 +85,7 @@ class DaemonSeam:
                 if self._lease.tick:
                     break
                 line = f"This daemon is the standby: {leader.process if leader else 'another one'} dequeues."
-            except db.exc.SQLAlchemyError as error:
+            except Exception as error:  # noqa: BLE001 - Dagster's storages raise errors of their own too
                 line = f"This daemon waits for the database ({type(error).__name__})."
             if line != told:
                 told = line
@@ -104,6 +102,7 @@ class DaemonSeam:
 
     def begin_tick(self, instance: DagsterInstance) -> list[dict[str, Any]]:
         """Begin a tick; returns the tag limits for the daemon."""
+        self._lease.show_life()  # also where the database is away: such a tick fails, it doesn't hang
         keep_connections(instance, self._settings.code_location_limits.daemon_connections)
         if self._lease.tick:
             self._notice_silence(instance)
@@ -115,13 +114,13 @@ class DaemonSeam:
                 is_continued = self._lease.take(instance, connection, anew=may_be_left)
                 if len(self._chosen) > CHOSEN_KEPT:
                     self._chosen.clear()
+                if self._lease.tick and not is_continued:  # another daemon may have changed what is remembered
+                    self._ticks = Ticks(self._settings, self._log)
                 self._presence.tell(connection)
             self._listen_to(instance)
             if not self._lease.tick:
                 self._answer = []
                 return self._ticks.tag_limits
-            if not is_continued:  # another daemon may have changed what this one remembers
-                self._ticks = Ticks(self._settings, self._log)
             self._ticks.begin(instance)
         self._expected = "the runs in progress"
         return self._ticks.tag_limits
@@ -226,6 +225,7 @@ class DaemonSeam:
     ) -> Sequence[DagsterRun]:
         """Let the daemon read the queue. Tag limits see only runs with their tag, so all are tagged first."""
         self._tell(instance, why)
+        self._chosen.clear()  # the daemon chooses by itself
         self._ticks.tag_untagged(instance)
         return ask(*args, **kwargs)
 
