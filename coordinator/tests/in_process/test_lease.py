@@ -1,5 +1,8 @@
 """Several daemons on one database: one dequeues at a time, and no limit is exceeded, wherever one is suspended."""
 
+import json
+import os
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -8,13 +11,14 @@ from typing import Any
 from unittest import mock
 
 import pytest
+import sqlalchemy as db
 from clt_queued_run_coordinator._dagster import IncompatibleDagsterError, KeyValueStoreTable
 from clt_queued_run_coordinator.daemon import lease
 from clt_queued_run_coordinator.daemon.lease import NotStartedError
 from clt_queued_run_coordinator.daemon.seam import DaemonSeam
 from clt_queued_run_coordinator.daemon.tick import Ticks
 from clt_queued_run_coordinator.operate import now
-from clt_queued_run_coordinator.store import document
+from clt_queued_run_coordinator.store import database_clock, document
 from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster_postgres.utils import DagsterPostgresException
@@ -98,6 +102,21 @@ def test_the_other_one_takes_over_from_one_that_is_gone(daemon: Open) -> None:
     second.end(A)
     assert first.tick() == {}
     assert second.tick() == {A: 1}
+
+
+def test_nobody_waits_for_a_process_of_this_machine_that_was_killed(daemon: Open) -> None:
+    """The next daemon goes on at once, before the lease has expired; not so while the process lives."""
+    queue = daemon()
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    queue.queue(A, 2)
+    for number, started in ((os.getppid(), {}), (ended.pid, {A: 2})):
+        among = json.dumps({"process": "another", "number": number, "among": lease._processes()})
+        with queue.storage.connect() as connection:
+            document.put(connection, {lease.KEY: among})
+            now_there = connection.execute(db.select(database_clock.now(connection))).scalar_one()
+            document.put(connection, {lease.RENEWED_KEY: now_there})
+        assert queue.tick() == started
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ import weakref
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import sqlalchemy as db
 from sqlalchemy.dialects import postgresql, sqlite
@@ -66,7 +67,18 @@ _DAEMON_THREAD = f"dagster-daemon-{QUEUE_DAEMON}"
 PROCESS = f"{socket.gethostname()} process {os.getpid()}"
 """What a person calls this process."""
 
-THIS_PROCESS = json.dumps({"process": PROCESS, "id": uuid.uuid4().hex})[:-1]
+
+def _processes() -> str | None:
+    """What names the processes that this one can see, over all machines; None where that isn't Linux."""
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    return None
+
+
+THIS_PROCESS = json.dumps(
+    {"process": PROCESS, "id": uuid.uuid4().hex, "number": os.getpid(), "among": _processes()}
+)[:-1]
 """How each text of this process begins. A container that was restarted has the same name and number as before."""
 
 _COLUMNS = KeyValueStoreTable.c
@@ -86,6 +98,21 @@ class Leader:
     process: str
     renewed_at: datetime | None
     tick: str
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was a process of this machine, and there is none of its number any more."""
+        stored, among = document.parse(self.tick), _processes()
+        number = stored.get("number")
+        if not isinstance(number, int) or number <= 0 or among is None or stored.get("among") != among:
+            return False
+        try:
+            os.kill(number, 0)
+        except (ProcessLookupError, OverflowError):
+            return True
+        except OSError:
+            return False
+        return False
 
 
 class NotStartedError(Exception):
@@ -135,7 +162,7 @@ class Lease:
         self._is_watched = threading.current_thread().name == _DAEMON_THREAD
         is_continued = before is not None and _goes_on(connection, before, text)
         if not is_continued:
-            if not _is_free(connection, self._process):
+            if not _is_free(connection, self._process) and not _is_left(connection, self._process):
                 return False
             document.put(connection, {KEY: text})
             self._renewed = now
@@ -234,6 +261,17 @@ def _is_free(connection: db.Connection, process: str) -> bool:
         index_elements=[_COLUMNS.key], set_={"value": now}, where=db.or_(db.not_(is_fresh), _is_of(process))
     )
     return _changed(connection, statement)
+
+
+def _is_left(connection: db.Connection, process: str) -> bool:
+    """The same as `_is_free`, where the daemon that holds the lease was killed on this machine."""
+    leader = read(connection)
+    if not leader or not leader.is_gone:
+        return False
+    connection.execute(
+        _update(RENEWED_KEY, "").where(db.exists().where(_LEASE.key == KEY, _LEASE.value == leader.tick))
+    )
+    return _is_free(connection, process)
 
 
 def _goes_on(connection: db.Connection, before: str, text: str) -> bool:
