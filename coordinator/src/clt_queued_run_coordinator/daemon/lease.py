@@ -212,10 +212,11 @@ class Lease:
         """Renew the lease until the instance is gone, and end the process when that has to be."""
         while not self._stopped.wait(RENEWAL_SECONDS) and self._instance and (instance := self._instance()):
             idle = time.monotonic() - self._sign_of_life - self._interval
+            if self._is_watched and idle > ENDED_SECONDS:
+                self._end_process(f"its look at the queue, or a launch, has hung for {idle:.0f} s")
             if self._is_watched:
-                faulthandler.dump_traceback_later(ANSWER_SECONDS, exit=True)  # unless this comes round again
-                if idle > ENDED_SECONDS:
-                    self._end_process(f"its look at the queue, or a launch, has hung for {idle:.0f} s")
+                with suppress(ValueError, OSError):  # standard error is no file
+                    faulthandler.dump_traceback_later(ANSWER_SECONDS, exit=True)  # unless this comes round again
             # Without the database nothing can be known. It is asked again.
             with suppress(Exception), run_database(instance).connect() as connection:
                 if self.tick and idle < HUNG_SECONDS and _changed(connection, _renewal(connection, self._process)):
@@ -227,7 +228,8 @@ class Lease:
                         f"the daemon {leader.process} has taken over, and schedules must not run twice"
                     )
             del instance
-        faulthandler.cancel_dump_traceback_later()
+        if self._is_watched:
+            faulthandler.cancel_dump_traceback_later()
 
     def _end_process(self, why: str) -> None:
         self._log.critical("This daemon ends to be started again: %s.", why)
