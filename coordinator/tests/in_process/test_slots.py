@@ -200,6 +200,28 @@ def test_a_large_run_is_passed_for_a_while_and_then_slots_are_kept_for_it(
     assert kept.tick() == {}
 
 
+def test_an_open_breaker_holds_a_large_run_that_was_passed_for_long(
+    run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a manually launched run may pass, it neither starts nor keeps slots."""
+    breaker = {"failures": 1, "manual_launches": True}
+    queue = make_slots(run_queue, total=6, locations={A: {"breaker": breaker}})
+    queue.queue(B, 2)
+    (fails,) = queue.queue(A)
+    assert queue.tick() == {A: 1, B: 2}
+    queue.queue(A, tags={**slots(5), "dagster/schedule_name": "hourly"})
+    assert queue.tick() == {}  # passed for the first time
+    queue.instance.report_run_failed(queue.run(fails))
+    _pass_time(monkeypatch, 301)
+    queue.queue(A, tags=slots(2))
+    queue.queue(B)
+    assert queue.tick() == {A: 1, B: 1}
+    queue.end(A)
+    queue.end(B, 3)
+    queue.queue(A)
+    assert queue.tick() == {A: 1}
+
+
 def _pass_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Let ticks and commands believe that so much time has passed."""
     own = live.read

@@ -181,9 +181,11 @@ class QueuedRuns:
         return sum(self.lane_of[of].of.slots for of in storage_ids if of in self.lane_of)
 
     def get(self, storage_id: int) -> tuple[str, QueuedRun] | None:
-        """A queued run and its code location, by the storage's id; None if it isn't queued."""
+        """A queued run and its code location, by the storage's id; None if it isn't queued, or is hidden."""
         lane = self.lane_of.get(storage_id)
-        return (lane.code_location, QueuedRun(lane.priority, storage_id, lane.of.slots)) if lane else None
+        if lane is None or (lane.code_location in self._only_manual and not lane.of.is_manual):
+            return None
+        return lane.code_location, QueuedRun(lane.priority, storage_id, lane.of.slots)
 
     def oldest(self) -> dict[str, int]:
         """The oldest queued run of each code location that has any, by the storage's id."""
