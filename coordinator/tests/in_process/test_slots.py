@@ -222,6 +222,24 @@ def test_an_open_breaker_holds_a_large_run_that_was_passed_for_long(
     assert queue.tick() == {A: 1}
 
 
+@on_one_storage
+def test_slots_are_kept_also_after_the_clock_was_put_back(
+    run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database's clock was ahead by a day when the large run was passed."""
+    queue = make_slots(run_queue, total=6)
+    queue.queue(B, 4)
+    assert queue.tick() == {B: 4}
+    queue.queue(A, tags=slots(5))
+    _pass_time(monkeypatch, 86_400)
+    assert queue.tick() == {}
+    _pass_time(monkeypatch, -86_400)
+    assert queue.tick() == {}
+    _pass_time(monkeypatch, 301)
+    queue.queue(B)
+    assert queue.tick() == {}
+
+
 def _pass_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Let ticks and commands believe that so much time has passed."""
     own = live.read

@@ -119,7 +119,7 @@ def test_the_largest_need_counts(code_location: str, tags: dict[str, str], expec
         ({CONFIG: "[]"}, "no JSON object"),
         ({CONFIG: "[" * 100_000}, "no JSON object"),
         (of({"requests": {"memory": "15GiB"}}), "requests.memory in its tags is '15GiB'; it must be a quantity"),
-        (of({"requests": {"m\nem": "x", "memory": -1}}), r"requests.m\nem in its tags"),
+        (of({"requests": {"m\nem": "x", "memory": -1}}), "requests.memory in its tags is '-1'"),
     ],
 )
 def test_what_is_wrong_takes_one_slot_and_is_told(tags: dict[str, str], told: str) -> None:
@@ -128,6 +128,12 @@ def test_what_is_wrong_takes_one_slot_and_is_told(tags: dict[str, str], told: st
     assert slots == 1
     assert told in wrong[0]
     assert all(line.isprintable() and len(line) < 300 for line in wrong)
+
+
+def test_what_does_not_count_is_not_told() -> None:
+    """However many resources a run asks for that no slot holds, there is no line for each."""
+    resources = {"requests": {f"r{number}": "x" for number in range(1000)} | {"memory": "9Gi"}}
+    assert size(LIMITS, "a", of(resources)) == (3, ())
 
 
 json_values = st.recursive(

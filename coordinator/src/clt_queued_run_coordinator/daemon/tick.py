@@ -117,7 +117,8 @@ class Ticks:
         else:
             self._try("Tagging queued runs", lambda: self.tag_untagged(instance, TAGGED_PER_TICK))
         settings = self._settings.as_replaced_by(instance_concurrency_settings(instance))
-        self._passed = {run: since for run, since in self._passed.items() if run in self._queued}
+        now = changes.read_at.timestamp()  # the clock may have been put back
+        self._passed = {run: min(since, now) for run, since in self._passed.items() if run in self._queued}
         self.state = QueueState(
             settings,
             changes,

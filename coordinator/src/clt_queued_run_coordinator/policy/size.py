@@ -9,7 +9,7 @@ nobody makes a run smaller than what it asks for.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from math import ceil
 from typing import Any, NamedTuple
@@ -76,7 +76,7 @@ def tag_of_submit(limits: CodeLocationLimits, code_location: str, tags: Mapping[
 def _size(slot: Mapping[str, Fraction], run_needs: Mapping[str, Fraction], asked: tuple[str | None, ...]) -> Size:
     taken, wanted, config, older = asked
     wrong: list[str] = []
-    requests, most = _own(config, older, wrong)
+    requests, most = _own(config, older, slot, wrong)
     needs = {**most, **run_needs, **requests}
     of_resources = (ceil(needs[name] / held) for name, held in slot.items() if name in needs)
     by_submit, by_user = _whole(TAKES_SLOTS_TAG, taken, wrong), _whole(SLOTS_TAG, wanted, wrong)
@@ -91,9 +91,9 @@ def _whole(key: str, value: str | None, wrong: list[str]) -> int | None:
 
 
 def _own(
-    config: str | None, older: str | None, wrong: list[str]
+    config: str | None, older: str | None, names: Iterable[str], wrong: list[str]
 ) -> tuple[dict[str, Fraction], dict[str, Fraction]]:
-    """The requests and the limits in a run's own tags, by resource."""
+    """The requests and the limits in a run's own tags of the resources with these names."""
     of_config, of_older = (
         _object(key, value, wrong) for key, value in zip(RESOURCES_TAGS, (config, older), strict=True)
     )
@@ -101,7 +101,7 @@ def _own(
         (_part(of_config, key) for key in ("container_config", "containerConfig") if key in of_config), {}
     )
     resources = of_older or _part(container, "resources")
-    requests, most = (_amounts(kind, _part(resources, kind), wrong) for kind in ("requests", "limits"))
+    requests, most = (_amounts(kind, _part(resources, kind), names, wrong) for kind in ("requests", "limits"))
     return requests, most
 
 
@@ -121,8 +121,9 @@ def _part(of: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return part if isinstance(part, dict) else {}
 
 
-def _amounts(kind: str, written: Mapping[str, Any], wrong: list[str]) -> dict[str, Fraction]:
-    found = {name: _amount(f"{kind}.{name}", value, wrong) for name, value in written.items() if value is not None}
+def _amounts(kind: str, written: Mapping[str, Any], names: Iterable[str], wrong: list[str]) -> dict[str, Fraction]:
+    asked = {name: value for name in names if (value := written.get(name)) is not None}
+    found = {name: _amount(f"{kind}.{name}", value, wrong) for name, value in asked.items()}
     return {name: value for name, value in found.items() if value is not None}
 
 
