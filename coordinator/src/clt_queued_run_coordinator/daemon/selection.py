@@ -112,8 +112,9 @@ def select(
             could_start=could_start,
             place=likely_limits.place,
         )
-        heads = (run for run in likely.waiting.values() if queued.lane_of[run.storage_id].of.needs is None)
-        candidates.load([*(run for _, run in (*likely.runs, *hold_back)), *heads])
+        waiting = chain(likely.waiting.values(), (run for _, run in hold_back))
+        heads = (run for run in waiting if queued.lane_of[run.storage_id].of.needs is None)
+        candidates.load([*(run for _, run in likely.runs), *heads])
         admission = decide(
             {name: candidates.of(name) for name in names},
             room,

@@ -31,6 +31,9 @@ _SHOWN = 60
 _KNOWN_AT_MOST = 2_000
 """The most sizes that are remembered, each of a code location and the tags of its runs."""
 
+_KNOWN_LENGTH = 10_000
+"""The most characters of such tags; those of longer ones are worked out each time."""
+
 
 class Size(NamedTuple):
     """The slots that a run takes, and what is wrong in its tags, in one line each. What is wrong doesn't count."""
@@ -53,7 +56,9 @@ def size(limits: CodeLocationLimits, code_location: str, tags: Mapping[str, str]
         if len(known) >= _KNOWN_AT_MOST:
             known.clear()
         needs = None if code_location == NO_CODE_LOCATION else limits.entry(code_location).run_needs
-        found = known[code_location, asked] = _size(limits.slot, needs or {}, asked)
+        found = _size(limits.slot, needs or {}, asked)
+        if sum(len(value or "") for value in asked) <= _KNOWN_LENGTH:
+            known[code_location, asked] = found
     return found
 
 
