@@ -28,4 +28,4 @@ def test_a_command_gives_up_and_says_why(tmp_path: Path) -> None:
         )
     assert answer.returncode == 1
     (line,) = answer.stderr.splitlines()
-    assert "the database at 127.0.0.1 has not answered for" in line
+    assert "the database at 127.0.0.1 doesn't answer: " in line

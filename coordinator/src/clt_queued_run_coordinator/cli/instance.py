@@ -85,9 +85,8 @@ def get_instance() -> tuple[DagsterInstance, CLTQueuedRunCoordinator]:
 def open_any_instance() -> DagsterInstance:
     """The open instance, whatever its run coordinator; else ClickException."""
     home = dagster_home()
-    if not db.event.contains(db.Engine, "do_connect", _before_connecting):
-        db.event.listen(db.Engine, "do_connect", _before_connecting)
-        db.event.listen(db.pool.Pool, "connect", _connected)
+    if not db.event.contains(db.Engine, "do_connect", _connect):
+        db.event.listen(db.Engine, "do_connect", _connect)
     _tries.clear()
     try:
         instance = DagsterInstance.get()
@@ -113,24 +112,26 @@ def read_queue(instance: DagsterInstance, coordinator: CLTQueuedRunCoordinator) 
 
 
 _tries: list[float] = []
-"""When this program first tried to connect, since it last could; `time.monotonic`."""
+"""When this program tried to connect, since it last could; `time.monotonic`."""
 
 
-def _before_connecting(dialect: db.Dialect, _record: object, _arguments: object, options: dict[str, Any]) -> None:
-    """Set the time-outs that the instance doesn't set; ClickException if it has been tried for too long."""
+def _connect(dialect: db.Dialect, _record: object, arguments: Any, options: dict[str, Any]) -> Any:
+    """Connect to PostgreSQL with the time-outs that the instance doesn't set; None for another database.
+
+    ClickException if it has been tried for too long.
+    """
     if dialect.name != "postgresql":
-        return
-    now = time.monotonic()
-    _tries.append(now)
-    if (waited := now - _tries[0]) > PATIENCE_SECONDS:
-        raise click.ClickException(
-            f"the database at {options.get('host', 'its address')} has not answered for {waited:.0f} s; see that"
-            " it runs, and that the network leads to it."
-        )
+        return None
     for name, value in TIMEOUTS.items():
         options.setdefault(name, value)
     options["connect_timeout"] = min(int(options["connect_timeout"]), TIMEOUTS["connect_timeout"])
-
-
-def _connected(*_: object) -> None:
+    _tries.append(time.monotonic())
+    try:
+        connection = dialect.connect(*arguments, **options)
+    except Exception as error:
+        if time.monotonic() - _tries[0] > PATIENCE_SECONDS:
+            where = options.get("host", "its address")
+            raise click.ClickException(f"the database at {where} doesn't answer: {describe(error)}") from error
+        raise
     _tries.clear()
+    return connection
