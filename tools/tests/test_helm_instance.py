@@ -16,8 +16,8 @@ RAW = "additionalInstanceConfig:\n"
             RAW + "  run_queue: {max_concurrent_runs: 3}",
             [
                 "1.yaml:2: Dagster refuses 'additionalInstanceConfig.run_queue', so nothing starts: Found config"
-                " for `run_queue` which is incompatible with `run_coordinator` config entry; move what it says to the"
-                " coordinator's options, and remove it"
+                " for `run_queue` which is incompatible with `run_coordinator` config entry; move what it says"
+                " to the coordinator's options, and remove it"
             ],
         ),
         (
