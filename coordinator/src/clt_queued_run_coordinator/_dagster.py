@@ -81,20 +81,21 @@ def daemon_step() -> str | None:
     beginning of a tick. `_get_in_progress_run_records` reads the runs in progress. `_get_runs_to_dequeue` reads
     the queue and, through the code for pools, asks for the configuration again.
     """
-    frame = sys._getframe(1)  # noqa: SLF001 - the only way to know the caller, see above
-    while frame := frame.f_back:  # type: ignore[assignment]
-        if frame.f_globals.get("__name__") == _DAEMON_MODULE:
-            return frame.f_code.co_name
-    return None
+    return _calling(_DAEMON_MODULE)
 
 
 def is_daemon_starting() -> bool:
     """Whether the process of Dagster's daemons is asking right now, before it starts the first of them."""
-    frame = sys._getframe(1)  # noqa: SLF001 - as above
+    return _calling("dagster._daemon.controller") == "create_daemon_of_type"
+
+
+def _calling(module: str) -> str | None:
+    """The nearest function of a module among the callers."""
+    frame = sys._getframe(1)  # noqa: SLF001 - the only way to know the caller, see `daemon_step`
     while frame := frame.f_back:  # type: ignore[assignment]
-        if frame.f_globals.get("__name__") == "dagster._daemon.controller":
-            return frame.f_code.co_name == "create_daemon_of_type"
-    return False
+        if frame.f_globals.get("__name__") == module:
+            return frame.f_code.co_name
+    return None
 
 
 def run_database(instance: DagsterInstance) -> SqlRunStorage:

@@ -318,8 +318,13 @@ def _used_up(
         wait = f"wait for {f'{excess} runs' if excess > 1 else 'a run'}{f' of {of}' if of else ''} to end"
     else:
         what, wait = f"{subject} is 0, so nothing starts{rest}", f"wait until {_at(until)}" if until else ""
+    return _with_holders(kind, what, _either(wait, raise_it), map(_holder, running))
+
+
+def _either(wait: str, raise_it: str) -> str:
+    """The cure where waiting helps, or raising a limit, or both; each may be empty."""
     or_else = ", or: " if raise_it.startswith("dagster") else ", or "
-    return _with_holders(kind, what, or_else.join(filter(None, (wait, raise_it))), map(_holder, running))
+    return or_else.join(filter(None, (wait, raise_it)))
 
 
 def _slots_used_up(
@@ -340,9 +345,8 @@ def _slots_used_up(
     used = sum(slots_of(limits, _name(record), record.dagster_run.tags) for record in running)
     what = f"{subject} is {most} slots, of which {used} are in use by {count(len(running), 'run')}{rest}"
     wait = f"wait until {takes} of them are free" if takes <= most else f"wait until {_at(until)}" if until else ""
-    or_else = ", or: " if raise_it.startswith("dagster") else ", or "
-    cure = or_else.join(filter(None, (wait, raise_it)))
-    return _with_holders(hold.kind, f"{what}, and it takes {takes}", cure, map(_holder, running))
+    what = f"{what}, and it takes {takes}"
+    return _with_holders(hold.kind, what, _either(wait, raise_it), map(_holder, running))
 
 
 def _raise_own_limit(facts: RunFacts, in_force: LimitInForce, enough: tuple[int, int] | None) -> str:
