@@ -32,6 +32,10 @@ class Answers:
         """The file of the coordinator that is installed here."""
         return sys.modules[CLTQueuedRunCoordinator.__module__].__file__ or ""
 
+    def keep_connections(self) -> None:
+        """Let the storages keep connections as a webserver's do, with the defaults of its options."""
+        self._queue.instance.optimize_for_webserver(statement_timeout=15_000, pool_recycle=3600, max_overflow=20)
+
     def submit(self, submits: int, submitters: int) -> float:
         """Seconds of a submit: those of all together divided by their number."""
         return seconds_of_a_submit(self._queue, submits, submitters)

@@ -111,6 +111,29 @@ def replace_engines(instance: DagsterInstance, replace: Callable[[db.engine.Engi
             storage._engine = replace(engine)  # type: ignore[union-attr]  # noqa: SLF001
 
 
+def remember_columns(instance: DagsterInstance) -> None:
+    """Let an instance ask its database only once which columns the table of runs has.
+
+    Dagster asks each time that it reads or writes a run, with three statements on PostgreSQL: more than half of
+    those of a start. Columns are never taken away; one that is missing is asked for until a migration has added it.
+    """
+    storage: Any = instance.run_storage
+    for name in ("has_run_stats_index_cols", "has_backfill_id_column"):
+        if hasattr(storage, name):
+            setattr(storage, name, _asked_until_true(getattr(storage, name)))
+
+
+def _asked_until_true(ask: Callable[[], bool]) -> Callable[[], bool]:
+    known = False
+
+    def answer() -> bool:
+        nonlocal known
+        known = known or ask()
+        return known
+
+    return answer
+
+
 def instance_concurrency_settings(instance: DagsterInstance) -> dict[str, object]:
     """The instance's `concurrency.runs`, whose keys silently replace a coordinator's own limits."""
     settings = instance.get_settings("concurrency") or {}

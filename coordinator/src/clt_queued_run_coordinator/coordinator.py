@@ -18,6 +18,7 @@ from clt_queued_run_coordinator._dagster import (
     daemon_step,
     instance_concurrency_settings,
     is_daemon_starting,
+    remember_columns,
 )
 from clt_queued_run_coordinator.config.options import OPTION
 from clt_queued_run_coordinator.config.parsing import parse, schema
@@ -92,6 +93,7 @@ class CLTQueuedRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
             refuse_unsupported_storage(instance.run_storage)
             self.settings.refuse_unfit(instance_concurrency_settings(instance))
             super().register_instance(instance)
+            remember_columns(instance)
 
     @property
     def _instance(self) -> DagsterInstance:
