@@ -5,22 +5,18 @@ How long it took until the next run began is printed; see `docs/faults.md`.
 
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from clt_queued_run_coordinator._dagster import run_database
 from clt_queued_run_coordinator.daemon import lease
-from harness.artifacts import kept_if_a_test_fails
-from harness.half_dead import HalfDead, half_dead
+from harness.half_dead import HalfDead
 from harness.process import Process
 from harness.waiting import wait_until
-from tests.faults.scene import Scene, instance_config, opened_scene
-from tests.postgresql import PostgreSQL
+from tests.faults.scene import Scene
 
 pytestmark = pytest.mark.timeout(1200)
-DATABASE = "DATABASE_OF_THE_TEST"
-"""The variable with the address of the database, which is the proxy's for one daemon alone."""
 
 
 class Pair:
@@ -60,37 +56,14 @@ class Pair:
 
 
 @pytest.fixture
-def url(new_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> str:
-    """A database, which the variable names for every program."""
-    address = new_database()
-    monkeypatch.setenv(DATABASE, address)
-    return address
-
-
-@pytest.fixture
-def pair(
-    request: pytest.FixtureRequest, tmp_path: Path, postgresql: PostgreSQL, url: str, seed: int
-) -> Iterator[Pair]:
+def pair(by_its_own_way: Callable[[dict[str, Any]], Scene], way: HalfDead) -> Iterator[Pair]:
     """Both daemons, on one PostgreSQL."""
-    config = instance_config(url)
-    config["storage"] = {"postgres": {"postgres_url": {"env": DATABASE}}}
-    config["run_coordinator"]["config"]["code_location_limits"]["standby"] = True
-    with (
-        half_dead(postgresql.port) as way,
-        kept_if_a_test_fails(request, tmp_path / "home") as home,
-        opened_scene(home, postgresql, url, seed, config) as scene,
-    ):
-        pair = Pair(scene, way)
-        # The leader starts anew, by the proxy; the runs that it starts don't take it.
-        pair.leader.stop()
-        proxied = url.replace(f":{postgresql.port}/", f":{way.port}/")
-        pair.leader.command = ["env", f"{DATABASE}={proxied}", *pair.leader.command]
-        pair.leader.start()
-        wait_until("the first daemon leads", lambda: pair.leads(pair.leader), every=0.1)
-        try:
-            yield pair
-        finally:
-            pair.standby.stop()
+    pair = Pair(by_its_own_way({"standby": True}), way)
+    wait_until("the first daemon leads", lambda: pair.leads(pair.leader), every=0.1)
+    try:
+        yield pair
+    finally:
+        pair.standby.stop()
 
 
 def test_the_leader_is_killed(pair: Pair) -> None:

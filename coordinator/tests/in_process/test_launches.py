@@ -54,13 +54,26 @@ def hanging(queue: RunQueue) -> Iterator[Hanging]:
 
 def test_the_others_start_meanwhile_and_it_is_made_once(queue: RunQueue, hanging: Hanging) -> None:
     """Its run is starting and keeps its slot, tick after tick."""
-    held = queue.queue(A, 3)
+    held = queue.queue(A)
     queue.tick()
     others = queue.queue(B, 2)
     queue.tick()
     queue.tick()
-    assert hanging.launched == [*held[:2], *others]
-    assert queue.in_progress(A) == 2
+    assert hanging.launched == [held[0], *others]
+    assert queue.in_progress(A) == 1
+
+
+def test_no_other_run_of_its_code_location_starts_until_it_has_ended(queue: RunQueue, hanging: Hanging) -> None:
+    """Else each of them would hold the tick up again, and hang as well. They stay queued, and the others start."""
+    first, second = queue.queue(A, 2)
+    others = queue.queue(B, 2)
+    queue.tick()
+    assert hanging.launched == [first, *others]
+    queue.tick()
+    assert queue.run(second).status is DagsterRunStatus.QUEUED
+    hanging.go_on.set()
+    wait_until("the launch has ended", lambda: not _launching(), every=0.1)
+    wait_until("the second one starts", lambda: queue.tick_ids() or second in hanging.launched, every=0.1)
 
 
 def test_a_launch_that_fails_late_fails_its_run(queue: RunQueue, hanging: Hanging) -> None:

@@ -10,6 +10,7 @@ from unittest import mock
 
 import pytest
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY, CLTQueuedRunCoordinator
+from clt_queued_run_coordinator.store import transaction
 from clt_queued_run_coordinator.submit import submit_lock
 from clt_queued_run_coordinator.submit.max_queued import QueueFullError
 from clt_queued_run_coordinator.submit.refused import PREFIX, read_refused
@@ -201,6 +202,18 @@ def test_a_submit_does_not_wait_for_ever(run_queue: MakeRunQueue, monkeypatch: p
     ):
         queue.submit(A)
     queue.submit(A)
+
+
+def test_a_suspended_submit_holds_up_the_others_only_for_a_while(
+    same_database: MakeRunQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL takes its lock from it, and the next one goes on."""
+    monkeypatch.setattr(transaction, "SUSPENDED_SECONDS", 1)
+    suspended, queue = (same_database(code_location_limits=TWO) for _ in range(2))
+    limiter = suspended.coordinator._queue_limiter
+    with limiter.reserved_room(suspended.instance, "another", A, 2, lambda _: None):
+        queue.submit(A)
+    assert queue.queued(A) == 1
 
 
 @pytest.mark.parametrize("run_queue", ["postgresql"], indirect=True)

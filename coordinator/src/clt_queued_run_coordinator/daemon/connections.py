@@ -57,12 +57,16 @@ def _pooled(engine: db.engine.Engine, most: int) -> db.engine.Engine:
     return pooled
 
 
+_Selector = getattr(selectors, "PollSelector", selectors.DefaultSelector)  # Windows has none
+
+
 def _is_open(dbapi_connection: Any) -> bool:
     """Whether neither the server nor a keepalive has ended a connection while nobody used it.
 
     There is nothing to read from an idle connection until it ends. Unlike the statement that SQLAlchemy would send
-    before each use, a look at that costs no way to the database and back.
+    before each use, a look at that costs no way to the database and back. An epoll would take four system calls,
+    and each of them lets another thread go first.
     """
-    with selectors.DefaultSelector() as selector:
+    with _Selector() as selector:
         selector.register(dbapi_connection, selectors.EVENT_READ)
         return not selector.select(timeout=0)

@@ -37,7 +37,7 @@ from clt_queued_run_coordinator._dagster import (
 from clt_queued_run_coordinator.config.settings import Settings
 from clt_queued_run_coordinator.daemon import lease
 from clt_queued_run_coordinator.daemon.connections import keep_connections
-from clt_queued_run_coordinator.daemon.launches import launch
+from clt_queued_run_coordinator.daemon.launches import Launches
 from clt_queued_run_coordinator.daemon.lease import Lease
 from clt_queued_run_coordinator.daemon.readers import Presence
 from clt_queued_run_coordinator.daemon.tick import Ticks
@@ -61,6 +61,7 @@ class DaemonSeam:
         self._settings = settings
         self._log = log
         self._lease = Lease(interval, log)
+        self._launches = Launches(log)
         self._presence = Presence()
         self._ticks = Ticks(settings, log)
         self._expected = ""
@@ -148,7 +149,8 @@ class DaemonSeam:
         run = ask(*args, **kwargs)
         if run and run.status is DagsterRunStatus.QUEUED and daemon_step() == "_dequeue_run":
             is_in_time = self._lease.tick and self._chosen_by(run.run_id) == self._lease.tick
-            return run if is_in_time else run.with_status(DagsterRunStatus.NOT_STARTED)
+            if not is_in_time or self._launches.hang_for(run):
+                return run.with_status(DagsterRunStatus.NOT_STARTED)
         return run
 
     def _event_of_a_run(
@@ -169,7 +171,7 @@ class DaemonSeam:
     def _launch(self, instance: DagsterInstance, ask: Callable[..., None], context: Any) -> None:
         """Let the daemon wait for a launch only for a while."""
         if daemon_step() == "_dequeue_run":
-            launch(instance, ask, context, self._log)
+            self._launches.launch(instance, ask, context)
         else:
             ask(context)
 

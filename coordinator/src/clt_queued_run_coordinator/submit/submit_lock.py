@@ -93,8 +93,7 @@ class SubmitLock:
 def _on_postgresql(connection: db.Connection, code_location: str, seconds: float) -> Iterator[None]:
     with transaction(connection):
         connection.exec_driver_sql(
-            f"SET LOCAL lock_timeout = {int(seconds * 1000)}; SET LOCAL statement_timeout = 0;"
-            f" SET LOCAL idle_in_transaction_session_timeout = 0; {LOOKS_UP}"
+            f"SET LOCAL lock_timeout = {int(seconds * 1000)}; SET LOCAL statement_timeout = 0; {LOOKS_UP}"
         )
         try:
             connection.execute(db.select(db.func.pg_advisory_xact_lock(_number(code_location))))
