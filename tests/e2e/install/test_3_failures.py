@@ -1,12 +1,14 @@
-"""Pods that go in the middle of a burst: first as in a rollout, then without being asked."""
+"""Pods that go in the middle of a burst: first as in a rollout, then without being asked. Then a network."""
 
 import logging
+import time
 from typing import Any
 
 from harness.waiting import wait_until
 
 from tests.chart import location_names
 from tests.e2e.deployment import Deployment, limits
+from tests.e2e.half_dead import WayToKubernetes
 from tests.e2e.runs import ENDS, burst, held, histories, reached, succeeded, wait_for_end
 from tests.e2e.webserver import Webserver
 
@@ -55,6 +57,21 @@ def is_well(webserver: Webserver, group: list[dict[str, Any]]) -> bool:
     return any("STEP_SUCCESS" in kinds and "STEP_FAILURE" not in kinds for kinds in steps)
 
 
+def wait_until_all_well(webserver: Webserver, run_ids: list[str]) -> list[dict[str, Any]]:
+    """Wait until each of the runs, or its retry, did all of its work; these runs and their retries."""
+
+    def all_well() -> bool:
+        groups = with_retries(webserver, run_ids)
+        ended = all(run["status"] in ENDS.values() for group in groups.values() for run in group)
+        return ended and all(is_well(webserver, group) for group in groups.values())
+
+    log.info("waiting until each run, or its retry, succeeded")
+    wait_until("each run, or its retry, succeeded", all_well, seconds=420, every=3)
+    runs = [run for group in with_retries(webserver, run_ids).values() for run in group]
+    log.info("%d runs failed and were retried", len(runs) - len(run_ids))
+    return runs
+
+
 def test_no_run_is_lost_when_pods_are_replaced(deployment: Deployment, webserver: Webserver) -> None:
     """The daemon's pod, then a code location's, are deleted: every run ends well, none runs twice."""
     run_ids = launch_bursts(webserver, 8)
@@ -80,14 +97,29 @@ def test_the_queue_drains_by_itself_after_a_crash(deployment: Deployment, webser
     deployment.cluster.delete_pods(*names(deployment, "dagster-daemon"), kill=True)
     deployment.cluster.delete_pods("dagster-postgresql-0")
     deployment.cluster.wait_for_rollouts()
+    held(histories(webserver, wait_until_all_well(webserver, run_ids)), limits(), total=5)
 
-    def all_well() -> bool:
-        groups = with_retries(webserver, run_ids)
-        ended = all(run["status"] in ENDS.values() for group in groups.values() for run in group)
-        return ended and all(is_well(webserver, group) for group in groups.values())
 
-    log.info("waiting until each run, or its retry, succeeded")
-    wait_until("each run, or its retry, succeeded", all_well, seconds=420, every=3)
-    runs = [run for group in with_retries(webserver, run_ids).values() for run in group]
-    log.info("%d runs failed and were retried", len(runs) - len(run_ids))
-    held(histories(webserver, runs), limits(), total=5)
+def test_a_half_dead_way_to_kubernetes(deployment: Deployment, webserver: Webserver) -> None:
+    """Launches hang: none is made twice, no limit is exceeded, and the daemon goes on when the network does."""
+    way = WayToKubernetes(deployment.cluster)
+    run_ids = launch_bursts(webserver, 8)
+    log.info("dropping what the daemon sends to the API server")
+    with way.cut():
+        wait_until(
+            "new connections of launches of both code locations fail",
+            lambda: daemon_log(deployment).count("ConnectTimeoutError") >= len(location_names()),
+            every=2,
+        )
+        log.info("%d launches hang", daemon_log(deployment).count("The daemon goes on without it"))
+    mended = time.time()
+    found = histories(webserver, wait_until_all_well(webserver, run_ids))
+    assert [each for each in found if each.starts > 1] == []
+    held(found, limits(), total=5)
+    after = [start.start for each in found for start in each.in_progress if start.start > mended]
+    log.info("the next run left the queue %.1f s after the network was back", min(after) - mended)
+
+
+def daemon_log(deployment: Deployment) -> str:
+    """What the daemon has logged since its pod began."""
+    return deployment.cluster.kubectl("logs", "deployment/dagster-daemon", "--container=dagster")
