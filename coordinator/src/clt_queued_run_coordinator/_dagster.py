@@ -115,7 +115,8 @@ def remember_columns(instance: DagsterInstance) -> None:
     """Let an instance ask its database only once which columns the table of runs has.
 
     Dagster asks each time that it reads or writes a run, with three statements on PostgreSQL: more than half of
-    those of a start. Columns are never taken away; one that is missing is asked for until a migration has added it.
+    those of a start. Columns are never taken away. One that is missing is asked for until a migration has added
+    it.
     """
     storage: Any = instance.run_storage
     for name in ("has_run_stats_index_cols", "has_backfill_id_column"):

@@ -1,16 +1,22 @@
 """A system to break, for each test a new one."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+import yaml
 from harness.artifacts import kept_if_a_test_fails
 from harness.half_dead import HalfDead, half_dead
+from harness.system import ROOT
 from tests.faults.scene import Scene, instance_config, opened_scene
 from tests.postgresql import PostgreSQL
+
+DATABASE = "DATABASE_OF_THE_TEST"
+"""The variable with the address of the database, which is a proxy's for the daemon alone."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,16 +33,24 @@ def seed(request: pytest.FixtureRequest) -> int:
     return chosen
 
 
-DATABASE = "DATABASE_OF_THE_TEST"
-"""The variable with the address of the database, which is a proxy's for the daemon alone."""
+@pytest.fixture
+def open_scene(
+    request: pytest.FixtureRequest, tmp_path: Path, postgresql: PostgreSQL, seed: int
+) -> Iterator[Callable[..., Scene]]:
+    """Opens a scene on a database of the server, with a `dagster.yaml` of its own where one is given."""
+    with ExitStack() as stack:
+        home = stack.enter_context(kept_if_a_test_fails(request, tmp_path / "home"))
+
+        def opened(url: str, config: Mapping[str, Any] | None = None) -> Scene:
+            return stack.enter_context(opened_scene(home, postgresql, url, seed, config))
+
+        yield opened
 
 
 @pytest.fixture
-def url(new_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> str:
-    """A database, which the variable names for every program."""
-    address = new_database()
-    monkeypatch.setenv(DATABASE, address)
-    return address
+def scene(open_scene: Callable[..., Scene], new_database: Callable[[], str]) -> Scene:
+    """Two code servers, the daemon and the webserver on PostgreSQL."""
+    return open_scene(new_database())
 
 
 @pytest.fixture
@@ -48,39 +62,32 @@ def way(postgresql: PostgreSQL) -> Iterator[HalfDead]:
 
 @pytest.fixture
 def by_its_own_way(
-    request: pytest.FixtureRequest, tmp_path: Path, postgresql: PostgreSQL, url: str, seed: int, way: HalfDead
-) -> Iterator[Callable[[dict[str, Any]], Scene]]:
-    """Opens a scene with options of `code_location_limits`, whose daemon alone reaches the database that way."""
-    with ExitStack() as stack:
-        home = stack.enter_context(kept_if_a_test_fails(request, tmp_path / "home"))
-
-        def opened(options: dict[str, Any]) -> Scene:
-            config = instance_config(url)
-            config["storage"] = {"postgres": {"postgres_url": {"env": DATABASE}}}
-            config["run_coordinator"]["config"]["code_location_limits"].update(options)
-            scene = stack.enter_context(opened_scene(home, postgresql, url, seed, config))
-            # It starts anew, by the proxy; the runs that it starts don't take it.
-            daemon = scene.system.daemon
-            daemon.stop()
-            proxied = url.replace(f":{postgresql.port}/", f":{way.port}/")
-            daemon.command = ["env", f"{DATABASE}={proxied}", *daemon.command]
-            daemon.start()
-            return scene
-
-        yield opened
-
-
-@pytest.fixture
-def scene(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
+    open_scene: Callable[..., Scene],
     postgresql: PostgreSQL,
     new_database: Callable[[], str],
-    seed: int,
-) -> Iterator[Scene]:
-    """Two code servers, the daemon and the webserver on PostgreSQL."""
-    with (
-        kept_if_a_test_fails(request, tmp_path / "home") as home,
-        opened_scene(home, postgresql, new_database(), seed) as opened,
-    ):
-        yield opened
+    monkeypatch: pytest.MonkeyPatch,
+    way: HalfDead,
+) -> Callable[..., Scene]:
+    """Opens a scene whose daemon alone reaches the database that way, with the time limits that are deployed.
+
+    It takes options of `code_location_limits`.
+    """
+    url = new_database()
+    monkeypatch.setenv(DATABASE, url)
+    deployed = yaml.safe_load((ROOT / "deploy" / "compose" / "dagster.yaml").read_text())
+    limits = urlencode(deployed["storage"]["postgres"]["postgres_db"]["params"])
+    proxied = f"{url.replace(f':{postgresql.port}/', f':{way.port}/')}?{limits}"
+
+    def opened(**options: Any) -> Scene:
+        config = instance_config(url)
+        config["storage"] = {"postgres": {"postgres_url": {"env": DATABASE}}}
+        config["run_coordinator"]["config"]["code_location_limits"].update(options)
+        scene = open_scene(url, config)
+        # It starts anew, by the proxy; the runs that it starts don't take it.
+        daemon = scene.system.daemon
+        daemon.stop()
+        daemon.command = ["env", f"{DATABASE}={proxied}", *daemon.command]
+        daemon.start()
+        return scene
+
+    return opened

@@ -5,7 +5,6 @@ How long it took until the next run began is printed; see `docs/faults.md`.
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import psutil
 import pytest
@@ -56,9 +55,9 @@ class Pair:
 
 
 @pytest.fixture
-def pair(by_its_own_way: Callable[[dict[str, Any]], Scene], way: HalfDead) -> Iterator[Pair]:
+def pair(by_its_own_way: Callable[..., Scene], way: HalfDead) -> Iterator[Pair]:
     """Both daemons, on one PostgreSQL."""
-    pair = Pair(by_its_own_way({"standby": True}), way)
+    pair = Pair(by_its_own_way(standby=True), way)
     wait_until("the first daemon leads", lambda: pair.leads(pair.leader), every=0.1)
     try:
         yield pair

@@ -20,6 +20,6 @@ class Statements:
         # What is said to begin a connection or a transaction is no reading and no writing.
         if (
             not statement.startswith(("PRAGMA", "SAVEPOINT", "RELEASE", "BEGIN", "SET LOCAL"))
-            and "pg_catalog" not in statement
+            and "pg_catalog.version" not in statement
         ):
             self.executed.append(statement)

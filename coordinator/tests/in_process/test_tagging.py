@@ -108,6 +108,7 @@ def test_a_run_whose_tag_cannot_be_written_fails_with_the_cause(
 
 
 def _statements_of_a_submit(queue: RunQueue, *, tags: dict[str, str], plain: bool) -> int:
+    queue.submit(A)  # the first one of a process looks up columns
     run = queue.create(A, tags=tags)
     workspace: Any = None
     context = SubmitRunContext(run, workspace)

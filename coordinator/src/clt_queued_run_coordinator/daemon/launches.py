@@ -1,9 +1,9 @@
 """Launches that hang. Dagster's tick waits for its slowest launch, and with it every code location.
 
 A launch that takes long goes on in a thread of its own, and the tick does without it. Its run is starting and
-keeps its slot, so nobody launches it again. If it fails in the end, the run fails: it may have been launched all the
-same. Until then its code location's other runs stay queued, so many launches that hang hold a tick up no longer
-than one.
+keeps its slot, so nobody launches it again. If it fails in the end, the run fails: it may have been launched all
+the same. Until then its code location's other runs stay queued, so many launches that hang hold a tick up no
+longer than one.
 """
 
 import contextvars
@@ -55,8 +55,8 @@ class Launches:
         run_id = context.dagster_run.run_id
         self._hanging[run_id] = code_location_of(context.dagster_run) or ""
         self._log.warning(
-            "The launch of run %s takes longer than %g s. The daemon goes on without it; the run keeps its slot, and"
-            " until its launch has ended no other run of its code location starts.",
+            "The launch of run %s takes longer than %g s. The daemon goes on without it; the run keeps its slot,"
+            " and until its launch has ended no other run of its code location starts.",
             run_id,
             LAUNCH_SECONDS,
         )

@@ -53,10 +53,10 @@ STANDBY_SECONDS = 1.0
 
 HUNG_SECONDS = 60.0
 """A tick that has shown no sign of life for this long, beside the interval between two ticks, hangs. The lease is
-not renewed for it, so that a standby takes over."""
+not renewed for it, so that a standby takes over. A renewal without an answer for this long ends the process."""
 
-ANSWER_SECONDS = 120.0
-"""A renewal that has had no answer for this long ends the process. Six tries to connect take half of it."""
+CONNECT_SECONDS = 120.0
+"""The same before it is connected, because six tries to connect take half of it."""
 
 ENDED_SECONDS = 300.0
 """A tick that has hung for this long ends the process."""
@@ -214,11 +214,10 @@ class Lease:
             idle = time.monotonic() - self._sign_of_life - self._interval
             if self._is_watched and idle > ENDED_SECONDS:
                 self._end_process(f"its look at the queue, or a launch, has hung for {idle:.0f} s")
-            if self._is_watched:
-                with suppress(ValueError, OSError):  # standard error is no file
-                    faulthandler.dump_traceback_later(ANSWER_SECONDS, exit=True)  # unless this comes round again
+            self._end_process_unless_it_goes_on(CONNECT_SECONDS)
             # Without the database nothing can be known. It is asked again.
             with suppress(Exception), run_database(instance).connect() as connection:
+                self._end_process_unless_it_goes_on(HUNG_SECONDS)
                 if self.tick and idle < HUNG_SECONDS and _changed(connection, _renewal(connection, self._process)):
                     self._renewed = time.monotonic()
                     continue
@@ -230,6 +229,12 @@ class Lease:
             del instance
         if self._is_watched:
             faulthandler.cancel_dump_traceback_later()
+
+    def _end_process_unless_it_goes_on(self, seconds: float) -> None:
+        """End the process, with the stack of each thread, unless this is called again in time."""
+        if self._is_watched:
+            with suppress(ValueError, OSError):  # standard error is no file
+                faulthandler.dump_traceback_later(seconds, exit=True)
 
     def _end_process(self, why: str) -> None:
         self._log.critical("This daemon ends to be started again: %s.", why)
