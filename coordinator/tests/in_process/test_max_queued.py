@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
@@ -10,7 +11,6 @@ from unittest import mock
 
 import pytest
 from clt_queued_run_coordinator.coordinator import CLT_TAG_KEY, CLTQueuedRunCoordinator
-from clt_queued_run_coordinator.store import transaction
 from clt_queued_run_coordinator.submit import submit_lock
 from clt_queued_run_coordinator.submit.max_queued import QueueFullError
 from clt_queued_run_coordinator.submit.refused import PREFIX, read_refused
@@ -194,7 +194,7 @@ def test_a_submit_that_fails_lets_the_next_one_pass(run_queue: MakeRunQueue) -> 
 
 def test_a_submit_does_not_wait_for_ever(run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another one hangs, and keeps the only place there is."""
-    monkeypatch.setattr(submit_lock, "LOCK_TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr(submit_lock, "HUNG_SECONDS", 1)
     queue = run_queue(code_location_limits={"locations": {A: {"max_queued": 1}}})
     with (
         queue.coordinator._queue_limiter.reserved_room(queue.instance, "another", A, 1, lambda _: None),
@@ -204,16 +204,24 @@ def test_a_submit_does_not_wait_for_ever(run_queue: MakeRunQueue, monkeypatch: p
     queue.submit(A)
 
 
-def test_a_suspended_submit_holds_up_the_others_only_for_a_while(
-    same_database: MakeRunQueue, monkeypatch: pytest.MonkeyPatch
+def test_a_submit_waits_longer_where_those_before_it_go_on(
+    run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PostgreSQL takes its lock from it, and the next one goes on."""
-    monkeypatch.setattr(transaction, "SUSPENDED_SECONDS", 1)
-    suspended, queue = (same_database(code_location_limits=TWO) for _ in range(2))
-    limiter = suspended.coordinator._queue_limiter
-    with limiter.reserved_room(suspended.instance, "another", A, 2, lambda _: None):
-        queue.submit(A)
-    assert queue.queued(A) == 1
+    """A slow database refuses none of those who submit at once."""
+    monkeypatch.setattr(submit_lock, "HUNG_SECONDS", 1)
+    queue = run_queue(code_location_limits={"locations": {A: {"max_queued": 6}}})
+    runs = [queue.create(A) for _ in range(6)]
+    workspace: Any = None
+    own = QueuedRunCoordinator.submit_run
+
+    def slowly(coordinator: CLTQueuedRunCoordinator, context: SubmitRunContext) -> DagsterRun:
+        time.sleep(0.4)
+        return own(coordinator, context)
+
+    with mock.patch.object(QueuedRunCoordinator, "submit_run", slowly), ThreadPoolExecutor(6) as threads:
+        contexts = [SubmitRunContext(run, workspace) for run in runs]
+        list(threads.map(queue.coordinator.submit_run, contexts))
+    assert queue.queued(A) == 6
 
 
 @pytest.mark.parametrize("run_queue", ["postgresql"], indirect=True)
@@ -222,7 +230,9 @@ def test_the_whole_wait_is_bounded(run_queue: MakeRunQueue) -> None:
     queue = run_queue(code_location_limits=TWO)
     run, workspace = queue.create(A), cast("Any", None)
     with (
-        mock.patch.object(submit_lock, "time", mock.Mock(monotonic=mock.Mock(side_effect=[0.0, 59.0, 59.5]))),
+        mock.patch.object(
+            submit_lock, "time", mock.Mock(monotonic=mock.Mock(side_effect=[0.0, 0.0, 14.0, 14.5, 14.6]))
+        ),
         mock.patch.object(submit_lock, "_on_postgresql", wraps=submit_lock._on_postgresql) as waits,
     ):
         queue.coordinator.submit_run(SubmitRunContext(run, workspace))

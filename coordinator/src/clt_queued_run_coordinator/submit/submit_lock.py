@@ -17,8 +17,11 @@ from filelock import FileLock, Timeout
 from clt_queued_run_coordinator._dagster import DagsterInstance, run_database
 from clt_queued_run_coordinator.store.transaction import LOOKS_UP, transaction
 
+HUNG_SECONDS = 15
+"""How long a submit waits while none of those before it goes on. After that it fails."""
+
 LOCK_TIMEOUT_SECONDS = 60
-"""How long a submit waits for the ones before it, in all. After that it fails."""
+"""How long it waits in all where they do, as with a slow database."""
 
 SUBMITS_AT_ONCE = 8
 """The most code locations for which one process submits at once. Each submit holds a connection while its run is
@@ -37,10 +40,10 @@ _LOCK_NOT_AVAILABLE = "55P03"
 class SubmitLockError(Exception):
     """The submits before this one did not finish in time."""
 
-    def __init__(self, code_location: str) -> None:
+    def __init__(self, code_location: str, seconds: float) -> None:
         super().__init__(
             f"The run of code location {code_location!r} can't be queued: it has a max_queued, and other submits"
-            f" have held its lock for {LOCK_TIMEOUT_SECONDS} s. Submit the run again; if this persists, look for a"
+            f" have held its lock for {seconds:.0f} s. Submit the run again; if this persists, look for a"
             " process that hangs in the middle of a submit."
         )
 
@@ -54,6 +57,8 @@ class SubmitLock:
 
     def __init__(self) -> None:
         self._in_this_process: dict[str, threading.Lock] = {}
+        self._went_on: dict[str, float] = {}
+        """When a submit of this process last got the lock of a code location, by the monotonic clock."""
 
     @contextmanager
     def held(self, instance: DagsterInstance, code_location: str, tag: Tag) -> Iterator[db.Connection]:
@@ -65,22 +70,30 @@ class SubmitLock:
         Raises:
             SubmitLockError: Other submits held the lock for too long.
         """
-        deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
+        began = time.monotonic()
+
+        def left() -> float:
+            """The seconds for which this one may still wait."""
+            went_on = max(began, self._went_on.get(code_location, began))
+            return min(began + LOCK_TIMEOUT_SECONDS, went_on + HUNG_SECONDS) - time.monotonic()
+
         # The threads of this process wait for each other before one of them opens a connection.
         in_this_process = self._in_this_process.setdefault(code_location, threading.Lock())
-        if not in_this_process.acquire(timeout=LOCK_TIMEOUT_SECONDS):
-            raise SubmitLockError(code_location)
+        while not in_this_process.acquire(timeout=max(0.001, left())):
+            if left() <= 0:
+                raise SubmitLockError(code_location, time.monotonic() - began)
         among_processes = ExitStack()
         try:
-            if not _AT_ONCE.acquire(timeout=max(0.001, deadline - time.monotonic())):
-                raise SubmitLockError(code_location)
+            if not _AT_ONCE.acquire(timeout=max(0.001, left())):
+                raise SubmitLockError(code_location, time.monotonic() - began)
             among_processes.callback(_AT_ONCE.release)
             connection = among_processes.enter_context(run_database(instance).connect())
             is_postgresql = connection.dialect.name == "postgresql"
             tag(connection if is_postgresql else instance)
             hold = _on_postgresql if is_postgresql else _on_sqlite
-            seconds = max(0.001, deadline - time.monotonic())
-            among_processes.enter_context(hold(connection, code_location, seconds))
+            if not among_processes.enter_context(hold(connection, code_location, max(0.001, left()))):
+                raise SubmitLockError(code_location, time.monotonic() - began)
+            self._went_on[code_location] = time.monotonic()
             yield connection
         finally:
             in_this_process.release()
@@ -90,18 +103,21 @@ class SubmitLock:
 
 
 @contextmanager
-def _on_postgresql(connection: db.Connection, code_location: str, seconds: float) -> Iterator[None]:
+def _on_postgresql(connection: db.Connection, code_location: str, seconds: float) -> Iterator[bool]:
+    """The lock, and whether it was free in time."""
     with transaction(connection):
         connection.exec_driver_sql(
-            f"SET LOCAL lock_timeout = {int(seconds * 1000)}; SET LOCAL statement_timeout = 0; {LOOKS_UP}"
+            f"SET LOCAL lock_timeout = {int(seconds * 1000)}; SET LOCAL statement_timeout = 0;"
+            f" SET LOCAL idle_in_transaction_session_timeout = 0; {LOOKS_UP}"
         )
         try:
             connection.execute(db.select(db.func.pg_advisory_xact_lock(_number(code_location))))
         except db.exc.OperationalError as error:
-            if getattr(error.orig, "pgcode", None) == _LOCK_NOT_AVAILABLE:
-                raise SubmitLockError(code_location) from error
-            raise
-        yield
+            if getattr(error.orig, "pgcode", None) != _LOCK_NOT_AVAILABLE:
+                raise
+            yield False
+        else:
+            yield True
 
 
 def _number(code_location: str) -> int:
@@ -111,14 +127,16 @@ def _number(code_location: str) -> int:
 
 
 @contextmanager
-def _on_sqlite(connection: db.Connection, code_location: str, seconds: float) -> Iterator[None]:
+def _on_sqlite(connection: db.Connection, code_location: str, seconds: float) -> Iterator[bool]:
+    """The same."""
     database = connection.engine.url.database or ""
     if database.startswith("file:"):  # in the memory of this process
-        yield
+        yield True
         return
     try:
         lock = FileLock(f"{database}.submit.lock").acquire(seconds, _POLL_SECONDS)
-    except Timeout as error:
-        raise SubmitLockError(code_location) from error
+    except Timeout:
+        yield False
+        return
     with lock:
-        yield
+        yield True
