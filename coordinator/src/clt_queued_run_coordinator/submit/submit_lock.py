@@ -127,7 +127,7 @@ def _number(code_location: str) -> int:
 
 
 @contextmanager
-def _on_sqlite(connection: db.Connection, code_location: str, seconds: float) -> Iterator[bool]:
+def _on_sqlite(connection: db.Connection, _: str, seconds: float) -> Iterator[bool]:
     """The same."""
     database = connection.engine.url.database or ""
     if database.startswith("file:"):  # in the memory of this process
