@@ -8,6 +8,7 @@ from clt_queued_run_coordinator.daemon import launches
 from dagster import DagsterEvent, DagsterEventType, DagsterRunStatus
 from dagster._core.launcher import LaunchRunContext
 from harness.waiting import wait_until
+from tests.in_process.test_explain import explained
 from tests.run_queue import A, B, RunQueue
 
 MakeRunQueue = Callable[..., RunQueue]
@@ -74,6 +75,27 @@ def test_no_other_run_of_its_code_location_starts_until_it_has_ended(queue: RunQ
     hanging.go_on.set()
     wait_until("the launch has ended", lambda: not _launching(), every=0.1)
     wait_until("the second one starts", lambda: queue.tick_ids() or second in hanging.launched, every=0.1)
+
+
+def test_explain_names_a_launch_that_hangs(queue: RunQueue, hanging: Hanging) -> None:
+    """Its code location's other runs wait for it."""
+    first, second = queue.queue(A, 2)
+    queue.tick()
+    queue.tick()
+    held_by = explained(queue, second).held_by
+    assert [(of.kind, [holder.run_id for holder in of.holders]) for of in held_by] == [("launch", [first])]
+    assert hanging.launched == [first]
+
+
+def test_a_launch_without_an_end_holds_the_others_only_for_a_while(
+    queue: RunQueue, hanging: Hanging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then one of them is tried."""
+    run_ids = queue.queue(A, 2)
+    queue.tick()
+    monkeypatch.setattr(launches, "HELD_SECONDS", 0.0)
+    queue.tick()
+    assert hanging.launched == run_ids
 
 
 def test_a_launch_that_fails_late_fails_its_run(queue: RunQueue, hanging: Hanging) -> None:

@@ -8,16 +8,20 @@ longer than one.
 
 import contextvars
 import logging
+import time
 from concurrent.futures import Future, wait
 from functools import partial
 from threading import Thread
 from typing import Any
 
-from clt_queued_run_coordinator._dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from clt_queued_run_coordinator._dagster import DagsterInstance, DagsterRunStatus
 from clt_queued_run_coordinator.config.tag import code_location_of
 
 LAUNCH_SECONDS = 25.0
 """How long a tick waits for a launch."""
+
+HELD_SECONDS = 300.0
+"""How long a launch without an end holds its code location's other runs; then one of them is tried."""
 
 
 class Launches:
@@ -26,12 +30,14 @@ class Launches:
     def __init__(self, log: logging.Logger) -> None:
         """`log` is where a launch that takes long is told of."""
         self._log = log
-        self._hanging: dict[str, str] = {}
-        """The code locations of the launches that hang, by the run's id."""
+        self._hanging: dict[str, tuple[str | None, float]] = {}
+        """The code location of each launch that hangs, and since when by the monotonic clock; by the run's id."""
 
-    def hang_for(self, run: DagsterRun) -> bool:
-        """Whether a launch of the same code location hangs, so that this run's launch would hang as well."""
-        return code_location_of(run) in self._hanging.copy().values()
+    def hanging(self, code_location: str | None = None) -> tuple[str, ...]:
+        """The runs whose launch hangs, of all code locations or of one, whose other runs would hang as well."""
+        since = time.monotonic() - HELD_SECONDS
+        hanging = self._hanging.copy().items()
+        return tuple(run for run, (of, began) in hanging if code_location in {None, of} and began > since)
 
     def launch(self, instance: DagsterInstance, ask: Any, context: Any) -> None:
         """Launch a run, and wait for it a while.
@@ -53,7 +59,7 @@ class Launches:
         if wait([launched], LAUNCH_SECONDS).done:
             return launched.result()
         run_id = context.dagster_run.run_id
-        self._hanging[run_id] = code_location_of(context.dagster_run) or ""
+        self._hanging[run_id] = code_location_of(context.dagster_run), time.monotonic()
         self._log.warning(
             "The launch of run %s takes longer than %g s. The daemon goes on without it; the run keeps its slot,"
             " and until its launch has ended no other run of its code location starts.",

@@ -35,6 +35,7 @@ from clt_queued_run_coordinator._dagster import (
     run_database,
 )
 from clt_queued_run_coordinator.config.settings import Settings
+from clt_queued_run_coordinator.config.tag import code_location_of
 from clt_queued_run_coordinator.daemon import lease
 from clt_queued_run_coordinator.daemon.connections import keep_connections
 from clt_queued_run_coordinator.daemon.launches import Launches
@@ -122,6 +123,7 @@ class DaemonSeam:
             if not self._lease.tick:
                 self._answer = []
                 return self._ticks.tag_limits
+            self._ticks.hanging = self._launches.hanging()
             self._ticks.begin(instance)
         self._expected = "the runs in progress"
         return self._ticks.tag_limits
@@ -149,7 +151,8 @@ class DaemonSeam:
         run = ask(*args, **kwargs)
         if run and run.status is DagsterRunStatus.QUEUED and daemon_step() == "_dequeue_run":
             is_in_time = self._lease.tick and self._chosen_by(run.run_id) == self._lease.tick
-            if not is_in_time or self._launches.hang_for(run):
+            name = code_location_of(run)
+            if not is_in_time or (name and self._launches.hanging(name)):
                 return run.with_status(DagsterRunStatus.NOT_STARTED)
         return run
 

@@ -88,6 +88,8 @@ class Ticks:
         """What this tick has chosen, if it came to that."""
         self._looked_at = 0.0
         """When it was last looked at who could start a run, in seconds since 1970."""
+        self.hanging: tuple[str, ...] = ()
+        """The ids of the runs whose launch has had no answer for long."""
         self.state = QueueState(settings)
         """The queue at this moment of the tick."""
         self.tag_limits: list[dict[str, Any]] = []
@@ -244,9 +246,10 @@ class Ticks:
     ) -> None:
         """Store what is known now: every few seconds, and when it matters.
 
-        It matters when runs are handed over or were, when a breaker has counted, opened or closed, and when the
-        daemon begins to read in another way. This package's part of the tick took so many seconds. Narrowed means
-        that the daemon was shown only the runs that may start; None if it didn't come to that.
+        It matters when runs are handed over or were, when a breaker has counted, opened or closed, when a launch
+        begins to hang, and when the daemon begins to read in another way. This package's part of the tick took so
+        many seconds. Narrowed means that the daemon was shown only the runs that may start; None if it didn't come
+        to that.
         """
         self._try("Storing the daemon's state", lambda: self._record(instance, seconds, runs, narrowed))
         self._try("Saying what runs wait for", lambda: self._say(instance))
@@ -265,12 +268,17 @@ class Ticks:
             at=now,
             reading_seconds=seconds,
             launching=Launching(self._began, len(runs), first) if runs else None,
+            hanging=self.hanging,
             passed=self._passed,
             **self._accounting.stored(),
         )
         since = now - before.last_tick.at if before.last_tick else -1.0
         is_due = not 0 <= since < daemon_state.STORE_INTERVAL_SECONDS
-        is_news = (before.narrowed, before.breakers) != (state.narrowed, state.breakers)
+        is_news = (before.narrowed, before.breakers, before.hanging) != (
+            state.narrowed,
+            state.breakers,
+            state.hanging,
+        )
         if is_due or runs or before.launching or is_news:
             with run_database(instance).connect() as connection:
                 daemon_state.write(connection, state)

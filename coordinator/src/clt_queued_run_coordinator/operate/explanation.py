@@ -138,6 +138,7 @@ def explain(
     held_by = [
         *blockers.of_the_daemon(facts, now.daemon, timedelta(seconds=interval)),
         *_code_server(instance, coordinator, facts, order[0]),
+        *blockers.launch_hangs(facts, now.daemon.stored.hanging),
         *_of_the_queue(instance, queue, facts),
     ]
     estimates = start_estimates(instance, queue, facts, held_by=held_by, interval=interval, beside=beside)

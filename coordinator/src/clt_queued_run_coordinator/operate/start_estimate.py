@@ -50,7 +50,7 @@ LOOKED_AT = 2000
 LAUNCHES = 10
 """The number of launches that are measured."""
 
-_WITHOUT_AN_END = {"daemon", "daemon_error", "code_server"}
+_WITHOUT_AN_END = {"daemon", "daemon_error", "code_server", "launch"}
 """The kinds of blockers that hold every run of a code location, and of which nobody knows when they end."""
 
 
