@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import sqlalchemy as db
 
 from clt_queued_run_coordinator._dagster import DagsterInstance, RunsTable
 from clt_queued_run_coordinator.config.settings import Settings
 from clt_queued_run_coordinator.operate import names
-from clt_queued_run_coordinator.policy.changes import EVERY_CODE_LOCATION, Change, Kind
+from clt_queued_run_coordinator.policy.changes import Change
 from clt_queued_run_coordinator.policy.in_force import LimitInForce
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.store import live
@@ -18,55 +18,6 @@ from clt_queued_run_coordinator.store.rows import IS_QUEUED, in_chunks
 from clt_queued_run_coordinator.store.tag_writing import write_priority
 from clt_queued_run_coordinator.store.transaction import reading
 from clt_queued_run_coordinator.text.formats import timestamp
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A change of a limit or a pause.
-
-    Attributes:
-        code_location: Which one; None for all.
-        kind: `Kind.LIMIT` or `Kind.PAUSED`.
-        value: The limit, or whether it is paused; None to take a limit back.
-        until: When it ends, or how long it lasts; None until it is taken back.
-        reason: Why.
-        by: Who makes it.
-    """
-
-    code_location: str | None
-    kind: Kind
-    value: int | bool | None
-    until: live.End = None
-    reason: str | None = None
-    by: str | None = None
-
-    def preview(
-        self, instance: DagsterInstance, state: QueueState, known: Sequence[str]
-    ) -> tuple[QueueState, Change]:
-        """The queue as it would be with the change, and the change; nothing is written.
-
-        Args:
-            instance: The instance.
-            state: Its queue.
-            known: From `code_locations`.
-
-        Raises:
-            EndHasPassedError: It would already have ended.
-        """
-        change, after = live.preview(instance, *self._what, **self._how(known))
-        return replace(state, live=after), change
-
-    def write(self, instance: DagsterInstance, known: Sequence[str]) -> Change:
-        """Write the change; takes and raises what `preview` does."""
-        return live.write(instance, *self._what, **self._how(known))
-
-    @property
-    def _what(self) -> tuple[Kind, str, int | bool | None, live.End]:
-        name = EVERY_CODE_LOCATION if self.code_location is None else self.code_location
-        return self.kind, name, self.value, self.until
-
-    def _how(self, known: Sequence[str]) -> live.How:
-        return {"reason": self.reason, "by": self.by, "known": known if self.code_location is None else ()}
 
 
 def queued_by_code_location(instance: DagsterInstance, run_ids: Sequence[str]) -> Counter[str]:

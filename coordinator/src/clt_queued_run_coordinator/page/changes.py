@@ -1,17 +1,17 @@
 """What people change on the page: a form, a preview of its effect, and then the same writing as the commands'."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from clt_queued_run_coordinator._dagster import DagsterInstance
 from clt_queued_run_coordinator.config.duration import end_of
 from clt_queued_run_coordinator.config.kinds import LARGEST_WHOLE_NUMBER
 from clt_queued_run_coordinator.operate import changing, lookup
-from clt_queued_run_coordinator.operate.changing import Wanted
 from clt_queued_run_coordinator.page.access import Viewer
 from clt_queued_run_coordinator.page.readings import Opened, Queue
-from clt_queued_run_coordinator.policy.changes import Kind
+from clt_queued_run_coordinator.policy.changes import EVERY_CODE_LOCATION, Kind
+from clt_queued_run_coordinator.store import live
 from clt_queued_run_coordinator.text.formats import count
 from clt_queued_run_coordinator.text.refusal import RefusalError
 from clt_queued_run_coordinator.text.safe import typed_line
@@ -91,29 +91,20 @@ def prepare(form: Mapping[str, str], viewer: Viewer, opened: Opened, queue: Queu
     if number is not None and not 0 <= number <= LARGEST_WHOLE_NUMBER:
         raise RefusalError(f"The limit is {number}; it must be 0 or more, and a number of runs.")
     until = _field("Until when", end_of, form["until"]) if action.ends and form["until"].strip() else None
-    wanted = Wanted(
-        form["location"] or None,
-        action.kind,
-        number if action.number else action.value,
-        until,
-        reason,
-        viewer.user,
-    )
-    return _live(wanted, viewer, opened, queue)
-
-
-def _live(wanted: Wanted, viewer: Viewer, opened: Opened, queue: Queue) -> Prepared:
-    (instance, coordinator), name, state = opened, wanted.code_location, queue.now.state
-    if name is None and wanted.kind is not Kind.PAUSED:
+    (instance, coordinator), name, state = opened, form["location"] or None, queue.now.state
+    if name is None and action.kind is not Kind.PAUSED:
         raise RefusalError("A limit is one code location's; name it.")
     _refuse_others(viewer, queue, [name] if name else None)
     known = changing.code_locations(instance, coordinator.settings, name)
-    after, change = wanted.preview(instance, state, known)
+    what = (action.kind, name or EVERY_CODE_LOCATION, number if action.number else action.value, until)
+    how: live.How = {"reason": reason, "by": viewer.user, "known": () if name else known}
+    change, changes = live.preview(instance, *what, **how)
+    after = replace(state, live=changes)
     lines = [
         (each, changing.limit_in_words(state.in_force(each)), changing.effect(after, each, change))
         for each in known
     ]
-    return Prepared(lines, name, lambda: wanted.write(instance, known))
+    return Prepared(lines, name, lambda: live.write(instance, *what, **how))
 
 
 def _priority(
