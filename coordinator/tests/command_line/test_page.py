@@ -553,3 +553,10 @@ class TestCommand:
         answer = home.run("page", *options)
         assert answer.code == 2
         assert says in " ".join(answer.err.split())
+
+    @on_sqlite
+    def test_a_host_that_cannot_be_listened_on_is_refused(self, home: Home) -> None:
+        """A name that no host can have too, in one line."""
+        answer = home.run("page", "--host", "ü" * 64)
+        assert answer.code == 1
+        assert answer.err.startswith("Error: Can't listen on üüü")

@@ -7,8 +7,8 @@ from functools import cache, partial
 import click
 
 from clt_queued_run_coordinator.cli.instance import get_instance, load_coordinator, read_queue
-from clt_queued_run_coordinator.cli.options import listens_at
 from clt_queued_run_coordinator.cli.output import echo
+from clt_queued_run_coordinator.cli.serving import listens_at, serving
 from clt_queued_run_coordinator.metrics import scrape
 
 
@@ -23,12 +23,8 @@ def metrics(host: str, port: int) -> None:
     Example:
       dagster-clt metrics --host 0.0.0.0 --port 9464
     """  # noqa: D301 - \b is for click
-    try:
+    with serving("metrics", host, port):
         from clt_queued_run_coordinator.metrics.server import serve  # noqa: PLC0415 - needs the extra `metrics`
-    except ImportError as error:
-        raise click.ClickException(
-            f"The package {error.name} is missing; install dagster-clt-queued-run-coordinator[metrics]."
-        ) from error
     load_coordinator()
     # Without a handler a container's first process ignores SIGTERM, and each rollout waits until it is killed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -39,12 +35,7 @@ def metrics(host: str, port: int) -> None:
         return scrape.read(instance, read_queue(instance, coordinator))
 
     with suppress(KeyboardInterrupt):
-        try:
+        with serving("metrics", host, port):
             port, thread = serve(read, partial(echo, err=True), host, port)
-        except (OSError, UnicodeError) as error:  # the latter for a name that no host can have
-            cause = getattr(error, "strerror", None) or error
-            raise click.ClickException(
-                f"Can't listen on {host}:{port}: {cause}; choose another --host or --port."
-            ) from error
         echo(f"Serving http://{host}:{port}/metrics", err=True)
         thread.join()

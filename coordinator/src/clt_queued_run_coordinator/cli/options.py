@@ -136,23 +136,3 @@ def change_options(
         return with_options
 
     return add
-
-
-def listens_at(port: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`--host` and `--port` of a command that serves something, with its usual port."""
-    host = click.option(
-        "--host",
-        metavar="ADDRESS",
-        default="127.0.0.1",
-        show_default=True,
-        help="The address to listen on; 0.0.0.0 for every one of this machine.",
-    )
-    at_port = click.option(
-        "--port",
-        type=click.IntRange(0, 65535),
-        metavar="PORT",
-        default=port,
-        show_default=True,
-        help="The port to listen on; 0 picks a free one.",
-    )
-    return lambda command: host(at_port(command))

@@ -1,14 +1,14 @@
 """`dagster-clt page`."""
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from functools import partial
+from ipaddress import ip_network
 
 import click
 
 from clt_queued_run_coordinator.cli.instance import get_instance, load_coordinator
-from clt_queued_run_coordinator.cli.options import listens_at
 from clt_queued_run_coordinator.cli.output import echo
-
-Network = IPv4Network | IPv6Network
+from clt_queued_run_coordinator.cli.serving import listens_at, serving
+from clt_queued_run_coordinator.page.access import Access, Network
 
 
 def _network(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> tuple[Network, ...]:
@@ -93,21 +93,10 @@ def page(
         raise click.UsageError(
             "--allow-changes needs --user-header, --groups-header and --trusted-proxy: a proxy tells who it is."
         )
-    try:
-        from clt_queued_run_coordinator.page.access import Access  # noqa: PLC0415 - needs the extra `page`
-        from clt_queued_run_coordinator.page.app import Options  # noqa: PLC0415 - the same
+    with serving("page", host, port):
+        from clt_queued_run_coordinator.page.app import Options  # noqa: PLC0415 - needs the extra `page`
         from clt_queued_run_coordinator.page.server import serve  # noqa: PLC0415 - the same
-    except ImportError as error:
-        raise click.ClickException(
-            f"The package {error.name} is missing; install dagster-clt-queued-run-coordinator[page]."
-        ) from error
     load_coordinator()
     access = Access(allow_changes, user_header, groups_header, trusted_proxies, frozenset(platform_groups))
-    try:
-        serve(
-            get_instance, Options(path_prefix, dagster_url, access), host, port, lambda line: echo(line, err=True)
-        )
-    except OSError as error:
-        raise click.ClickException(
-            f"Can't listen on {host}:{port}: {error.strerror}; choose another --host or --port."
-        ) from error
+    with serving("page", host, port):
+        serve(get_instance, Options(path_prefix, dagster_url, access), host, port, partial(echo, err=True))

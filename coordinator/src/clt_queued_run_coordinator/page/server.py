@@ -13,18 +13,13 @@ from clt_queued_run_coordinator.page.readings import Opened, Readings
 def serve(
     open_instance: Callable[[], Opened], options: Options, host: str, port: int, tell: Callable[[str], None]
 ) -> None:
-    """Serve the pages until the process is told to end.
-
-    Args:
-        open_instance: Opens the instance.
-        options: How they are served.
-        host: The address to listen on.
-        port: The port to listen on; 0 for a free one.
-        tell: Takes the address as a line.
+    """Serve the pages until the process is told to end, and `tell` their address as a line; port 0 is a free one.
 
     Raises:
         OSError: The address can't be listened on.
+        UnicodeError: It is a name that no host can have.
     """
+    host.encode("idna")  # below, a name that no host can have would be a TypeError
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family) as listening:
         at = f"[{host}]" if ":" in host else host
