@@ -376,6 +376,17 @@ def test_the_limit_of_its_job_or_backfill(run_queue: MakeRunQueue) -> None:
 
 
 @on_one_storage
+def test_an_empty_id_of_a_backfill(run_queue: MakeRunQueue) -> None:
+    """What the admission takes for a backfill holds the run."""
+    queue = run_queue(code_location_limits={"locations": {A: {"limit": 9, "max_per_backfill": 1}}})
+    queue.queue(A, tags={"dagster/backfill": ""})
+    queue.tick()
+    (second,) = queue.queue(A, tags={"dagster/backfill": ""})
+    (blocker,) = held_by(queue, second, "max_per_backfill").held_by
+    assert blocker.what == "max_per_backfill of backfill '' is used up: 1 of 1 in progress"
+
+
+@on_one_storage
 def test_an_open_breaker_and_what_ends_by_itself(run_queue: MakeRunQueue) -> None:
     """With the reason and the end."""
     queue = run_queue(code_location_limits={})

@@ -12,13 +12,13 @@ from shlex import quote
 from typing import Any
 
 from clt_queued_run_coordinator._dagster import DagsterRun, RunQueueConfig, RunRecord, pools_of
-from clt_queued_run_coordinator.config.options import CodeLocationEntry
 from clt_queued_run_coordinator.config.tag import code_location_of
 from clt_queued_run_coordinator.operate.coming_tick import ComingTick, counts_as, without_tag_limits_on
 from clt_queued_run_coordinator.operate.daemon_seen import DaemonSeen, utc_time
 from clt_queued_run_coordinator.policy.changes import Change
 from clt_queued_run_coordinator.policy.holds import Hold, limit_without_pause
 from clt_queued_run_coordinator.policy.in_force import LimitInForce, Source
+from clt_queued_run_coordinator.policy.job_and_backfill_limits import JobAndBackfillLimits
 from clt_queued_run_coordinator.policy.queue_state import QueueState
 from clt_queued_run_coordinator.policy.queued_run import NO_CODE_LOCATION, JobAndBackfill
 from clt_queued_run_coordinator.policy.size import slots_of
@@ -71,8 +71,7 @@ class RunFacts:
 
     Attributes:
         state: The queue, whose runs in progress have the times of their changes in UTC.
-        storage_id: Its number in the storage.
-        code_location: Its code location; `NO_CODE_LOCATION` if unknown.
+        code_location: `NO_CODE_LOCATION` if unknown.
         before: How many queued runs of its code location go first.
         share: Its code location's share of the slots; None if slots are not shared.
     """
@@ -83,11 +82,6 @@ class RunFacts:
     code_location: str
     before: int
     share: float | None = None
-
-    @property
-    def entry(self) -> CodeLocationEntry:
-        """The configuration of its code location."""
-        return self.state.settings.code_location_limits.entry(self.code_location)
 
     @property
     def slots(self) -> int:
@@ -128,44 +122,40 @@ def from_counts(facts: RunFacts, hold: Hold, enough: tuple[int, int] | None) -> 
 
     `enough` is the smallest limit of it that lets the run start, and how many of its runs start before.
     """
-    name = facts.code_location
+    name, limits, rest, until = facts.code_location, facts.state.settings.code_location_limits, "", None
     if hold.change:
         is_paused = hold.kind == "pause"
         what = f"{name} is paused" if is_paused else f"the circuit breaker of {name} is open"
         or_wait = f", or wait until {_at(hold.change.until)}" if hold.change.until else ""
         return Blocker(hold.kind, what + _by(hold.change), f"dagster-clt resume {argument(name)}{or_wait}")
     if hold.in_force:
-        subject = f"the limit of {name}"
-        source = f" (limit {_source(hold.in_force)})"
-        raise_it, running = _raise_own_limit(facts, hold.in_force, enough), facts.in_progress_of(name)
-        until = hold.in_force.until
-        return _slots_used_up(facts, hold, subject, running, raise_it, rest=source, until=until)
-    if hold.kind == "group_limit":
-        limits = facts.state.settings.code_location_limits
-        subject = f"the limit of group {limits.group_of[name]}"
+        subject, running = f"the limit of {name}", facts.in_progress_of(name)
+        rest, until = f" (limit {_source(hold.in_force)})", hold.in_force.until
+        raise_it = _raise_own_limit(facts, hold.in_force, enough)
+    elif hold.kind == "group_limit":
+        subject, raise_it = f"the limit of group {limits.group_of[name]}", "raise the group's limit"
         running = facts.in_progress_of(*limits.groups[limits.group_of[name]].locations)
-        return _slots_used_up(facts, hold, subject, running, "raise the group's limit")
-    running = list(facts.state.in_progress)
-    by_whom = f" ({_by_whom(facts.state.in_progress_of)})" if running else ""
-    return _slots_used_up(facts, hold, hold.kind, running, "raise max_concurrent_runs", rest=by_whom)
+    else:
+        subject, raise_it, running = hold.kind, "raise max_concurrent_runs", [*facts.state.in_progress]
+        rest = f" ({_by_whom(facts.state.in_progress_of)})" if running else ""
+    slots = None
+    if facts.state.queued_slots is not None:
+        used = sum(slots_of(limits, _name(record), record.dagster_run.tags) for record in running)
+        slots = used, facts.slots
+    return _used_up(hold.kind, subject, hold.limit, running, raise_it, rest=rest, until=until, slots=slots)
 
 
 def within_the_code_location(facts: RunFacts, starting: Sequence[DagsterRun] = ()) -> Iterator[Blocker]:
     """`max_per_job` and `max_per_backfill` of its code location, if they are used up, or once some runs start."""
-    if facts.code_location == NO_CODE_LOCATION:
-        return
     own = facts.in_progress_of(facts.code_location)
     first = [JobAndBackfill.of(run) for run in starting if code_location_of(run) == facts.code_location]
-    job, backfill, *_ = JobAndBackfill.of(facts.run)
-    for option, part, value, most in (
-        ("max_per_job", "job", job, facts.entry.max_per_job.of(facts.run.job_name)),
-        ("max_per_backfill", "backfill", backfill, facts.entry.max_per_backfill if backfill else None),
-    ):
+    limits = JobAndBackfillLimits(facts.state.settings.code_location_limits)
+    for (_, part, value), most in limits.limited(facts.code_location, JobAndBackfill.of(facts.run)):
         running = [record for record in own if getattr(JobAndBackfill.of(record.dagster_run), part) == value]
         before = sum(getattr(run, part) == value for run in first)
-        if most is None or len(running) + before < most:
+        if len(running) + before < most:
             continue
-        of = f"{part} {value}"
+        option, of = f"max_per_{part}", f"{part} {value or quote('')}"
         if before and len(running) >= most:
             yield _next_room(facts, f"{option} of {of}", [facts.code_location])
         elif before or not starting:
@@ -209,9 +199,7 @@ def from_runs_ahead(facts: RunFacts, coming: ComingTick, *, later: bool) -> Iter
     if room is not None and takes + facts.slots > room:
         if turn := _turn_within(facts, coming):
             yield turn
-        elif facts.before >= room or within != [
-            name
-        ]:  # otherwise runs behind it start, so something else holds it
+        elif facts.before >= room or within != [name]:  # otherwise something else holds it: runs behind it start
             yield _order_within(facts, coming, room, within, later=later)
     elif state.free_slots is not None and starts.total() + facts.slots > state.free_slots:
         yield _turn_within(facts, coming) or _turn_of_others(facts, coming, later=later)
@@ -274,12 +262,7 @@ def code_server_down(
 ) -> Iterator[Blocker]:
     """Its code server did not answer the last attempt, unless a run of the code location has started since.
 
-    Args:
-        facts: The facts about the run.
-        queue: How often and how soon the daemon tries again.
-        last: When it last tried, in seconds since 1970.
-        run_id: The run that it tried to start.
-        attempts: How many attempts with that run have failed so far.
+    `last` is when the daemon tried it, in seconds since 1970, with a run of which so many attempts have failed.
     """
     if any((record.start_time or 0) > last for record in facts.in_progress_of(facts.code_location)):
         return
@@ -319,43 +302,26 @@ def _used_up(
     rest: str = "",
     until: datetime | None = None,
     of: str = "",
+    slots: tuple[int, int] | None = None,
 ) -> Blocker:
-    """A number of runs in progress that allows no more. If it is 0, waiting for a run to end would help nobody."""
-    if most:
+    """A number of runs in progress that allows no more. If it is 0, waiting for a run to end would help nobody.
+
+    Where it counts slots, `slots` are those in use and those that the run takes. `raise_it` may be empty.
+    """
+    wait = f"wait until {_at(until)}" if until else ""
+    if not most:
+        what = f"{subject} is 0, so nothing starts{rest}"
+    elif slots:
+        used, takes = slots
+        what = f"{subject} is {most} slots, of which {used} are in use by {count(len(running), 'run')}{rest}"
+        what += f", and it takes {takes}"
+        wait = f"wait until {takes} of them are free" if takes <= most else wait
+    else:
         what = f"{subject} is used up: {len(running)} of {most} in progress{rest}"
         excess = len(running) - most + 1
         wait = f"wait for {f'{excess} runs' if excess > 1 else 'a run'}{f' of {of}' if of else ''} to end"
-    else:
-        what, wait = f"{subject} is 0, so nothing starts{rest}", f"wait until {_at(until)}" if until else ""
-    return _with_holders(kind, what, _either(wait, raise_it), map(_holder, running))
-
-
-def _either(wait: str, raise_it: str) -> str:
-    """The cure where waiting helps, or raising a limit, or both; each may be empty."""
     or_else = ", or: " if raise_it.startswith("dagster") else ", or "
-    return or_else.join(filter(None, (wait, raise_it)))
-
-
-def _slots_used_up(
-    facts: RunFacts,
-    hold: Hold,
-    subject: str,
-    running: Sequence[RunRecord],
-    raise_it: str,
-    *,
-    rest: str = "",
-    until: datetime | None = None,
-) -> Blocker:
-    """A limit that counts slots; where each run takes one, it says so in runs."""
-    state, takes, most = facts.state, facts.slots, hold.limit
-    if state.queued_slots is None or not most:
-        return _used_up(hold.kind, subject, most, running, raise_it, rest=rest, until=until)
-    limits = state.settings.code_location_limits
-    used = sum(slots_of(limits, _name(record), record.dagster_run.tags) for record in running)
-    what = f"{subject} is {most} slots, of which {used} are in use by {count(len(running), 'run')}{rest}"
-    wait = f"wait until {takes} of them are free" if takes <= most else f"wait until {_at(until)}" if until else ""
-    what = f"{what}, and it takes {takes}"
-    return _with_holders(hold.kind, what, _either(wait, raise_it), map(_holder, running))
+    return _with_holders(kind, what, or_else.join(filter(None, (wait, raise_it))), map(_holder, running))
 
 
 def _raise_own_limit(facts: RunFacts, in_force: LimitInForce, enough: tuple[int, int] | None) -> str:
@@ -375,16 +341,16 @@ def _raise_own_limit(facts: RunFacts, in_force: LimitInForce, enough: tuple[int,
 
 def _turn_within(facts: RunFacts, coming: ComingTick) -> Blocker | None:
     """Its code location's backfill runs and other runs take turns, and it is the turn of the other kind."""
-    share = None if facts.code_location == NO_CODE_LOCATION else facts.entry.backfill_share
+    turns = JobAndBackfillLimits(facts.state.settings.code_location_limits).turns_of(facts.code_location)
     of_backfill = JobAndBackfill.of(facts.run).backfill is not None
     starting = [selected.run for selected in coming.selected if selected.code_location == facts.code_location]
     other_kind = any((JobAndBackfill.of(run).backfill is not None) is not of_backfill for run in starting)
-    if share is None or not other_kind:
+    if turns is None or not other_kind:
         return None
     return Blocker(
         "backfill_share",
-        f"runs of backfills and the other runs of {facts.code_location} take turns (backfill_share {share:g}), and"
-        f" it is the turn of {'the other runs' if of_backfill else 'the backfills'}",
+        f"runs of backfills and the other runs of {facts.code_location} take turns (backfill_share"
+        f" {turns.share:g}), and it is the turn of {'the other runs' if of_backfill else 'the backfills'}",
         "wait for its turn, or change backfill_share",
     )
 
@@ -438,11 +404,8 @@ def _next_room(facts: RunFacts, subject: str, takers: Collection[str]) -> Blocke
 def _wait_for_turn(facts: RunFacts, takers: Collection[str]) -> str:
     """What brings the run before those that start instead of it.
 
-    With fair sharing a priority brings it only before other runs of its own code location.
-
-    Args:
-        facts: The facts about the run.
-        takers: The code locations of the runs that start.
+    With fair sharing a priority brings it only before other runs of its own code location. `takers` are the code
+    locations of the runs that start.
     """
     name, limits = facts.code_location, facts.state.settings.code_location_limits
     if name in takers or not facts.state.is_fair:

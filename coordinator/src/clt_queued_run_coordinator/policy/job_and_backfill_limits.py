@@ -44,7 +44,7 @@ class JobAndBackfillLimits:
     def _entry(self, code_location: str) -> CodeLocationEntry:
         return CodeLocationEntry() if code_location == NO_CODE_LOCATION else self.limits.entry(code_location)
 
-    def _limited(self, code_location: str, of_run: JobAndBackfill) -> list[tuple[Counted, int]]:
+    def limited(self, code_location: str, of_run: JobAndBackfill) -> list[tuple[Counted, int]]:
         """The job and the backfill of a run, as far as they are limited, with their limits."""
         entry = self._entry(code_location)
         limited: list[tuple[Counted, int]] = []
@@ -56,11 +56,11 @@ class JobAndBackfillLimits:
 
     def has_room(self, code_location: str, of_run: JobAndBackfill) -> bool:
         """Whether another run of this job and this backfill may start."""
-        return all(self._in_progress[counted] < most for counted, most in self._limited(code_location, of_run))
+        return all(self._in_progress[counted] < most for counted, most in self.limited(code_location, of_run))
 
     def count(self, code_location: str, of_run: JobAndBackfill) -> None:
         """Count a run that is in progress or starts."""
-        self._in_progress.update(counted for counted, _ in self._limited(code_location, of_run))
+        self._in_progress.update(counted for counted, _ in self.limited(code_location, of_run))
 
     def turns_of(self, code_location: str) -> BackfillTurns | None:
         """The turns of backfills in a code location; None if Dagster's order decides there."""
