@@ -1,7 +1,5 @@
 """`dagster-clt history`."""
 
-from datetime import datetime
-
 import click
 
 from clt_queued_run_coordinator._dagster import run_database
@@ -49,15 +47,11 @@ def history(code_location: str | None, limit: int, output: str) -> None:
 def history_table(entries: list[HistoryEntry]) -> TextTable:
     """A table with a line for each change."""
     columns = [
-        Column("WHEN", lambda entry: entry.at, _moment),
+        Column("WHEN", lambda entry: entry.at, timestamp),
         Column("WHO", lambda entry: entry.by),
         Column("CODE LOCATION", lambda entry: entry.subject),
         Column("CHANGE", lambda entry: entry.what),
-        Column("UNTIL", lambda entry: entry.until, _moment),
+        Column("UNTIL", lambda entry: entry.until, timestamp),
         Column("REASON", lambda entry: entry.reason, wraps=True),
     ]
     return TextTable(columns, entries)
-
-
-def _moment(text: str) -> str:
-    return timestamp(datetime.fromisoformat(text))

@@ -1,5 +1,7 @@
 """`dagster-clt images`."""
 
+from dataclasses import asdict
+
 import click
 
 from clt_queued_run_coordinator.cli.instance import open_any_instance
@@ -20,7 +22,7 @@ def images(output: str) -> None:
     with open_any_instance() as instance:
         found = in_use.read(instance)
     if output == "json":
-        echo_json([line.as_data() for line in found])
+        echo_json([asdict(line) for line in found])
     elif found:
         echo_table(TextTable(_COLUMNS, found))
     else:

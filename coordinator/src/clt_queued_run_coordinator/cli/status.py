@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from typing import Any
 
 import click
@@ -125,9 +124,9 @@ _CHANGED = {Source.LIVE.value: "limit set live", Source.BREAKER.value: "circuit 
 def _change(line: CodeLocationStatus) -> str:
     parts = [_CHANGED.get(line.limit_from, line.limit_from)]
     if line.changed_until:
-        parts.append(f"until {timestamp(datetime.fromisoformat(line.changed_until))}")
+        parts.append(f"until {timestamp(line.changed_until)}")
     if line.changed_by and line.changed_at:
-        parts.append(f"by {line.changed_by} at {timestamp(datetime.fromisoformat(line.changed_at))}")
+        parts.append(f"by {line.changed_by} at {timestamp(line.changed_at)}")
     if len(parts) == 1:
         return ""
     return " ".join(parts) + (f": {line.change_reason}" if line.change_reason else "")

@@ -21,12 +21,7 @@ from clt_queued_run_coordinator.text.formats import timestamp
 
 
 def queued_by_code_location(instance: DagsterInstance, run_ids: Sequence[str]) -> Counter[str]:
-    """How many of some runs are queued, by the code location of their origin; "" for those without one.
-
-    Args:
-        instance: The instance.
-        run_ids: The runs.
-    """
+    """How many of some runs are queued, by the code location of their origin; "" for those without one."""
     found: Counter[str] = Counter()
     with reading(instance) as connection:
         for some in in_chunks(run_ids):
@@ -45,15 +40,9 @@ def prioritize(
     *,
     by: str | None = None,
 ) -> int:
-    """Set the priority of queued runs and tell the history; returns how many were changed.
+    """Set the priority of queued runs, `of` in words, and tell the history; returns how many were changed.
 
-    Args:
-        instance: The instance.
-        run_ids: The runs.
-        priority: The priority; higher ones go first.
-        of: Which runs they are, in words.
-        reason: Why.
-        by: Who does it; by default this process's user.
+    By default this process's user does it.
     """
     names_of_them = queued_by_code_location(instance, run_ids)
     written = write_priority(instance, run_ids, priority)
@@ -65,16 +54,10 @@ def prioritize(
 def code_locations(
     instance: DagsterInstance, settings: Settings, code_location: str | None, *, force: bool = False
 ) -> list[str]:
-    """The code locations that a change is about.
-
-    Args:
-        instance: The instance.
-        settings: What its coordinator was configured with.
-        code_location: Which one; None for all.
-        force: Accept a name that isn't known.
+    """The code locations that a change is about: one, or all for None.
 
     Raises:
-        RefusalError: It isn't known.
+        RefusalError: The one isn't known, and it isn't forced.
     """
     if code_location is None:
         return sorted(names.known(instance, settings))
@@ -84,13 +67,7 @@ def code_locations(
 
 
 def effect(state: QueueState, name: str, written: Change) -> str:
-    """Which limit is in force for a code location after a change, and until when, in one line.
-
-    Args:
-        state: The queue with the change.
-        name: The code location.
-        written: The change.
-    """
+    """Which limit is in force in the queue after a change, and until when, in one line."""
     return f"{limit_in_words(state.in_force(name))} from the next tick {_end(state, name, written)}"
 
 

@@ -52,10 +52,7 @@ def checks_of(
 ) -> DagsterChecks:
     """Dagster's own checks against the runs in progress, without their writes.
 
-    Args:
-        instance: The instance.
-        state: Its queue.
-        more_slots: How many slots more than it has each pool is to have.
+    `more_slots` says how many slots more than it has each pool is to have.
     """
     return DagsterChecks(with_read_only_pools(instance, more_slots), state)
 

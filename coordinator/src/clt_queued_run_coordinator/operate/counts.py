@@ -21,15 +21,10 @@ class Count(NamedTuple):
 
 
 def read(connection: db.Connection, statuses: Iterable[DagsterRunStatus]) -> dict[str, Count]:
-    """Count the runs in some statuses by the code locations of their origins.
+    """Count the runs in some statuses by the code locations of their origins, on a connection that is `reading`.
 
-    Args:
-        connection: From `transaction.reading`.
-        statuses: The statuses.
-
-    Returns:
-        The counts of the code locations that have any. `NO_CODE_LOCATION` stands for runs without an origin.
-        Dagster queues none of these, but other programs can, and in progress each of them uses a slot.
+    `NO_CODE_LOCATION` stands for runs without an origin. Dagster queues none of these, but other programs can, and
+    in progress each of them uses a slot.
     """
     columns = RunsTable.c
     runs = (

@@ -87,10 +87,8 @@ class DaemonSeen:
 def read(connection: db.Connection, heartbeats: Mapping[str, Any]) -> DaemonSeen:
     """What is known of the daemon.
 
-    Args:
-        connection: To the instance's run database.
-        heartbeats: Dagster's heartbeats of the instance, read before this connection was opened: a webserver has
-            a number of connections, so whoever holds one must not wait for another.
+    Dagster's heartbeats are read before this connection is opened: a webserver has a number of connections, so
+    whoever holds one must not wait for another.
     """
     own = heartbeats.get(QUEUE_DAEMON)
     same = [other.timestamp for other in heartbeats.values() if own and other.daemon_id == own.daemon_id]

@@ -57,13 +57,12 @@ class Explanation:
 
     Attributes:
         status: `QUEUED`.
-        code_location: Its code location; None if unknown.
+        code_location: None if unknown.
         place: Its place among the queued runs of its code location, in the order in which they are tried.
         of: How many queued runs its code location has.
         queued_seconds: How long ago it was created.
         slots: How many slots it takes; None where each run takes one, and then not in `as_data`.
-        share: Its code location's share of the slots; None if slots are not shared.
-        credit_slot_seconds: The credit of its code location; None if slots are not shared.
+        share: Of its code location; None, like the credit, if slots are not shared.
         starts_within_seconds: If nothing holds it, the longest time until the next tick; otherwise None.
         estimate: When it will start: a range, or why there is none.
         held_by: Everything that holds it now.
@@ -101,17 +100,10 @@ def explain(
     queue: QueuedRuns | None = None,
     beside: Sequence[int] = (),
 ) -> Explanation | None:
-    """Explain why a run, whose body can be read, is still queued. Writes nothing.
+    """Explain why a run, whose body can be read, is still queued; None if it has left the queue. Writes nothing.
 
-    Args:
-        instance: The instance.
-        coordinator: Its coordinator.
-        stored: The run.
-        queue: Where the queue was read into before, for whoever asks often.
-        beside: Other runs at the front of its code location, by the storage's ids, to estimate their starts too.
-
-    Returns:
-        None if the run has left the queue in the meantime.
+    Whoever asks often gives the `queue` that was read into before. `beside` are other runs at the front of its
+    code location, by the storage's ids, whose starts are estimated too.
     """
     assert stored.run  # noqa: S101 - as the docstring demands
     queue = QueuedRuns(coordinator.settings.code_location_limits) if queue is None else queue

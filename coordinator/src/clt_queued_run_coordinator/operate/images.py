@@ -1,8 +1,7 @@
 """The images of the runs that haven't ended: each run keeps the one that its code server had at its creation."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import sqlalchemy as db
 
@@ -19,23 +18,17 @@ from clt_queued_run_coordinator.store.rows import of_runs, run_of
 
 @dataclass(frozen=True)
 class ImageInUse:
-    """An image with the runs of one code location that use it.
+    """An image with how many runs of one code location use it.
 
     Attributes:
         image: Its name; None for runs without one, as on one machine.
         code_location: None for runs that don't tell it.
-        queued: How many are queued.
-        in_progress: How many are in progress.
     """
 
     image: str | None
     code_location: str | None
     queued: int
     in_progress: int
-
-    def as_data(self) -> dict[str, Any]:
-        """The same as plain data, for JSON."""
-        return asdict(self)
 
 
 def read(instance: DagsterInstance) -> list[ImageInUse]:

@@ -17,16 +17,7 @@ from clt_queued_run_coordinator.store.transaction import reading
 
 @dataclass(frozen=True)
 class InLine:
-    """A queued run.
-
-    Attributes:
-        storage_id: Its number in the run database.
-        run_id: Its id.
-        job: Its job.
-        priority: Its priority.
-        created: When it was created, in UTC.
-        starts: Whether the next tick of the daemon starts it, as far as can be told.
-    """
+    """A queued run, created in UTC, and whether the daemon's next tick starts it, as far as can be told."""
 
     storage_id: int
     run_id: str
@@ -39,14 +30,9 @@ class InLine:
 def first_in_line(
     instance: DagsterInstance, queue: QueuedRuns, state: QueueState, code_location: str, most: int
 ) -> Sequence[InLine]:
-    """The first queued runs of a code location.
+    """The first queued runs of a code location, of a queue as it was read for `state`.
 
-    Args:
-        instance: The instance.
-        queue: Its queue, as it was read for `state`.
-        state: The same.
-        code_location: The code location.
-        most: How many to return at most; no more than one statement may name.
+    `most` is no more than one statement may name.
     """
     first = list(islice(queue.in_order(code_location), most))
     if not first:

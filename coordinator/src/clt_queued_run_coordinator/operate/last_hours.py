@@ -32,8 +32,7 @@ class LastHours:
 
     Attributes:
         until: The end of the last step, in UTC.
-        waiting: By code location; a run of which that isn't known is in None.
-        running: By code location.
+        waiting: By code location, as `running` is; a run of which that isn't known is in None.
     """
 
     until: datetime
@@ -44,10 +43,8 @@ class LastHours:
 def read(connection: db.Connection, now: datetime, queued: Mapping[int, str]) -> LastHours:
     """Read it by two statements: the queued runs, and those in progress or ended lately, each found by an index.
 
-    Args:
-        connection: From `transaction.reading`.
-        now: The time by the database's clock, in UTC.
-        queued: The code location of each queued run, by the storage's id: many of them would take long to look up.
+    `now` is the time by the database's clock, in UTC. `queued` has the code location of each queued run, by the
+    storage's id: many of them would take long to look up. The connection is `reading`.
     """
     since = int(now.timestamp()) // STEP_SECONDS * STEP_SECONDS + STEP_SECONDS - STEPS * STEP_SECONDS
     waiting: dict[str | None, list[int]] = defaultdict(lambda: [0] * (STEPS + 1))

@@ -25,9 +25,7 @@ SHORT_ID = 8
 def runs_by_id(instance: DagsterInstance, ids: Sequence[str]) -> list[str]:
     """The run ids of runs, at least one of which is queued.
 
-    Args:
-        instance: The instance.
-        ids: The id of each run, or at least its first 8 characters if no other queued run's id begins with them.
+    `ids` has each run's id, or at least its first 8 characters if no other queued run's id begins with them.
 
     Raises:
         RefusalError: There is no run with an id, several queued runs' ids begin with it, or no run is queued.

@@ -64,12 +64,9 @@ class Now:
 
 
 def read(instance: DagsterInstance, settings: Settings, queue: QueuedRuns | None = None) -> Now:
-    """Read an instance. Writes nothing.
+    """Read an instance, whose coordinator was configured with `settings`. Writes nothing.
 
-    Args:
-        instance: The instance.
-        settings: What its coordinator was configured with.
-        queue: Where to read the order of the queue into; if left out, queued runs are only counted.
+    The order of the queue is read into `queue`; if that is left out, queued runs are only counted.
     """
     settings = settings.as_replaced_by(instance_concurrency_settings(instance))
     if queue is None and settings.code_location_limits.slot:  # only the order knows what each run takes

@@ -65,15 +65,8 @@ def start_estimates(
 ) -> dict[int, Estimate]:
     """When a queued run will start, and others of its code location, by the storage's ids. Writes nothing.
 
-    Others of which nobody knows are left out, and those that have left the queue or belong elsewhere.
-
-    Args:
-        instance: The instance.
-        queue: The order of its queue.
-        facts: The facts about the run.
-        held_by: What holds it.
-        interval: The seconds between two ticks.
-        beside: Those others, of the first `AHEAD` queued runs of the code location.
+    `interval` is the seconds between two ticks. The others, `beside`, are of the first `AHEAD` queued runs of the
+    code location. Those of which nobody knows are left out, as are those that have left it or the queue.
     """
     own = _without_replays(facts, held_by, interval)
     name = facts.code_location

@@ -18,6 +18,10 @@ A_WHILE = 60.0
 """Seconds after which a run that could start by the counts most likely waits for what they don't show."""
 
 
+def _used(line: Any) -> Any:
+    return line.in_progress if line.in_progress_slots is None else line.in_progress_slots
+
+
 @dataclass(frozen=True)
 class CodeLocationStatus:
     """One code location. Times are ISO 8601 in UTC.
@@ -59,10 +63,8 @@ class CodeLocationStatus:
     queued_slots: int | None = None
     in_progress_slots: int | None = None
 
-    @property
-    def used(self) -> int:
-        """What its limit counts: its slots in use."""
-        return self.in_progress if self.in_progress_slots is None else self.in_progress_slots
+    used = property(_used)
+    """What its limit counts: its slots in use."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,8 @@ class GroupStatus:
     queued_slots: int | None = None
     in_progress_slots: int | None = None
 
-    @property
-    def used(self) -> int:
-        """What its limit counts: its slots in use."""
-        return self.in_progress if self.in_progress_slots is None else self.in_progress_slots
+    used = property(_used)
+    """What its limit counts: its slots in use."""
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,8 @@ class Status:
     dequeued_by: str | None = None
     in_progress_slots: int | None = None
 
-    @property
-    def used(self) -> int:
-        """What max_concurrent_runs counts: the slots in use."""
-        return self.in_progress if self.in_progress_slots is None else self.in_progress_slots
+    used = property(_used)
+    """What max_concurrent_runs counts: the slots in use."""
 
     def as_data(self) -> dict[str, Any]:
         """The same as plain data, for JSON; the attributes are the fields, those of slots if slots count."""
@@ -153,12 +151,9 @@ def _full_pools(instance: DagsterInstance, now: Now) -> dict[str, list[str]]:
 def status(
     now: Now, code_locations: Collection[str] = (), full_pools: Mapping[str, Sequence[str]] | None = None
 ) -> Status:
-    """What to show of a queue.
+    """What to show of a queue, with some code locations also if nothing is known of them.
 
-    Args:
-        now: The instance.
-        code_locations: Those to show also if nothing is known of them.
-        full_pools: The full pools that hold a code location.
+    `full_pools` has those that hold a code location.
     """
     names = sorted({*now.state.limits, *code_locations})
     state, narrowed = now.state, now.daemon.stored.narrowed

@@ -55,11 +55,7 @@ class Access:
     platform_groups: frozenset[str] = field(default_factory=frozenset)
 
     def viewer(self, address: str | None, headers: Mapping[str, Sequence[str]]) -> Viewer:
-        """Who sent a request.
-
-        Args:
-            address: Where its connection comes from.
-            headers: The values of each header that it has, by the name in lower case.
+        """Who sent a request, from where its connection comes from and its headers, by the name in lower case.
 
         Raises:
             ForgedHeadersError: It carries a header of the proxy but didn't come from there, or carries one twice.

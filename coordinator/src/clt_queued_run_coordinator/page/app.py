@@ -55,12 +55,7 @@ class Options:
 
 
 class Pages:
-    """Renders the pages.
-
-    Args:
-        readings: What they show.
-        options: How they are served.
-    """
+    """Renders the pages."""
 
     def __init__(self, readings: Readings, options: Options) -> None:
         self.readings = readings

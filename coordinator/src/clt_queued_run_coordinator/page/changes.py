@@ -27,7 +27,6 @@ class Action:
     """Something that can be done.
 
     Attributes:
-        title: What it is called.
         number: What the number is that it needs; empty if it needs none.
         ends: Whether it can end by itself.
         kind: The kind of change; None for a priority.
@@ -70,13 +69,7 @@ class Prepared:
 
 
 def prepare(form: Mapping[str, str], viewer: Viewer, opened: Opened, queue: Queue) -> Prepared:
-    """Check what somebody wants.
-
-    Args:
-        form: The fields as they were filled in; all of `FIELDS`.
-        viewer: Who.
-        opened: The instance and its coordinator.
-        queue: The queue, as it was just read.
+    """Check what somebody wants, who has filled in all of `FIELDS`, against the queue as it was just read.
 
     Raises:
         RefusalError: It can't be done, or they may not do it; the message says why.

@@ -10,13 +10,7 @@ WIDTH, HEIGHT = 360, 60
 
 @dataclass(frozen=True)
 class Area:
-    """Numbers over time.
-
-    Attributes:
-        points: The outline of the area below them.
-        most: The largest of them.
-        last: The newest of them.
-    """
+    """Numbers over time: the outline of the area below them, the largest and the newest of them."""
 
     points: str
     most: int

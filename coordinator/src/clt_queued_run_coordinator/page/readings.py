@@ -19,7 +19,6 @@ from clt_queued_run_coordinator.operate.last_hours import LastHours
 from clt_queued_run_coordinator.operate.now import Now
 from clt_queued_run_coordinator.operate.status import Status
 from clt_queued_run_coordinator.operate.stored_run import StoredRun, describe_unqueued, find_runs
-from clt_queued_run_coordinator.page.charts import total
 from clt_queued_run_coordinator.page.shared import Reading, Shared
 from clt_queued_run_coordinator.store import history
 from clt_queued_run_coordinator.store.history import HistoryEntry
@@ -43,20 +42,14 @@ class Queue:
     """The whole queue.
 
     Attributes:
-        now: What was read.
-        status: What `status` says of it.
         hours: The last hours of each code location.
         interval: The time between two ticks of the daemon.
-        waiting: The last hours of all of them together.
-        running: The same.
     """
 
     now: Now
     status: Status
     hours: LastHours
     interval: timedelta
-    waiting: tuple[int, ...]
-    running: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -83,11 +76,7 @@ class FoundRuns:
 
 
 class Readings:
-    """Everything that is read of an instance.
-
-    Args:
-        open_instance: Opens it; called again until it succeeds, so that the database may come later.
-    """
+    """All that is read of an instance, which is opened as soon as that succeeds: its database may come later."""
 
     def __init__(self, open_instance: Callable[[], Opened]) -> None:
         self._open = open_instance
@@ -166,9 +155,8 @@ class Readings:
                 assert self._order is not None  # noqa: S101 - made with the instance
                 with reading(instance) as connection:
                     self._hours = last_hours.read(connection, now.at, self._order.code_locations())
-        hours, interval = self._hours, timedelta(seconds=coordinator.dequeue_interval_seconds)
-        together = total(hours.waiting.values()), total(hours.running.values())
-        return Queue(now, status.read(instance, now), hours, interval, *together)
+        interval = timedelta(seconds=coordinator.dequeue_interval_seconds)
+        return Queue(now, status.read(instance, now), self._hours, interval)
 
     def _read_code_location(self, name: str) -> CodeLocation:
         found = self.queue()

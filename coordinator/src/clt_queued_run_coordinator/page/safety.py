@@ -24,11 +24,7 @@ HEADERS = {
 
 
 class SafeHeaders:
-    """Adds the headers to every answer.
-
-    Args:
-        app: The application that answers.
-    """
+    """Adds the headers to every answer of an application."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -64,11 +60,7 @@ class Tokens:
         return hmac.new(self._secret, f"{cookie}\n{user}".encode(), "sha256").hexdigest()
 
     def check(self, token: str, cookie: str, user: str) -> None:
-        """Refuse a token that isn't theirs.
-
-        Raises:
-            ForeignPostError: It isn't.
-        """
+        """Refuse a token that isn't theirs by a ForeignPostError."""
         if not (cookie and hmac.compare_digest(token.encode(), self.make(cookie, user).encode())):
             raise ForeignPostError("This form is of another time or place; go back, reload the page, try again.")
 
@@ -76,9 +68,7 @@ class Tokens:
 def refuse_other_sites(headers: Mapping[str, str], hosts: set[str]) -> None:
     """Refuse what a browser says comes from another site, or what doesn't say where it comes from.
 
-    Args:
-        headers: Of the request.
-        hosts: The names that this page is called by.
+    `hosts` are the names that this page is called by.
 
     Raises:
         ForeignPostError: It is refused.

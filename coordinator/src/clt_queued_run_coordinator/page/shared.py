@@ -47,11 +47,7 @@ class Reading(Generic[T]):
 
 
 class Shared(Generic[T]):
-    """Reads something in a thread, and shows the last picture of it while that takes long or fails.
-
-    Args:
-        read: Reads it.
-    """
+    """Reads something in a thread, and shows the last picture of it while that takes long or fails."""
 
     def __init__(self, read: Callable[[], T]) -> None:
         self._read = read

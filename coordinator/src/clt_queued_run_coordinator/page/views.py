@@ -19,12 +19,9 @@ class View:
     """A page.
 
     Attributes:
-        template: Its template.
-        title: Its title.
-        queue: The queue; None if it could never be read.
+        queue: None if it could never be read.
         trouble: Why it isn't the queue of now, or why no run starts; empty if all is well.
         data: What only this page shows.
-        status: The status of HTTP.
         is_live: Whether the script renews it.
     """
 
@@ -55,13 +52,8 @@ def code_location(pages: "Pages", query: Mapping[str, str]) -> View:
     lines = reading.value.status.code_locations if reading.value else []
     line = next((line for line in lines if line.code_location == name), None)
     if line is None and reading.value:
-        return _view(
-            "message.html",
-            "No such code location",
-            reading,
-            {"text": f"No code location {name!r} is known here."},
-            404,
-        )
+        text = f"No code location {name!r} is known here."
+        return _view("message.html", "No such code location", reading, {"text": text}, 404)
     of_it = pages.readings.code_location(name) if line else Reading()
     history = pages.readings.history().value if line else None
     data = {"line": line, "of_it": of_it.value, "history": history or ()}

@@ -56,11 +56,16 @@ def write(where: DagsterInstance | db.Connection, key: str, data: Any) -> None:
         write(connection, key, data)
 
 
+def insert(connection: db.Connection) -> postgresql.Insert | sqlite.Insert:
+    """An insert of documents, of the database's own kind, which can say what becomes of one that is there."""
+    is_postgresql = connection.dialect.name == "postgresql"
+    return postgresql.insert(KeyValueStoreTable) if is_postgresql else sqlite.insert(KeyValueStoreTable)
+
+
 def put(connection: db.Connection, texts: Mapping[str, str]) -> None:
     """Store texts by key, whether there are others or not."""
-    is_postgresql = connection.dialect.name == "postgresql"
-    insert = (postgresql.insert if is_postgresql else sqlite.insert)(KeyValueStoreTable)
-    upsert = insert.on_conflict_do_update(index_elements=[_COLUMNS.key], set_={"value": insert.excluded.value})
+    new = insert(connection)
+    upsert = new.on_conflict_do_update(index_elements=[_COLUMNS.key], set_={"value": new.excluded.value})
     if texts:
         connection.execute(upsert, [{"key": key, "value": text} for key, text in texts.items()])
 

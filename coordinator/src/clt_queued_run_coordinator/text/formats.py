@@ -20,9 +20,9 @@ def signed_duration(seconds: float) -> str:
     return f"-{duration(-seconds)}" if seconds <= -1 else duration(abs(seconds))
 
 
-def timestamp(time: datetime) -> str:
-    """A time in UTC, without the seconds if it is a whole minute."""
-    time = time.astimezone(timezone.utc)
+def timestamp(time: datetime | str) -> str:
+    """A time, or its text in ISO 8601, in UTC; without the seconds if it is a whole minute."""
+    time = (datetime.fromisoformat(time) if isinstance(time, str) else time).astimezone(timezone.utc)
     return f"{time:%Y-%m-%d %H:%M:%S UTC}" if time.second else f"{time:%Y-%m-%d %H:%M UTC}"
 
 
