@@ -188,6 +188,7 @@ def test_no_run_starts_twice_wherever_in_a_tick_pgbouncer_restarts(
     pgbouncer = bouncer()
     limits = {"default": LIMIT}
     with queue_on(pgbouncer.url(database), limits, max_concurrent_runs=50) as queue:
+        queue.tick()  # takes the lease; where that is cut in two, the next one waits until it is free again
         this_thread = threading.get_ident()
         for statement in count(1, 7):
             queue.queue(A, LIMIT)

@@ -1,6 +1,6 @@
 """The connections to PostgreSQL that the daemon keeps open for all of its threads.
 
-Dagster opens one for each group of statements and closes it again, some 14 times to start a run. Its webserver
+Dagster opens one for each group of statements and closes it again, some ten times to start a run. Its webserver
 keeps one for each storage, and gives it a time-out for the session, which a PgBouncer hands on to others. The
 daemon gets one pool for all of its storages, with connections just as Dagster opens them.
 
