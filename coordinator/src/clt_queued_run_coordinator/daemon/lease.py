@@ -26,7 +26,6 @@ from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy as db
-from sqlalchemy.dialects import postgresql, sqlite
 
 from clt_queued_run_coordinator._dagster import (
     QUEUE_DAEMON,
@@ -259,13 +258,16 @@ def _is_free(connection: db.Connection, process: str) -> bool:
 
     PostgreSQL looks at the newest time, also where it had to wait for the one who wrote it.
     """
-    insert = (postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert)(KeyValueStoreTable)
     now = database_clock.now(connection)
     is_fresh = db.func.coalesce(_COLUMNS.value, "").between(
         database_clock.now(connection, -SECONDS), database_clock.now(connection, SECONDS)
     )
-    statement = insert.values(key=RENEWED_KEY, value=now).on_conflict_do_update(
-        index_elements=[_COLUMNS.key], set_={"value": now}, where=db.or_(db.not_(is_fresh), _is_of(process))
+    statement = (
+        document.insert(connection)
+        .values(key=RENEWED_KEY, value=now)
+        .on_conflict_do_update(
+            index_elements=[_COLUMNS.key], set_={"value": now}, where=db.or_(db.not_(is_fresh), _is_of(process))
+        )
     )
     return _changed(connection, statement)
 
