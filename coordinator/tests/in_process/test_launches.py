@@ -87,6 +87,27 @@ def test_explain_names_a_launch_that_hangs(queue: RunQueue, hanging: Hanging) ->
     assert hanging.launched == [first]
 
 
+def test_explain_names_it_also_once_its_run_is_canceled(queue: RunQueue, hanging: Hanging) -> None:
+    """It hangs all the same, and so would the next one."""
+    first, second = queue.queue(A, 2)
+    queue.tick()
+    queue.instance.report_run_canceled(queue.run(first))
+    queue.tick()
+    assert hanging.launched == [first]
+    assert [of.kind for of in explained(queue, second).held_by] == ["launch"]
+
+
+def test_its_code_location_takes_no_slots_from_the_others(queue: RunQueue, hanging: Hanging) -> None:
+    """Its other runs are not offered at all, so the slots are the others'. Here A goes first."""
+    (first,) = queue.queue(A)
+    queue.tick()
+    queue.queue(A, 3)
+    queue.put(B, DagsterRunStatus.STARTED)
+    others = queue.queue("code-location-c", 2)
+    queue.tick()
+    assert hanging.launched == [first, *others]
+
+
 def test_a_launch_without_an_end_holds_the_others_only_for_a_while(
     queue: RunQueue, hanging: Hanging, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,11 +33,10 @@ class Launches:
         self._hanging: dict[str, tuple[str | None, float]] = {}
         """The code location of each launch that hangs, and since when by the monotonic clock; by the run's id."""
 
-    def hanging(self, code_location: str | None = None) -> tuple[str, ...]:
-        """The runs whose launch hangs, of all code locations or of one, whose other runs would hang as well."""
+    def hanging(self) -> dict[str, str]:
+        """The code locations, whose other runs would hang as well, by the ids of the runs whose launch hangs."""
         since = time.monotonic() - HELD_SECONDS
-        hanging = self._hanging.copy().items()
-        return tuple(run for run, (of, began) in hanging if code_location in {None, of} and began > since)
+        return {run: of for run, (of, began) in self._hanging.copy().items() if of and began > since}
 
     def launch(self, instance: DagsterInstance, ask: Any, context: Any) -> None:
         """Launch a run, and wait for it a while.

@@ -151,8 +151,7 @@ class DaemonSeam:
         run = ask(*args, **kwargs)
         if run and run.status is DagsterRunStatus.QUEUED and daemon_step() == "_dequeue_run":
             is_in_time = self._lease.tick and self._chosen_by(run.run_id) == self._lease.tick
-            name = code_location_of(run)
-            if not is_in_time or (name and self._launches.hanging(name)):
+            if not is_in_time or code_location_of(run) in self._launches.hanging().values():
                 return run.with_status(DagsterRunStatus.NOT_STARTED)
         return run
 

@@ -65,16 +65,19 @@ def select(
     checks: DagsterChecks,
     *,
     backing_off: Collection[str] = (),
+    hanging: Collection[str] = (),
     backfills_earned: Mapping[str, float] | None = None,
 ) -> Selection:
     """Choose the queued runs that may start, and count them in Dagster's own checks.
 
-    Who is backed off from gets only the slots that the others leave. For what the backfills of each code location
-    have earned see `BackfillTurns`.
+    Who is backed off from gets only the slots that the others leave. Who has a launch that hangs gets none. For
+    what the backfills of each code location have earned see `BackfillTurns`.
     """
     names = [name for name in state.queued if state.claims.room(name) != 0]
     if not names:
         return NOTHING
+    names = [name for name in names if name not in hanging]
+    backing_off = {*backing_off, *hanging}
     job_limits = JobAndBackfillLimits(
         state.settings.code_location_limits,
         ((name, JobAndBackfill.of(run)) for name, run in state.runs_in_progress()),

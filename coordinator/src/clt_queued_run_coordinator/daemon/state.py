@@ -63,7 +63,7 @@ class DaemonState:
         at: See `last_tick`.
         reading_seconds: See `last_tick`.
         launching: The runs that this tick handed over; None if it started nothing.
-        hanging: The ids of the runs whose launch has had no answer for long.
+        hanging: The code locations of the runs whose launch has had no answer for long, by the runs' ids.
         totals: The totals of each code location; the one with the most recent event comes last.
         breakers: What the circuit breakers remember, by code location.
         passed: When each queued run was first passed because of its size, by the storage's id and the database's
@@ -77,7 +77,7 @@ class DaemonState:
     at: float | None = None
     reading_seconds: float | None = None
     launching: Launching | None = None
-    hanging: tuple[str, ...] = ()
+    hanging: Mapping[str, str] = field(default_factory=dict)
     totals: Mapping[str, Totals] = field(default_factory=dict)
     breakers: Mapping[str, BreakerState] = field(default_factory=dict)
     passed: Mapping[int, float] = field(default_factory=dict)

@@ -88,8 +88,8 @@ class Ticks:
         """What this tick has chosen, if it came to that."""
         self._looked_at = 0.0
         """When it was last looked at who could start a run, in seconds since 1970."""
-        self.hanging: tuple[str, ...] = ()
-        """The ids of the runs whose launch has had no answer for long."""
+        self.hanging: Mapping[str, str] = {}
+        """The code locations of the runs whose launch has had no answer for long, by the runs' ids."""
         self.state = QueueState(settings)
         """The queue at this moment of the tick."""
         self.tag_limits: list[dict[str, Any]] = []
@@ -181,6 +181,7 @@ class Ticks:
             self.state,
             DagsterChecks(instance, self.state),
             backing_off={name for name, backing_off in self._backoffs.items() if backing_off.left},
+            hanging={*self.hanging.values()},
             backfills_earned=self._backfills_earned,
         )
 

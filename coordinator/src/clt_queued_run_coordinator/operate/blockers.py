@@ -278,10 +278,13 @@ def code_server_down(
     )
 
 
-def launch_hangs(facts: RunFacts, hanging: Collection[str]) -> Iterator[Blocker]:
-    """Launches of the same code location that have had no answer for long; the stored ones that hang are given."""
-    launching = [of for of in facts.in_progress_of(facts.code_location) if of.dagster_run.run_id in hanging]
-    if launching:
+def launch_hangs(facts: RunFacts, hanging: Mapping[str, str]) -> Iterator[Blocker]:
+    """Launches of the same code location that have had no answer for long, be their runs canceled or not.
+
+    The code location of each launch that hangs is given by its run.
+    """
+    if facts.code_location in hanging.values():
+        launching = [of for of in facts.in_progress_of(facts.code_location) if of.dagster_run.run_id in hanging]
         what = f"a launch of {facts.code_location} has had no answer, and until it has ended no other one is tried"
         cure = "see the daemon's log, and whether the code server and the run launcher's API answer"
         yield _with_holders("launch", what, cure, map(_holder, launching))
