@@ -1,8 +1,10 @@
 """Several daemons on one database: one dequeues at a time, and no limit is exceeded, wherever one is suspended."""
 
 import json
+import logging
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -335,3 +337,12 @@ def test_what_was_chosen_before_starts_where_the_daemon_then_reads_its_whole_que
         assert alone.tick_ids() == []
     with mock.patch.object(Ticks, "offer", side_effect=IncompatibleDagsterError("another counter")):
         assert alone.tick_ids() == chosen
+
+
+@pytest.mark.parametrize("stderr", [None, object()])
+def test_the_lease_is_kept_where_standard_error_is_no_file(stderr: object) -> None:
+    """A program may have put something of its own in its place. Only the stacks can't be written then."""
+    own = lease.Lease(1, logging.getLogger())
+    own._is_watched = True
+    with mock.patch.object(sys, "stderr", stderr):
+        own._end_process_unless_it_goes_on(60)

@@ -232,7 +232,7 @@ class Lease:
     def _end_process_unless_it_goes_on(self, seconds: float) -> None:
         """End the process, with the stack of each thread, unless this is called again in time."""
         if self._is_watched:
-            with suppress(ValueError, OSError):  # standard error is no file
+            with suppress(Exception):  # standard error is no file
                 faulthandler.dump_traceback_later(seconds, exit=True)
 
     def _end_process(self, why: str) -> None:
