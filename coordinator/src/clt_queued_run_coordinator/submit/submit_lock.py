@@ -18,7 +18,7 @@ from clt_queued_run_coordinator._dagster import DagsterInstance, run_database
 from clt_queued_run_coordinator.store.transaction import LOOKS_UP, transaction
 
 HUNG_SECONDS = 15
-"""How long a submit waits while none of those before it goes on. After that it fails."""
+"""How long a submit waits while no other one of its process gets the lock. After that it fails."""
 
 LOCK_TIMEOUT_SECONDS = 60
 """How long it waits in all where they do, as with a slow database."""
