@@ -204,18 +204,19 @@ def test_a_submit_does_not_wait_for_ever(run_queue: MakeRunQueue, monkeypatch: p
     queue.submit(A)
 
 
+@on_one_storage
 def test_a_submit_waits_longer_where_those_before_it_go_on(
     run_queue: MakeRunQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slow database refuses none of those who submit at once."""
-    monkeypatch.setattr(submit_lock, "HUNG_SECONDS", 1)
+    monkeypatch.setattr(submit_lock, "HUNG_SECONDS", 3)
     queue = run_queue(code_location_limits={"locations": {A: {"max_queued": 6}}})
     runs = [queue.create(A) for _ in range(6)]
     workspace: Any = None
     own = QueuedRunCoordinator.submit_run
 
     def slowly(coordinator: CLTQueuedRunCoordinator, context: SubmitRunContext) -> DagsterRun:
-        time.sleep(0.4)
+        time.sleep(0.8)
         return own(coordinator, context)
 
     with mock.patch.object(QueuedRunCoordinator, "submit_run", slowly), ThreadPoolExecutor(6) as threads:
