@@ -60,10 +60,19 @@ def is_well(webserver: Webserver, group: list[dict[str, Any]]) -> bool:
 def wait_until_all_well(webserver: Webserver, run_ids: list[str]) -> list[dict[str, Any]]:
     """Wait until each of the runs, or its retry, did all of its work; these runs and their retries."""
 
+    seen: list[dict[str, list[str]]] = [{}]
+
     def all_well() -> bool:
-        groups = with_retries(webserver, run_ids)
-        ended = all(run["status"] in ENDS.values() for group in groups.values() for run in group)
-        return ended and all(is_well(webserver, group) for group in groups.values())
+        groups = with_retries(webserver, run_ids).items()
+        missing = {
+            root: [run["status"] for run in group]
+            for root, group in groups
+            if not (all(run["status"] in ENDS.values() for run in group) and is_well(webserver, group))
+        }
+        if missing != seen[-1]:
+            log.info("not yet: %s", missing)
+            seen.append(missing)
+        return not missing
 
     log.info("waiting until each run, or its retry, succeeded")
     wait_until("each run, or its retry, succeeded", all_well, seconds=420, every=3)
