@@ -59,19 +59,19 @@ def is_well(webserver: Webserver, group: list[dict[str, Any]]) -> bool:
 
 def wait_until_all_well(webserver: Webserver, run_ids: list[str]) -> list[dict[str, Any]]:
     """Wait until each of the runs, or its retry, did all of its work; these runs and their retries."""
-
-    seen: list[dict[str, list[str]]] = [{}]
+    seen: dict[str, list[str]] = {}
 
     def all_well() -> bool:
+        nonlocal seen
         groups = with_retries(webserver, run_ids).items()
         missing = {
             root: [run["status"] for run in group]
             for root, group in groups
             if not (all(run["status"] in ENDS.values() for run in group) and is_well(webserver, group))
         }
-        if missing != seen[-1]:
+        if missing != seen:
             log.info("not yet: %s", missing)
-            seen.append(missing)
+        seen = missing
         return not missing
 
     log.info("waiting until each run, or its retry, succeeded")
